@@ -1,0 +1,10 @@
+# What the library needs, found once. All of these are Debian packages; ./dev installs them.
+find_package(OpenMP REQUIRED COMPONENTS CXX)
+find_package(Eigen3 REQUIRED NO_MODULE)
+find_package(nlohmann_json REQUIRED)
+find_package(PkgConfig REQUIRED)
+pkg_check_modules(HWY REQUIRED IMPORTED_TARGET libhwy)
+pkg_check_modules(UTF8PROC REQUIRED IMPORTED_TARGET libutf8proc)
+
+set(MICA_LINK_LIBRARIES OpenMP::OpenMP_CXX PkgConfig::HWY PkgConfig::UTF8PROC)
+set(MICA_PRIVATE_LIBRARIES ${MICA_LINK_LIBRARIES} Eigen3::Eigen nlohmann_json::nlohmann_json)
