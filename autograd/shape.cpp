@@ -15,6 +15,16 @@ Tensor reshape(const Tensor& x, const Shape& shape) {
   return y;
 }
 
+Tensor split_heads(const Tensor& x, const Shape& by_head) {
+  Tensor y = x.detach().unflatten(1, by_head[1]);
+  if (wants_grad({&x})) {
+    record("split_heads", {x}, {y}, [shape = x.shape()](const std::vector<Tensor>& g) -> std::vector<Tensor> {
+      return {g[0].contiguous().reshape(shape)};
+    });
+  }
+  return y;
+}
+
 Tensor transpose(const Tensor& x, int dim0, int dim1) {
   Tensor y = x.detach().transpose(dim0, dim1);
   if (wants_grad({&x})) {

@@ -208,6 +208,21 @@ Tensor Tensor::squeeze(int dim) const {
   return result;
 }
 
+Tensor Tensor::unflatten(int dim, int64_t parts) const {
+  const int d = shape().index(dim);
+  if (parts <= 0 || size(d) % parts != 0) {
+    throw Error("cannot split a dimension of " + std::to_string(size(d)) + " into " + std::to_string(parts) + " parts",
+                "tensor", "the parts must divide it");
+  }
+  const int64_t each = size(d) / parts;
+  Tensor result = unsqueeze(d);
+  Impl& impl = *result.impl_;
+  impl.shape.set(d, parts);
+  impl.shape.set(d + 1, each);
+  impl.strides[static_cast<size_t>(d)] = impl.strides[static_cast<size_t>(d) + 1] * each;
+  return result;
+}
+
 Tensor Tensor::expand(const Shape& shape) const {
   refuse_tracked("expand");
   Tensor result = alias();

@@ -72,6 +72,8 @@ class Tensor {
   Tensor select(int dim, int64_t index) const;
   Tensor unsqueeze(int dim) const;
   Tensor squeeze(int dim) const;
+  /// Splits a dimension into [parts, size / parts].
+  Tensor unflatten(int dim, int64_t parts) const;
   /// Repeats dimensions of size 1 by stride 0; leading dimensions may be added.
   Tensor expand(const Shape& shape) const;
   Tensor contiguous() const;
