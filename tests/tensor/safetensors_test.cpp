@@ -2,9 +2,9 @@
 
 #include <chrono>
 
-#include "safetensors_files.h"
-
 #include "mica/base/error.h"
+#include "mica/tests/base/colliding_keys.h"
+#include "mica/tests/tensor/safetensors_files.h"
 
 namespace mica {
 namespace {
@@ -237,6 +237,17 @@ TEST(SafeTensors, RefusesHostileFiles) {
     write_file_atomically(path, hostile.text);
     EXPECT_THROW(SafeTensors::open(path), Error);
   }
+}
+
+TEST(SafeTensors, RefusesNamesMadeToCollide) {
+  const std::vector<std::string> keys = colliding_keys(200);
+  if (keys.empty()) GTEST_SKIP() << "another standard library: its hash is not known";
+  std::string header = "{";
+  for (const std::string& key : keys) {
+    header.append(header.size() > 1 ? "," : "").append("\"" + key + "\":");
+    header.append(R"({"dtype":"U8","shape":[0],"data_offsets":[0,0]})");
+  }
+  EXPECT_THROW(read(header + "}", 0), Error);
 }
 
 TEST(SafeTensors, RefusesABoolThatIsNeither) {
