@@ -80,6 +80,8 @@ class Builder {
   bool key(std::string& name) {
     Level& level = levels_.back();
     if (!level.keys.insert(name).second) fail("key occurs twice: \"" + printable(name) + "\"");
+    // Keys made to share a hash would make the look-up above take forever. Chance gives a dozen in a bucket at most.
+    if (level.keys.bucket_size(level.keys.bucket(name)) > 100) fail("keys collide: \"" + printable(name) + "\"");
     level.key = std::move(name);
     return true;
   }
@@ -150,6 +152,11 @@ class Builder {
 }  // namespace
 
 Json parse_json(std::string_view text, const std::string& where, JsonLimits limits) {
+  // The parser takes a zero byte for the end of the text, and would not see what stands behind it.
+  if (const size_t zero = text.find('\0'); zero != text.npos) {
+    throw Error("invalid JSON at byte " + std::to_string(zero + 1) + ": a zero byte", printable(where, 400),
+                "mend the file or fetch it again");
+  }
   std::string rewritten;
   if (rewrite_special_numbers(text, &rewritten)) text = rewritten;
   Builder builder(where, limits);
