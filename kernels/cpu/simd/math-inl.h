@@ -1,4 +1,5 @@
-// Vectorised exp, tanh and friends for one Highway target. Included once per target by the kernels of this folder.
+// Loops over arrays, and vectorised exp, tanh and friends, for one Highway target. Included once per target by the
+// kernels of this folder.
 //
 // The polynomials were fitted by weighted minimax (Lawson's iteration at 40 digits). NaN goes in, NaN comes out: where
 // Min and Max are used, the operand that may be NaN stands second, which is what x86 returns.
@@ -37,6 +38,30 @@ HWY_INLINE void store_part(Vector v, float* p, int64_t n) {
   HWY_ALIGN float part[kLanes];
   hn::Store(v, kTag, part);
   for (int64_t i = 0; i < n; ++i) p[i] = part[i];
+}
+
+HWY_INLINE float sum_of(Vector v) {
+  return hn::GetLane(hn::SumOfLanes(kTag, v));
+}
+
+/// body(i, n) for each vector of [0, size): n elements from i on, n = kLanes but for the last.
+template <class Body>
+HWY_INLINE void for_vectors(int64_t size, const Body& body) {
+  int64_t i = 0;
+  for (; i + kLanes <= size; i += kLanes) body(i, kLanes);
+  if (i < size) body(i, size - i);
+}
+
+HWY_INLINE Vector load(const float* p, int64_t n) {
+  return n == kLanes ? hn::LoadU(kTag, p) : load_part(p, n);
+}
+
+HWY_INLINE void store(Vector v, float* p, int64_t n) {
+  if (n == kLanes) {
+    hn::StoreU(v, kTag, p);
+  } else {
+    store_part(v, p, n);
+  }
 }
 
 // Adding this rounds to an integer, which then stands in the low bits of the sum.

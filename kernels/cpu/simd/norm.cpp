@@ -23,30 +23,6 @@ HWY_BEFORE_NAMESPACE();
 namespace mica::cpu::simd::HWY_NAMESPACE {
 namespace {
 
-float sum_of(Vector v) {
-  return hn::GetLane(hn::SumOfLanes(kTag, v));
-}
-
-/// body(i, n) for each vector of [0, size): n elements from i on, n = kLanes but for the last.
-template <class Body>
-HWY_INLINE void for_vectors(int64_t size, const Body& body) {
-  int64_t i = 0;
-  for (; i + kLanes <= size; i += kLanes) body(i, kLanes);
-  if (i < size) body(i, size - i);
-}
-
-HWY_INLINE Vector load(const float* p, int64_t n) {
-  return n == kLanes ? hn::LoadU(kTag, p) : load_part(p, n);
-}
-
-HWY_INLINE void store(Vector v, float* p, int64_t n) {
-  if (n == kLanes) {
-    hn::StoreU(v, kTag, p);
-  } else {
-    store_part(v, p, n);
-  }
-}
-
 float row_sum(const float* x, int64_t size) {
   Vector s0 = hn::Zero(kTag), s1 = s0, s2 = s0, s3 = s0;
   int64_t i = 0;
