@@ -9,6 +9,7 @@
 #include "mica/kernels/cpu/backend.h"
 #include "mica/kernels/cpu/pointwise.h"
 #include "mica/kernels/cpu/product.h"
+#include "mica/kernels/cpu/simd/matmul.h"
 #include "mica/kernels/cpu/simd/packed_linear.h"
 #include "mica/kernels/cpu/support.h"
 
@@ -116,11 +117,16 @@ using namespace cpu;
 
 void CpuLinear::matmul(const View& a, bool transpose_a, const View& b, bool transpose_b, const View& c, double alpha,
                        double beta) {
+  if (c.dtype == DType::float32) return simd::matmul(a, transpose_a, b, transpose_b, c, alpha, beta);
   with_floating("linear.matmul", c.dtype,
                 [&](auto tag) { cpu::matmul<decltype(tag)>(a, transpose_a, b, transpose_b, c, alpha, beta); });
 }
 
 void CpuLinear::forward(const View& x, const View& weight, const Epilogue& epilogue, const View& y) {
+  // The SIMD kernel wants a weight whose rows or columns are contiguous; others (a tied, transposed slice) go the plain
+  // way.
+  if (x.dtype == DType::float32 && weight.dtype == DType::float32 && (weight.stride(0) == 1 || weight.stride(1) == 1))
+    return simd::linear(x, weight, in_float32(epilogue), y);
   with_floating("linear.forward", x.dtype, [&](auto tag) {
     cpu::forward<decltype(tag)>(x, weight.data, weight.dtype, weight.stride(0), weight.size(0), epilogue, y);
   });

@@ -78,34 +78,39 @@ void pack_weight(const View& weight, int64_t first_row, const PackedWeight& pack
   });
 }
 
-void packed_linear(const View& x, const PackedWeight& weight, const Epilogue& epilogue, const View& y) {
+Product linear_product(const View& x, int64_t out, const Epilogue& epilogue, const View& y, LayerNorm& norm) {
   Product product;
-  product.kernels = &kernels_for(weight.dtype);
-  product.bfloat16 = weight.dtype == DType::bfloat16;
-  product.a = x.as<float>();
+  product.a = x.as<const float>();
   product.a_row = x.stride(0);
-  product.panels = static_cast<const float*>(weight.data);
   product.rows = x.size(0);
-  product.columns = weight.out;
-  product.depth = weight.in;
-  product.finish.bias = epilogue.bias.as<float>();
+  product.columns = out;
+  product.depth = x.size(1);
+  product.finish.bias = epilogue.bias.as<const float>();
   product.finish.activation = epilogue.activation;
   if (epilogue.residual) {
-    product.finish.residual = epilogue.residual.as<float>();
+    product.finish.residual = epilogue.residual.as<const float>();
     product.finish.residual_row = epilogue.residual.stride(0);
   }
   product.finish.y = y.as<float>();
   product.finish.y_row = y.stride(0);
-  LayerNorm norm;
   if (epilogue.norm_weight) {
     norm.x = norm.y = product.finish.y;
     norm.x_row = norm.y_row = product.finish.y_row;
-    norm.weight = epilogue.norm_weight.as<float>();
-    norm.bias = epilogue.norm_bias.as<float>();
+    norm.weight = epilogue.norm_weight.as<const float>();
+    norm.bias = epilogue.norm_bias.as<const float>();
     norm.epsilon = epilogue.norm_eps;
-    norm.size = weight.out;
+    norm.size = out;
     product.norm = &norm;
   }
+  return product;
+}
+
+void packed_linear(const View& x, const PackedWeight& weight, const Epilogue& epilogue, const View& y) {
+  LayerNorm norm;
+  Product product = linear_product(x, weight.out, epilogue, y, norm);
+  product.kernels = &kernels_for(weight.dtype);
+  product.bfloat16 = weight.dtype == DType::bfloat16;
+  product.panels = static_cast<const float*>(weight.data);
   multiply(product);
 }
 
