@@ -20,21 +20,21 @@ struct Identity {
 };
 
 struct Relu {
-  HWY_INLINE static Vector value(Vector x) { return hn::Max(constant(0.0F), x); }
+  HWY_INLINE static Vector value(Vector x) { return at_least(0.0F, x); }
   HWY_INLINE static Vector slope(Vector x) { return hn::IfThenElseZero(hn::Gt(x, constant(0.0F)), constant(1.0F)); }
 };
 
 struct Gelu {
   HWY_INLINE static Vector value(Vector x) {
-    const Vector a = hn::Min(constant(6.0F), hn::Abs(x));
-    return hn::NegMulAdd(a, normal_tail(a), hn::Max(constant(0.0F), x));
+    const Vector a = at_most(6.0F, hn::Abs(x));
+    return hn::NegMulAdd(a, normal_tail(a), at_least(0.0F, x));
   }
   HWY_INLINE static Vector slope(Vector x) {
-    const Vector tail = normal_tail(hn::Min(constant(6.0F), hn::Abs(x)));
+    const Vector tail = normal_tail(at_most(6.0F, hn::Abs(x)));
     const Vector below = hn::IfThenElse(hn::Lt(x, constant(0.0F)), tail, hn::Sub(constant(1.0F), tail));
     // x^2 / 2 in powers of two; the density vanishes long before the cap matters.
     const Vector density = exp2_negative(hn::Mul(hn::Mul(x, x), constant(-0.72134752F)));
-    const Vector capped = hn::Max(constant(-20.0F), hn::Min(constant(20.0F), x));
+    const Vector capped = at_least(-20.0F, at_most(20.0F, x));
     return hn::MulAdd(hn::Mul(capped, constant(0.39894228F)), density, below);
   }
 };
@@ -49,11 +49,11 @@ struct GeluTanh {
     return hn::Div(x, hn::Add(constant(1.0F), exp(hn::Neg(argument(x, hn::Mul(x, x))))));
   }
   HWY_INLINE static Vector slope(Vector x) {
-    const Vector capped = hn::Max(constant(-20.0F), hn::Min(constant(20.0F), x));
+    const Vector capped = at_least(-8.0F, at_most(8.0F, x));  // 0 and 1 beyond
     const Vector square = hn::Mul(capped, capped);
-    const Vector s = sigmoid(argument(capped, square));
+    const SigmoidPair s = sigmoid_pair(argument(capped, square));
     const Vector du = hn::MulAdd(square, constant(3 * kCube), constant(kScale));
-    return hn::MulAdd(hn::Mul(capped, du), hn::Mul(s, hn::Sub(constant(1.0F), s)), s);
+    return hn::MulAdd(hn::Mul(capped, du), hn::Mul(s.value, s.complement), s.value);
   }
 };
 
@@ -62,16 +62,17 @@ struct QuickGelu {
     return hn::Div(x, hn::Add(constant(1.0F), exp(hn::Mul(x, constant(-1.702F)))));
   }
   HWY_INLINE static Vector slope(Vector x) {
-    const Vector u = hn::Mul(x, constant(1.702F)), s = sigmoid(u);
-    return hn::MulAdd(u, hn::Mul(s, hn::Sub(constant(1.0F), s)), s);
+    const Vector u = hn::Mul(x, constant(1.702F));
+    const SigmoidPair s = sigmoid_pair(u);
+    return hn::MulAdd(u, hn::Mul(s.value, s.complement), s.value);
   }
 };
 
 struct Silu {
   HWY_INLINE static Vector value(Vector x) { return hn::Div(x, hn::Add(constant(1.0F), exp(hn::Neg(x)))); }
   HWY_INLINE static Vector slope(Vector x) {
-    const Vector s = sigmoid(x);
-    return hn::MulAdd(x, hn::Mul(s, hn::Sub(constant(1.0F), s)), s);
+    const SigmoidPair s = sigmoid_pair(x);
+    return hn::MulAdd(x, hn::Mul(s.value, s.complement), s.value);
   }
 };
 
@@ -86,32 +87,33 @@ struct Tanh {
 struct Sigmoid {
   HWY_INLINE static Vector value(Vector x) { return sigmoid(x); }
   HWY_INLINE static Vector slope(Vector x) {
-    const Vector s = sigmoid(x);
-    return hn::Mul(s, hn::Sub(constant(1.0F), s));
+    const SigmoidPair s = sigmoid_pair(x);
+    return hn::Mul(s.value, s.complement);
   }
 };
 
 struct Relu2 {
   HWY_INLINE static Vector value(Vector x) {
-    const Vector r = hn::Max(constant(0.0F), x);
+    const Vector r = at_least(0.0F, x);
     return hn::Mul(r, r);
   }
-  HWY_INLINE static Vector slope(Vector x) { return hn::Mul(constant(2.0F), hn::Max(constant(0.0F), x)); }
+  HWY_INLINE static Vector slope(Vector x) { return hn::Mul(constant(2.0F), at_least(0.0F, x)); }
 };
 
 // tanh(log(1 + e)) = n / (n + 2) with n = e (e + 2), e = e^x
 struct Mish {
   HWY_INLINE static Vector value(Vector x) {
-    const Vector e = exp(hn::Min(constant(20.0F), x));
+    const Vector e = exp(at_most(20.0F, x));
     const Vector n = hn::Mul(e, hn::Add(e, constant(2.0F)));
     return hn::Mul(x, hn::Div(n, hn::Add(n, constant(2.0F))));
   }
   HWY_INLINE static Vector slope(Vector x) {
-    const Vector e = exp(hn::Min(constant(20.0F), x));
+    const Vector e = exp(at_most(20.0F, x));
     const Vector n = hn::Mul(e, hn::Add(e, constant(2.0F)));
-    const Vector t = hn::Div(n, hn::Add(n, constant(2.0F)));
+    const Vector d = hn::Div(constant(1.0F), hn::Add(n, constant(2.0F))), t = hn::Mul(n, d);
+    const Vector dt = hn::Mul(hn::Mul(constant(4.0F), d), hn::Mul(hn::Add(n, constant(1.0F)), d));  // 1 - t^2
     const Vector s = hn::Div(e, hn::Add(e, constant(1.0F)));
-    return hn::MulAdd(hn::Mul(x, s), hn::NegMulAdd(t, t, constant(1.0F)), t);
+    return hn::MulAdd(hn::Mul(x, s), dt, t);
   }
 };
 

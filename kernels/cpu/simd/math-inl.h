@@ -1,8 +1,7 @@
 // Loops over arrays, and vectorised exp, tanh and friends, for one Highway target. Included once per target by the
 // kernels of this folder.
 //
-// The polynomials were fitted by weighted minimax (Lawson's iteration at 40 digits). NaN goes in, NaN comes out: where
-// Min and Max are used, the operand that may be NaN stands second, which is what x86 returns.
+// The polynomials were fitted by weighted minimax (Lawson's iteration at 40 digits). NaN goes in, NaN comes out.
 
 #if defined(MICA_KERNELS_CPU_SIMD_MATH_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef MICA_KERNELS_CPU_SIMD_MATH_INL_H_
@@ -64,6 +63,17 @@ HWY_INLINE void store(Vector v, float* p, int64_t n) {
   }
 }
 
+// x but at least, at most, the bound; NaN stays. On x86 the instruction returns its second operand for a NaN.
+HWY_INLINE Vector at_least(float bound, Vector x) {
+  if constexpr (HWY_TARGET == HWY_SCALAR) return hn::IfThenElse(hn::Lt(x, constant(bound)), constant(bound), x);
+  return hn::Max(constant(bound), x);
+}
+
+HWY_INLINE Vector at_most(float bound, Vector x) {
+  if constexpr (HWY_TARGET == HWY_SCALAR) return hn::IfThenElse(hn::Gt(x, constant(bound)), constant(bound), x);
+  return hn::Min(constant(bound), x);
+}
+
 // Adding this rounds to an integer, which then stands in the low bits of the sum.
 constexpr float kRounder = 12582912.0F;  // 1.5 * 2^23
 
@@ -116,7 +126,7 @@ HWY_INLINE Vector exp(Vector x) {
 
 /// e^x - 1 for x <= 0, exact near 0.
 HWY_INLINE Vector expm1_negative(Vector x) {
-  const Vector clamped = hn::Max(constant(-80.0F), x);
+  const Vector clamped = at_least(-80.0F, x);
   const ReducedExp e = reduce_exp(clamped);
   const Vector q = hn::MulAdd(hn::Mul(e.p, e.r), e.r, e.r);
   const Vector power = scale_by_power(constant(1.0F), e.rounded);
@@ -125,6 +135,17 @@ HWY_INLINE Vector expm1_negative(Vector x) {
 
 HWY_INLINE Vector sigmoid(Vector x) {
   return hn::Div(constant(1.0F), hn::Add(constant(1.0F), exp(hn::Neg(x))));
+}
+
+// sigmoid(x), and 1 - sigmoid(x) without cancellation.
+struct SigmoidPair {
+  Vector value, complement;
+};
+
+HWY_INLINE SigmoidPair sigmoid_pair(Vector x) {
+  const Vector e = exp(at_most(80.0F, hn::Neg(x)));
+  const Vector s = hn::Div(constant(1.0F), hn::Add(constant(1.0F), e));
+  return {s, hn::Mul(e, s)};
 }
 
 /// Relative error 3e-7.
