@@ -66,6 +66,7 @@ class Worker {
       packed_sequence_ = sequence;
       packed_head_ = key_head;
     }
+    plan_prefetch(s, key_head, index);
     attend(s, sequence, head, s.queries * index / tiles, s.queries * (index + 1) / tiles);
   }
 
@@ -92,6 +93,25 @@ class Worker {
     const float* value = element(a_.value, s.key_begin, key_head);
     const auto pack_values = half_ ? pair_rows_as_bfloat16 : copy_rows;
     pack_values(value, a_.value.stride(0), s.keys, value_size_, values_, value_row_);
+  }
+
+  // The rows of the next head lie far apart, where no hardware prefetcher finds them: tile after tile, the product with
+  // the values fetches 128 bytes of each of its keys, then of its values.
+  void plan_prefetch(const Sequence& s, int64_t key_head, int64_t tile_index) {
+    next_ = nullptr;
+    if (key_head + 1 == a_.key.size(1)) return;
+    constexpr int64_t kFloats = 32;
+    const int64_t steps = std::max<int64_t>(1, words(std::min(s.keys, kKeyBlock)));
+    const int64_t turns = ceil_div(s.keys, steps);  // of a tile, to come by all rows
+    const int64_t column = tile_index / turns * kFloats, row = tile_index % turns * steps;
+    const int64_t key_columns = ceil_div(size_, kFloats) * kFloats;
+    if (column < key_columns) {
+      next_ = element(a_.key, s.key_begin + row, key_head + 1) + column;
+      next_step_ = a_.key.stride(0);
+    } else if (column - key_columns < value_size_) {
+      next_ = element(a_.value, s.key_begin + row, key_head + 1) + column - key_columns;
+      next_step_ = a_.value.stride(0);
+    }
   }
 
   void make_mask(const Sequence& s) {
@@ -194,7 +214,9 @@ class Worker {
                           .depth = words(count),
                           .c = result + begin * kernels_.lanes,
                           .c_row = value_row_,
-                          .add = add};
+                          .add = add,
+                          .next = p == 0 && first == 0 ? next_ : nullptr,
+                          .next_step = p == 0 && first == 0 && next_ != nullptr ? next_step_ : 0};
       kernels_.product[static_cast<size_t>(wide - 1)][static_cast<size_t>(rows - 1)](task);
     }
   }
@@ -217,6 +239,8 @@ class Worker {
   float* keys_ = nullptr;    // panels
   float* values_ = nullptr;  // [words of keys, value_row_]
   float* mask_ = nullptr;    // [keys]
+  const float* next_ = nullptr;
+  int64_t next_step_ = 0;
 };
 
 }  // namespace
