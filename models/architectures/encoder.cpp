@@ -98,6 +98,11 @@ Encoder::Encoder(const Scope& scope, EncoderSpec spec, bool with_pooler) : spec_
   if (!names.pooler.empty() && with_pooler) pooler_ = Linear((scope / names.pooler).may_be_new(), hidden, hidden);
 }
 
+int64_t Encoder::max_tokens() const {
+  const int64_t reserved = spec_.positions == PositionKind::from_padding ? spec_.position_padding_idx + 1 : 0;
+  return spec_.max_position_embeddings - reserved;
+}
+
 Tensor Encoder::embed(const Rows& rows) const {
   const int64_t reserved = spec_.positions == PositionKind::from_padding ? spec_.position_padding_idx + 1 : 0;
   if (position_.defined() && !rows.position_ids.defined() &&
@@ -172,6 +177,10 @@ EncoderOutput Encoder::operator()(const Rows& rows) const {
   if (relative_bias_.defined()) {
     bias = relative_position_bias(relative_bias_, rows.offsets.longest(), spec_.relative_max_distance);
   }
+  if (rows.prefix_length >= 0) {
+    const Tensor mask = prefix_mask(rows.offsets.longest(), rows.prefix_length, x.dtype(), rows.device);
+    bias = bias.defined() ? add(bias, mask) : mask;
+  }
   for (const size_t i : layer_of_) {
     if (rows.output_hidden_states) output.hidden_states.push_back(x);
     x = layer(layers_[i], x, rows, bias);
@@ -185,6 +194,12 @@ EncoderOutput Encoder::operator()(const Rows& rows) const {
 Tensor Encoder::pool(const Tensor& hidden, const Rows& rows) const {
   if (!pooler_.defined()) throw Error("this model has no pooler", "encoder", "use last_hidden_state");
   return pooler_(first_rows(hidden, rows), {.activation = Activation::tanh});
+}
+
+Tensor per_token(const Tensor& values, const Rows& rows) {
+  std::vector<int64_t> dims(rows.tokens_shape.begin(), rows.tokens_shape.end());
+  dims.push_back(values.size(1));
+  return reshape(values, Shape(dims));
 }
 
 Tensor first_rows(const Tensor& hidden, const Rows& rows) {

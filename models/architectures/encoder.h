@@ -100,6 +100,8 @@ class Encoder {
   bool has_pooler() const { return pooler_.defined(); }
   const EncoderSpec& spec() const { return spec_; }
   const Tensor& word_embeddings() const { return word_; }
+  /// Longest input in tokens.
+  int64_t max_tokens() const;
 
  private:
   Tensor embed(const Rows& rows) const;
@@ -113,6 +115,9 @@ class Encoder {
   std::vector<EncoderLayer> layers_;
   std::vector<size_t> layer_of_;  // which entry of layers_ each layer uses
 };
+
+/// rows [rows, size] as per-token results: [batch, tokens, size], or [rows, size] of a ragged batch.
+Tensor per_token(const Tensor& values, const Rows& rows);
 
 /// The first row of each sequence of hidden [rows, size]: [batch, size]. Throws Error for an empty sequence.
 Tensor first_rows(const Tensor& hidden, const Rows& rows);
