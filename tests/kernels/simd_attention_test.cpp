@@ -157,7 +157,7 @@ TEST(SimdAttention, Sizes) {
     for (const int64_t size : {1, 5, 16, 17, 32, 40, 64, 80, 128, 256})
       expect_attention({.queries = {3, 17, 1, 20}, .keys = {3, 17, 1, 20}, .size = size, .value_size = size});
     expect_attention({.queries = {9}, .keys = {50}, .size = 24, .value_size = 10});
-    expect_attention({.queries = {40, 0, 2}, .keys = {40, 7, 0}, .heads = 1, .key_heads = 1});
+    expect_attention({.queries = {40, 0, 2}, .keys = {40, 7, 0}});
   });
 }
 
