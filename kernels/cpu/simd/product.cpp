@@ -19,6 +19,7 @@ namespace {
 constexpr int64_t kRowBlockWords = 192 * 1024;  // of A: most of an L2
 constexpr int64_t kLongestDepth = 4096;         // words of a panel that are worked off in one go
 constexpr int64_t kDepthBlock = 2048;
+constexpr int64_t kTransposedDepth = 32;
 
 int64_t ceil_div(int64_t a, int64_t b) {
   return (a + b - 1) / b;
@@ -30,6 +31,17 @@ struct Share {
   Share(int64_t n, int64_t parts, int64_t i) : first(n * i / parts), last(n * (i + 1) / parts) {}
   int64_t size() const { return last - first; }
 };
+
+// to[k * rows + r] = from[k * stride + r].
+void copy_tile(const float* from, int64_t stride, int64_t depth, int64_t rows, float* to) {
+  if (rows == kMaxTileRows) {
+    for (int64_t k = 0; k < depth; ++k)
+      std::memcpy(to + k * kMaxTileRows, from + k * stride, kMaxTileRows * sizeof(float));
+    return;
+  }
+  for (int64_t k = 0; k < depth; ++k)
+    for (int64_t r = 0; r < rows; ++r) to[k * rows + r] = from[k * stride + r];
+}
 
 // One block of rows: where its part of A is, and how it is cut into tiles.
 struct RowBlock {
@@ -54,13 +66,16 @@ struct RowBlock {
       a = copy;
       a_row = words;
     } else if (a_depth != 1) {
-      // Neighbours in a column of A lie far apart: give each tile its own small matrix, depth by depth.
+      // Neighbours in a column of A lie far apart: give each tile its own small matrix, depth by depth, a few depths at
+      // a time so that each line of A is fetched once.
       float* copy = scratch(Scratch::rows, rows * words);
-      for (int64_t t = 0; t < tiles; ++t) {
-        const Share tile(rows, tiles, t);
-        float* to = copy + tile.first * words;
-        const auto bytes = static_cast<size_t>(tile.size()) * sizeof(float);
-        for (int64_t k = 0; k < words; ++k) std::memcpy(to + k * tile.size(), a + tile.first + k * a_depth, bytes);
+      for (int64_t k = 0; k < words; k += kTransposedDepth) {
+        const int64_t depth = std::min(kTransposedDepth, words - k);
+        for (int64_t t = 0; t < tiles; ++t) {
+          const Share tile(rows, tiles, t);
+          copy_tile(a + tile.first + k * a_depth, a_depth, depth, tile.size(),
+                    copy + tile.first * words + k * tile.size());
+        }
       }
       a = copy;
       tiled = true;
