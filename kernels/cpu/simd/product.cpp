@@ -8,7 +8,11 @@
 #include "mica/kernels/cpu/simd/product.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cstring>
+#include <optional>
+
+#include <hwy/cache_control.h>
 
 #include "mica/base/parallel.h"
 #include "mica/kernels/cpu/simd/scratch.h"
@@ -167,6 +171,39 @@ Grid choose_grid(const Product& product) {
   return best;
 }
 
+// Layer norm of rows whose columns were made by several threads, without a barrier that could hang: a thread that has
+// waited long enough goes, and whoever comes last, or the caller, does what is left.
+class SharedNorm {
+ public:
+  SharedNorm(const LayerNorm& norm, int64_t rows, int64_t pieces)
+      : norm_(norm), rows_(rows), pieces_(pieces), chunks_(std::min(rows, 2 * pieces)) {}
+
+  /// A thread has made `pieces` of the product.
+  void arrive(int64_t pieces) {
+    int64_t made = made_.fetch_add(pieces, std::memory_order_acq_rel) + pieces;
+    if (pieces == pieces_) return;  // it is alone
+    for (int spin = 0; made < pieces_ && spin < kSpins; ++spin) {
+      hwy::Pause();
+      made = made_.load(std::memory_order_acquire);
+    }
+    if (made == pieces_) finish();
+  }
+
+  /// When all pieces are made: norms rows until none is left.
+  void finish() {
+    for (int64_t chunk = next_.fetch_add(1); chunk < chunks_; chunk = next_.fetch_add(1)) {
+      const Share share(rows_, chunks_, chunk);
+      layer_norm_rows(norm_, share.first, share.last);
+    }
+  }
+
+ private:
+  static constexpr int kSpins = 500;  // some ten microseconds
+  const LayerNorm& norm_;
+  const int64_t rows_, pieces_, chunks_;
+  std::atomic<int64_t> made_{0}, next_{0};
+};
+
 }  // namespace
 
 int64_t packed_floats(const TileKernels& kernels, int64_t columns, int64_t words) {
@@ -195,17 +232,21 @@ void multiply_block(const Product& product, int64_t row_begin, int64_t row_end, 
 void multiply(const Product& product) {
   if (product.rows <= 0 || product.columns <= 0) return;
   const Grid grid = choose_grid(product);
-  const int64_t panels = product.panel_count();
-  parallel_for(grid.rows * grid.panels, 1, [&](int64_t begin, int64_t end) {
+  const int64_t panels = product.panel_count(), pieces = grid.rows * grid.panels;
+  // With the columns divided no thread sees whole rows; who is done waits a moment for the others, then all share the
+  // norm.
+  std::optional<SharedNorm> shared;
+  if (product.norm != nullptr && grid.panels > 1 && panels > 1) shared.emplace(*product.norm, product.rows, pieces);
+  parallel_for(pieces, 1, [&](int64_t begin, int64_t end) {
     for (int64_t piece = begin; piece < end; ++piece) {
       const Share row_share(product.rows, grid.rows, piece / grid.panels);
       const Share panel_share(panels, grid.panels, piece % grid.panels);
       if (row_share.size() > 0 && panel_share.size() > 0)
         multiply_block(product, row_share.first, row_share.last, panel_share.first, panel_share.last);
     }
+    if (shared) shared->arrive(end - begin);
   });
-  // With the columns divided no thread saw whole rows. There are few rows then: this costs a microsecond or two.
-  if (product.norm != nullptr && grid.panels > 1 && panels > 1) layer_norm(*product.norm, product.rows);
+  if (shared) shared->finish();
 }
 
 }  // namespace mica::cpu::simd
