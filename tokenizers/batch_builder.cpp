@@ -1,0 +1,222 @@
+#include "mica/tokenizers/batch_builder.h"
+
+#include <algorithm>
+#include <iterator>
+
+#include "mica/base/error.h"
+#include "mica/tokenizers/unicode.h"
+#include "mica/tokenizers/utf8.h"
+
+namespace mica {
+namespace {
+
+// Rows of overlapping windows over a pair multiply: this bounds what a small max_length can ask for.
+constexpr int64_t kMaxTokens = int64_t{1} << 30;
+
+bool is_space_in_token(char32_t c) {
+  return c == 0x120 || unicode::has(c, unicode::kWhitespace);  // U+0120 is how byte-level vocabularies spell a space
+}
+
+}  // namespace
+
+BatchBuilder::BatchBuilder(std::shared_ptr<const Engine> engine, const CallPlan& plan)
+    : engine_(std::move(engine)), plan_(plan) {
+  out_.texts_ = engine_;
+}
+
+void BatchBuilder::trim_offsets(TokenList& tokens) const {
+  size_t odd = 0;
+  for (size_t i = 0; i < tokens.size(); ++i) {
+    std::string_view text = engine_->text(tokens.ids[i]);
+    while (odd < tokens.odd.size() && tokens.odd[odd].first < static_cast<int32_t>(i)) ++odd;
+    if (odd < tokens.odd.size() && tokens.odd[odd].first == static_cast<int32_t>(i)) text = tokens.odd[odd].second;
+    int32_t leading = 0, trailing = 0, run = 0;
+    bool only_spaces = true;
+    for (const char *p = text.data(), *end = p + text.size(); p < end;) {
+      const bool space = is_space_in_token(utf8::next(p));
+      only_spaces = only_spaces && space;
+      leading += only_spaces ? 1 : 0;
+      run = space ? run + 1 : 0;
+    }
+    trailing = run;
+    CharSpan& place = tokens.offsets[i];
+    if (leading > 0) {
+      // A space that was put in front of the text is not there to be removed.
+      if ((i == 0 || place.begin == 0) && engine_->post_processor.add_prefix_space()) --leading;
+      place.begin = std::min(place.begin + leading, place.end);
+    }
+    if (trailing > 0 && place.end >= trailing) place.end = std::max(place.end - trailing, place.begin);
+  }
+}
+
+void BatchBuilder::append_row(const std::vector<TemplatePiece>& pieces, TokenList* const (&texts)[2],
+                              const Window (&windows)[2], bool overflowing) {
+  auto& ids = out_.input_ids.values();
+  auto& types = out_.token_type_ids.values();
+  auto& offsets = out_.offsets_.values();
+  auto& words = out_.word_ids_.values();
+  auto& sequences = out_.sequence_ids_.values();
+  const size_t row_begin = ids.size();
+  std::vector<BatchEncoding::OddToken> odd;
+  const auto in_row = [&] { return static_cast<int32_t>(ids.size() - row_begin); };
+  for (const TemplatePiece& piece : pieces) {
+    if (piece.sequence < 0) {
+      if (!plan_.add_special_tokens) continue;
+      for (size_t i = 0; i < piece.ids.size(); ++i) {
+        if (engine_->text(piece.ids[i]) != piece.tokens[i]) odd.push_back({in_row(), piece.tokens[i]});
+        ids.push_back(piece.ids[i]);
+        offsets.push_back({0, 0});
+        words.push_back(-1);
+        sequences.push_back(-1);
+        if (plan_.type_ids) types.push_back(piece.type_id);
+      }
+      continue;
+    }
+    const TokenList& tokens = *texts[piece.sequence];
+    const Window window = windows[piece.sequence];
+    for (const auto& [index, text] : tokens.odd) {
+      if (index >= window.begin && index < window.end) {
+        odd.push_back({in_row() + index - static_cast<int32_t>(window.begin), text});
+      }
+    }
+    const auto copy = [&](const auto& from, auto& to) {
+      to.insert(to.end(), from.begin() + window.begin, from.begin() + window.end);
+    };
+    const auto n = static_cast<size_t>(window.end - window.begin);
+    copy(tokens.ids, ids);
+    copy(tokens.offsets, offsets);
+    copy(tokens.words, words);
+    sequences.insert(sequences.end(), n, static_cast<int8_t>(piece.sequence));
+    if (plan_.type_ids) {
+      const bool own = overflowing && engine_->post_processor.overflow_keeps_sequence_type();
+      types.insert(types.end(), n, own ? piece.sequence : piece.type_id);
+    }
+  }
+  if (ids.size() > static_cast<size_t>(kMaxTokens)) {
+    throw Error("more than " + std::to_string(kMaxTokens) + " tokens in one batch", "tokenizer",
+                "raise max_length, lower stride, or encode fewer texts at once");
+  }
+  out_.input_ids.end_row();
+  if (plan_.type_ids) out_.token_type_ids.end_row();
+  if (plan_.attention_mask) {
+    out_.attention_mask.values().resize(ids.size(), 1);
+    out_.attention_mask.end_row();
+  }
+  out_.offsets_.end_row();
+  out_.word_ids_.end_row();
+  out_.sequence_ids_.end_row();
+  out_.odd_tokens_.push_back(std::move(odd));
+}
+
+void BatchBuilder::add(TokenList& text, TokenList* pair, int64_t sample) {
+  const PostProcessor& post = engine_->post_processor;
+  const auto& pieces = post.pieces(pair != nullptr);
+  TokenList* const texts[2] = {&text, pair};
+  int64_t lengths[2] = {static_cast<int64_t>(text.size()), pair != nullptr ? static_cast<int64_t>(pair->size()) : -1};
+  std::vector<Window> windows[2];
+
+  TruncationPlan plan = plan_.truncation;
+  if (plan.strategy != Truncation::none && plan_.add_special_tokens) {
+    const int64_t added = post.added(pair != nullptr);
+    if (plan.max_length < added) {
+      throw Error("max_length " + std::to_string(plan.max_length) + " leaves no room for the " + std::to_string(added) +
+                      " special tokens",
+                  "truncation", "raise max_length or leave special tokens out");
+    }
+    plan.max_length -= added;
+  }
+  const Lengths keep = truncated_lengths(lengths[0], lengths[1], plan);
+  windows[0] = make_windows(lengths[0], keep.first, plan.stride, plan.side);
+  windows[1] = {{0, 0}};
+  if (pair != nullptr) windows[1] = make_windows(lengths[1], keep.second, plan.stride, plan.side);
+  if (post.trims_offsets()) {
+    trim_offsets(text);
+    if (pair != nullptr) trim_offsets(*pair);
+  }
+
+  append_row(pieces, texts, {windows[0][0], windows[1][0]}, false);
+  if (plan_.overflow) {
+    // The order in which the reference merges windows while it walks the template: every window so far with every
+    // window of the next text, those of the first window last.
+    std::vector<std::pair<size_t, size_t>> rows;  // which window of the text and of the pair
+    for (const TemplatePiece& piece : pieces) {
+      if (piece.sequence < 0) continue;
+      std::vector<std::pair<size_t, size_t>> merged;
+      const size_t n = windows[piece.sequence].size();
+      const auto with = [&](std::pair<size_t, size_t> row, size_t window) {
+        (piece.sequence == 0 ? row.first : row.second) = window;
+        return row;
+      };
+      if ((rows.size() + 1) * n > static_cast<size_t>(kMaxTokens) / 16) {
+        throw Error("too many overflowing windows", "tokenizer", "raise max_length or lower stride");
+      }
+      for (const auto& row : rows) {
+        for (size_t i = 0; i < n; ++i) merged.push_back(with(row, i));
+      }
+      for (size_t i = 1; i < n; ++i) merged.push_back(with({0, 0}, i));
+      rows = std::move(merged);
+    }
+    for (const auto& [first, second] : rows) {
+      append_row(pieces, texts, {windows[0][first], windows[1][second]}, true);
+    }
+    out_.overflow_to_sample_mapping.insert(out_.overflow_to_sample_mapping.end(), rows.size() + 1,
+                                           static_cast<int32_t>(sample));
+  }
+}
+
+void BatchBuilder::append(BatchBuilder&& other) {
+  BatchEncoding& from = other.out_;
+  out_.input_ids.append(from.input_ids);
+  out_.token_type_ids.append(from.token_type_ids);
+  out_.attention_mask.append(from.attention_mask);
+  out_.offsets_.append(from.offsets_);
+  out_.word_ids_.append(from.word_ids_);
+  out_.sequence_ids_.append(from.sequence_ids_);
+  std::move(from.odd_tokens_.begin(), from.odd_tokens_.end(), std::back_inserter(out_.odd_tokens_));
+  out_.overflow_to_sample_mapping.insert(out_.overflow_to_sample_mapping.end(), from.overflow_to_sample_mapping.begin(),
+                                         from.overflow_to_sample_mapping.end());
+}
+
+BatchEncoding BatchBuilder::finish() && {
+  pad(out_, plan_);
+  return std::move(out_);
+}
+
+void BatchBuilder::pad(BatchEncoding& encoding, const CallPlan& plan) {
+  if (plan.padding == Padding::none) return;
+  auto length =
+      plan.padding == Padding::max_length ? plan.pad_length : static_cast<int64_t>(encoding.input_ids.max_length());
+  if (plan.pad_multiple > 1) length = (length + plan.pad_multiple - 1) / plan.pad_multiple * plan.pad_multiple;
+  if (length > kMaxTokens || (encoding.size() > 0 && length > kMaxTokens / static_cast<int64_t>(encoding.size()))) {
+    throw Error("padding to " + std::to_string(length) + " tokens is too much", "padding", "lower max_length");
+  }
+  const auto to = static_cast<size_t>(length);
+  const bool left = plan.padding_side == Side::left;
+  const auto pad_rows = [&]<typename T>(Ragged<T>& rows, T value) {
+    Ragged<T> padded;
+    padded.values().reserve(rows.size() * to);
+    for (const std::span<const T> row : rows) {
+      auto& values = padded.values();
+      const size_t missing = row.size() < to ? to - row.size() : 0;
+      if (left) values.insert(values.end(), missing, value);
+      values.insert(values.end(), row.begin(), row.end());
+      if (!left) values.insert(values.end(), missing, value);
+      padded.end_row();
+    }
+    rows = std::move(padded);
+  };
+  if (left) {
+    for (size_t i = 0; i < encoding.odd_tokens_.size(); ++i) {
+      const size_t n = encoding.input_ids[i].size();
+      for (auto& odd : encoding.odd_tokens_[i]) odd.index += static_cast<int32_t>(n < to ? to - n : 0);
+    }
+  }
+  pad_rows(encoding.input_ids, plan.pad_id);
+  pad_rows(encoding.token_type_ids, plan.pad_type_id);
+  pad_rows(encoding.attention_mask, int32_t{0});
+  pad_rows(encoding.offsets_, CharSpan{});
+  pad_rows(encoding.word_ids_, int32_t{-1});
+  pad_rows(encoding.sequence_ids_, int8_t{-1});
+}
+
+}  // namespace mica

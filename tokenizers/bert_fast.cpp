@@ -1,0 +1,329 @@
+#include "mica/tokenizers/bert_fast.h"
+
+#include <bit>
+#include <cstring>
+#include <memory>
+#include <utility>
+
+#include "mica/tokenizers/unicode.h"
+#include "mica/tokenizers/utf8.h"
+
+namespace mica {
+namespace {
+
+constexpr size_t kKeyBytes = 16;
+
+uint64_t hash_key(uint64_t low, uint64_t high) {
+  uint64_t h = (low ^ std::rotl(high, 29)) * 0x9e3779b97f4a7c15u;
+  h ^= h >> 32;
+  return h * 0xd6e8feb86659fd93u >> 20;
+}
+
+// The first 16 bytes at `word` with what lies behind `size` blanked; at least 16 bytes must be readable.
+void load_key(const char* word, size_t size, uint64_t* low, uint64_t* high) {
+  std::memcpy(low, word, 8);
+  std::memcpy(high, word + 8, 8);
+  const auto mask = [](size_t bytes) { return bytes >= 8 ? ~uint64_t{0} : (uint64_t{1} << (8 * bytes)) - 1; };
+  *low &= mask(size);
+  *high &= size > 8 ? mask(size - 8) : 0;
+}
+
+}  // namespace
+
+std::shared_ptr<const BertFast> BertFast::make(const Normalizer* normalizer, const PreTokenizer* pre_tokenizer,
+                                               const TokenModel* model) {
+  const auto* bert = dynamic_cast<const BertNormalizer*>(normalizer);
+  const auto* pieces = dynamic_cast<const WordPiece*>(model);
+  if (bert == nullptr || pieces == nullptr || dynamic_cast<const BertPreTokenizer*>(pre_tokenizer) == nullptr) {
+    return nullptr;
+  }
+  return std::shared_ptr<const BertFast>(new BertFast(bert->settings(), *pieces));
+}
+
+BertFast::BertFast(BertNormalizer::Settings settings, const WordPiece& model)
+    : normalizer_(settings), model_(&model), limit_(static_cast<size_t>(model.options().max_input_chars_per_word)) {
+  for (int c = 0; c < 256; ++c) {
+    const auto at = static_cast<size_t>(c);
+    ascii_kind_[at] = kUnsupported;
+    if (c >= 128) continue;
+    const Action made = make_action(static_cast<char32_t>(c));
+    ascii_kind_[at] = made.kind;
+    ascii_lower_[at] = made.bytes[0];
+  }
+  const Vocabulary& vocabulary = model.vocabulary();
+  words_.assign(std::bit_ceil(static_cast<size_t>(vocabulary.size()) * 2 + 2), WordKey{0, 0, -1});
+  words_mask_ = words_.size() - 1;
+  for (int64_t i = 0; i < vocabulary.id_bound(); ++i) {
+    const auto id = static_cast<int32_t>(i);
+    const std::string_view token = vocabulary.token(id);
+    // Longer words, and words too long for the model, take the way through the trie.
+    if (token.empty() || token.size() > kKeyBytes || token.size() > limit_) continue;
+    char padded[kKeyBytes] = {};
+    std::memcpy(padded, token.data(), token.size());
+    WordKey key{0, 0, id};
+    load_key(padded, token.size(), &key.low, &key.high);
+    size_t slot = hash_key(key.low, key.high) & words_mask_;
+    while (words_[slot].id >= 0) slot = (slot + 1) & words_mask_;
+    words_[slot] = key;
+  }
+}
+
+BertFast::~BertFast() {
+  for (const auto& page : pages_) std::unique_ptr<Page>(page.load());
+}
+
+int32_t BertFast::find_word(uint64_t low, uint64_t high) const {
+  for (size_t slot = hash_key(low, high) & words_mask_;; slot = (slot + 1) & words_mask_) {
+    const WordKey& key = words_[slot];
+    if (key.low == low && key.high == high) return key.id;
+    if (key.id < 0) return -1;
+  }
+}
+
+BertFast::Action BertFast::make_action(char32_t c) const {
+  Action action{kUnsupported, 0, {}};
+  // A mark that stays and has a combining class may change places with its neighbours.
+  if (normalizer_.settings().strips_accents()) {
+    std::vector<unicode::Change> parts;
+    unicode::decompose(std::span(&c, 1), false, parts);
+    for (const auto& part : parts) {
+      if (unicode::has(part.c, unicode::kReordered) && !unicode::has(part.c, unicode::kNonspacingMark)) return action;
+    }
+  }
+  std::string raw;
+  utf8::append(c, raw);
+  NormalizedText text;
+  text.assign(raw, 0);
+  normalizer_.normalize(text);
+  std::vector<char32_t> all = text.characters();
+  const bool chinese = normalizer_.settings().handle_chinese_chars && unicode::has(c, unicode::kChinese);
+  if (chinese) {
+    if (all.size() != 3 || all.front() != U' ' || all.back() != U' ') return action;
+    all = {all[1]};
+  }
+  bool plain = true;
+  for (const char32_t part : all) {
+    utf8::append(part, raw);
+    plain = plain && !unicode::has(part, unicode::kWhitespace | unicode::kPunctuation);
+  }
+  raw.erase(0, static_cast<size_t>(utf8::length(static_cast<unsigned char>(raw[0]))));
+  if (raw.size() > sizeof(action.bytes)) return action;
+  if (all.empty()) {
+    action.kind = kDrop;
+  } else if (plain) {
+    action.kind = chinese ? kChinese : all.size() == 1 ? kKeep : kSeveral;
+  } else if (all.size() == 1 && !chinese) {
+    action.kind = unicode::has(all[0], unicode::kWhitespace) ? kSpace : kPunctuation;
+  } else {
+    return action;
+  }
+  action.length = static_cast<uint8_t>(raw.size());
+  std::memcpy(action.bytes, raw.data(), raw.size());
+  return action;
+}
+
+const BertFast::Action& BertFast::action(char32_t c) const {
+  std::atomic<Page*>& slot = pages_[c >> 8];
+  Page* page = slot.load(std::memory_order_acquire);
+  if (page == nullptr) {
+    auto made = std::make_unique<Page>();
+    for (char32_t i = 0; i < 256; ++i) {
+      const char32_t member = (c & ~char32_t{0xff}) + i;
+      const bool surrogate = member >= 0xd800 && member <= 0xdfff;
+      (*made)[i] = surrogate ? Action{kUnsupported, 0, {}} : make_action(member);
+    }
+    // Another thread may have been faster; its page is the same.
+    if (slot.compare_exchange_strong(page, made.get(), std::memory_order_acq_rel)) page = made.release();
+  }
+  return (*page)[c & 0xff];
+}
+
+// A word of ASCII characters, one byte each: character i of the text is byte i - first.
+void BertFast::emit(const char* word, size_t size, int32_t first, int32_t number, TokenList& out) const {
+  if (size <= kKeyBytes) {
+    uint64_t low = 0, high = 0;
+    load_key(word, size, &low, &high);
+    if (const int32_t id = find_word(low, high); id >= 0) {
+      out.push(id, {first, first + static_cast<int32_t>(size)}, number);
+      return;
+    }
+  }
+  const size_t before = out.size();
+  size_t at = 0;
+  while (size <= limit_ && at < size) {
+    const PieceTrie::Match match = model_->trie().longest({word + at, size - at}, at > 0);
+    if (match.length == 0) break;
+    const auto begin = first + static_cast<int32_t>(at);
+    out.push(match.id, {begin, begin + static_cast<int32_t>(match.length)}, number);
+    at += match.length;
+  }
+  if (at == size) return;
+  out.truncate(before);
+  out.push(model_->unk_id(), {first, first + static_cast<int32_t>(size)}, number);
+}
+
+void BertFast::emit(const char* word, size_t size, const CharSpan* origin, int32_t number, TokenList& out) const {
+  if (size <= kKeyBytes) {
+    uint64_t low = 0, high = 0;
+    load_key(word, size, &low, &high);
+    if (const int32_t id = find_word(low, high); id >= 0) {
+      out.push(id, {origin[0].begin, origin[size - 1].end}, number);
+      return;
+    }
+  }
+  const size_t before = out.size();
+  size_t at = 0;
+  while (at < size && (size <= limit_ || utf8::count({word, size}) <= limit_)) {
+    const PieceTrie::Match match = model_->trie().longest({word + at, size - at}, at > 0);
+    if (match.length == 0) break;
+    out.push(match.id, {origin[at].begin, origin[at + match.length - 1].end}, number);
+    at += match.length;
+  }
+  if (at == size) return;
+  out.truncate(before);
+  out.push(model_->unk_id(), {origin[0].begin, origin[size - 1].end}, number);
+}
+
+bool BertFast::encode(std::string_view segment, int32_t first, bool one_word, int32_t& word, Scratch& scratch,
+                      TokenList& out) const {
+  const size_t out_before = out.size();
+  const int32_t word_before = word;
+  const int32_t step = one_word ? 0 : 1;
+  // Room for the longest word that is cut, one character more, and a key's reading ahead.
+  const size_t room = 4 * (limit_ + 1) + 4 * kKeyBytes;
+  if (scratch.word.size() < room) {
+    scratch.word.resize(room);
+    scratch.origin.resize(room);
+  }
+  char* const buffer = scratch.word.data();
+  CharSpan* const origin = scratch.origin.data();
+
+  size_t size = 0;        // bytes of the open word
+  size_t characters = 0;  // characters of it, also those beyond the limit that are not kept
+  bool direct = true;     // byte i of the open word is character start + i
+  int32_t start = 0;      // the character the open word starts with
+  CharSpan last{};        // what the last character of the open word stands for
+  const auto close = [&] {
+    if (characters == 0) return;
+    if (characters > limit_) {
+      out.push(model_->unk_id(), {direct ? start : origin[0].begin, last.end}, word);
+    } else if (direct) {
+      emit(buffer, size, start, word, out);
+    } else {
+      emit(buffer, size, origin, word, out);
+    }
+    word += step;
+    size = characters = 0;
+    direct = true;
+  };
+  // From here on the open word keeps what each of its bytes stands for.
+  const auto spell_out = [&] {
+    if (direct) {
+      for (size_t i = 0; i < size; ++i) {
+        origin[i] = {start + static_cast<int32_t>(i), start + static_cast<int32_t>(i) + 1};
+      }
+    }
+    direct = false;
+  };
+  const auto alone = [&](const char* bytes, size_t length, CharSpan place) {
+    char padded[kKeyBytes] = {};
+    CharSpan origins[kKeyBytes];
+    std::memcpy(padded, bytes, length);
+    for (size_t i = 0; i < length; ++i) origins[i] = place;
+    if (limit_ == 0) {
+      out.push(model_->unk_id(), place, word);
+    } else {
+      emit(padded, length, origins, word, out);
+    }
+    word += step;
+  };
+
+  const char* p = segment.data();
+  const char* const end = p + segment.size();
+  int32_t number = first;  // of the character at p
+  while (p < end) {
+    const auto lead = static_cast<unsigned char>(*p);
+    const CharSpan place{number, number + 1};
+    if (lead < 0x80) {
+      switch (ascii_kind_[lead]) {
+        case kKeep: {
+          if (characters == 0) {
+            // The common case: a run of ASCII into an empty buffer.
+            start = number;
+            const size_t most = std::min(limit_, static_cast<size_t>(end - p));
+            size_t n = 0;
+            unsigned char c = lead;
+            do {
+              buffer[n++] = ascii_lower_[c];
+            } while (n < most && ascii_kind_[c = static_cast<unsigned char>(p[n])] == kKeep);
+            size = characters = n;
+            p += n;
+            number += static_cast<int32_t>(n);
+            last = {number - 1, number};
+            continue;
+          }
+          if (direct && last.end != number) spell_out();
+          if (++characters <= limit_) {
+            if (!direct) origin[size] = place;
+            buffer[size++] = ascii_lower_[lead];
+          }
+          last = place;
+          break;
+        }
+        case kSpace:
+          close();
+          break;
+        case kPunctuation:
+          close();
+          alone(&ascii_lower_[lead], 1, place);
+          break;
+        case kDrop:
+          break;
+        default:
+          close();
+          break;
+      }
+      ++p;
+      ++number;
+      continue;
+    }
+    const Action& act = action(utf8::next(p));
+    switch (act.kind) {
+      case kKeep:
+      case kSeveral: {
+        spell_out();
+        if (characters == 0) start = number;
+        const size_t added = act.kind == kKeep ? 1 : utf8::count({act.bytes, act.length});
+        // A word beyond the limit is unknown: only its beginning and end matter then.
+        if (characters == 0 || characters + added <= limit_) {
+          for (size_t i = 0; i < act.length; ++i) {
+            origin[size] = place;
+            buffer[size++] = act.bytes[i];
+          }
+        }
+        characters += added;
+        last = place;
+        break;
+      }
+      case kSpace:
+        close();
+        break;
+      case kPunctuation:
+      case kChinese:
+        close();
+        alone(act.bytes, act.length, place);
+        break;
+      case kDrop:
+        break;
+      case kUnsupported:
+        out.truncate(out_before);
+        word = word_before;
+        return false;
+    }
+    ++number;
+  }
+  close();
+  return true;
+}
+
+}  // namespace mica

@@ -1,0 +1,74 @@
+#pragma once
+// BERT's normalizer, pre-tokenizer and WordPiece fused into one pass over the text, with offsets.
+//
+// It is fast because a word is normalized straight into a small buffer (ASCII by one table, everything else by a
+// per-character table made from the normalizer itself), looked up whole as a 16-byte key, and only cut into pieces when
+// the vocabulary lacks it. Nothing is allocated per word. The separate components are the reference it is tested
+// against; where a character's treatment depends on its neighbours it steps aside for them.
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <string_view>
+#include <vector>
+
+#include "mica/tokenizers/models/wordpiece.h"
+#include "mica/tokenizers/normalizers.h"
+#include "mica/tokenizers/pretokenizers.h"
+#include "mica/tokenizers/token_list.h"
+
+namespace mica {
+
+class BertFast {
+ public:
+  /// Null unless the components are BERT's three.
+  static std::shared_ptr<const BertFast> make(const Normalizer* normalizer, const PreTokenizer* pre_tokenizer,
+                                              const TokenModel* model);
+  ~BertFast();
+  BertFast(const BertFast&) = delete;
+  BertFast& operator=(const BertFast&) = delete;
+
+  struct Scratch {
+    std::vector<char> word;        // the normalized bytes of the open word
+    std::vector<CharSpan> origin;  // what each of them stands for
+  };
+
+  /// Appends the tokens of a segment (valid UTF-8 whose first character has number `first`). Returns false, leaving
+  /// `out` and `word` as they were, when the segment needs the separate components.
+  bool encode(std::string_view segment, int32_t first, bool one_word, int32_t& word, Scratch& scratch,
+              TokenList& out) const;
+
+ private:
+  // What becomes of a character: up to three characters in the low bits (index of an expansion for `several`).
+  enum Kind : uint8_t { kKeep, kSpace, kPunctuation, kDrop, kChinese, kSeveral, kUnsupported };
+  struct Action {
+    Kind kind;
+    uint8_t length;  // bytes of what replaces it
+    char bytes[14];
+  };
+  using Page = std::array<Action, 256>;
+
+  BertFast(BertNormalizer::Settings settings, const WordPiece& model);
+  const Action& action(char32_t c) const;
+  Action make_action(char32_t c) const;
+
+  struct WordKey {
+    uint64_t low, high;
+    int32_t id;
+  };
+  int32_t find_word(uint64_t low, uint64_t high) const;
+  void emit(const char* word, size_t size, int32_t first, int32_t number, TokenList& out) const;
+  void emit(const char* word, size_t size, const CharSpan* origin, int32_t number, TokenList& out) const;
+
+  BertNormalizer normalizer_;
+  const WordPiece* model_;
+  size_t limit_;  // characters of the longest word that is cut
+  std::array<uint8_t, 256> ascii_kind_{};
+  std::array<char, 256> ascii_lower_{};
+  std::vector<WordKey> words_;
+  size_t words_mask_ = 0;
+  mutable std::array<std::atomic<Page*>, 0x1100> pages_{};
+};
+
+}  // namespace mica

@@ -1,0 +1,211 @@
+#include "mica/tokenizers/decoders.h"
+
+#include <string_view>
+#include <utility>
+
+#include "mica/base/error.h"
+#include "mica/tokenizers/utf8.h"
+
+namespace mica {
+namespace {
+
+void replace_all(std::string& text, std::string_view from, std::string_view to) {
+  size_t at = text.find(from);
+  if (from.empty() || at == text.npos) return;
+  std::string result;
+  size_t done = 0;
+  for (; at != text.npos; at = text.find(from, done)) {
+    result.append(text, done, at - done).append(to);
+    done = at + from.size();
+  }
+  result.append(text, done);
+  text = std::move(result);
+}
+
+// The order matters: each pass sees what the one before left.
+constexpr std::pair<const char*, const char*> kCleanUp[] = {
+    {" .", "."},     {" ?", "?"},   {" !", "!"},   {" ,", ","},     {" ' ", "'"},
+    {" n't", "n't"}, {" 'm", "'m"}, {" 's", "'s"}, {" 've", "'ve"}, {" 're", "'re"}};
+
+class WordPieceDecoder : public Decoder {
+ public:
+  WordPieceDecoder(std::string prefix, bool cleanup) : prefix_(std::move(prefix)), cleanup_(cleanup) {}
+  void decode(std::vector<std::string>& tokens) const override {
+    for (size_t i = 0; i < tokens.size(); ++i) {
+      std::string& token = tokens[i];
+      if (i > 0) {
+        if (token.compare(0, prefix_.size(), prefix_) == 0) {
+          token.erase(0, prefix_.size());
+        } else {
+          token.insert(0, 1, ' ');
+        }
+      }
+      if (!cleanup_) continue;
+      // As the list above, with one more rule at its place.
+      for (const auto& [from, to] : kCleanUp) {
+        if (std::string_view(from) == " 's") replace_all(token, " do not", " don't");
+        replace_all(token, from, to);
+      }
+    }
+  }
+  Json to_json() const override { return {{"type", "WordPiece"}, {"prefix", prefix_}, {"cleanup", cleanup_}}; }
+
+ private:
+  std::string prefix_;
+  bool cleanup_;
+};
+
+class Fuse : public Decoder {
+ public:
+  void decode(std::vector<std::string>& tokens) const override {
+    std::string all;
+    for (const std::string& token : tokens) all += token;
+    tokens.assign(1, std::move(all));
+  }
+  Json to_json() const override { return {{"type", "Fuse"}}; }
+};
+
+// Takes up to `start` characters off the front and `stop` off the end, as long as they are `content`.
+class StripDecoder : public Decoder {
+ public:
+  StripDecoder(std::string content, int64_t start, int64_t stop)
+      : content_(std::move(content)), start_(start), stop_(stop) {}
+  void decode(std::vector<std::string>& tokens) const override {
+    const size_t n = content_.size();
+    for (std::string& token : tokens) {
+      size_t begin = 0;
+      for (int64_t i = 0; i < start_ && token.compare(begin, n, content_) == 0; ++i) begin += n;
+      size_t end = token.size();
+      for (int64_t i = 0; i < stop_ && end >= begin + n && token.compare(end - n, n, content_) == 0; ++i) end -= n;
+      token = token.substr(begin, end - begin);
+    }
+  }
+  Json to_json() const override {
+    return {{"type", "Strip"}, {"content", content_}, {"start", start_}, {"stop", stop_}};
+  }
+
+ private:
+  std::string content_;
+  int64_t start_, stop_;
+};
+
+class ReplaceDecoder : public Decoder {
+ public:
+  ReplaceDecoder(std::string pattern, std::string content)
+      : pattern_(std::move(pattern)), content_(std::move(content)) {}
+  void decode(std::vector<std::string>& tokens) const override {
+    for (std::string& token : tokens) replace_all(token, pattern_, content_);
+  }
+  Json to_json() const override {
+    return {{"type", "Replace"}, {"pattern", {{"String", pattern_}}}, {"content", content_}};
+  }
+
+ private:
+  std::string pattern_, content_;
+};
+
+// Runs of <0xNN> become the bytes they name, or one U+FFFD each where these are no UTF-8.
+class ByteFallbackDecoder : public Decoder {
+ public:
+  void decode(std::vector<std::string>& tokens) const override {
+    std::vector<std::string> result;
+    std::string bytes;
+    const auto flush = [&] {
+      if (bytes.empty()) return;
+      if (utf8::is_valid(bytes)) {
+        result.push_back(std::move(bytes));
+      } else {
+        for (size_t i = 0; i < bytes.size(); ++i) result.emplace_back("\xef\xbf\xbd");
+      }
+      bytes.clear();
+    };
+    for (std::string& token : tokens) {
+      if (const int byte = byte_of(token); byte >= 0) {
+        bytes += static_cast<char>(byte);
+      } else {
+        flush();
+        result.push_back(std::move(token));
+      }
+    }
+    flush();
+    tokens = std::move(result);
+  }
+  Json to_json() const override { return {{"type", "ByteFallback"}}; }
+
+ private:
+  static int byte_of(const std::string& token) {
+    if (token.size() != 6 || token.compare(0, 3, "<0x") != 0 || token[5] != '>') return -1;
+    int value = 0;
+    for (const char c : {token[3], token[4]}) {
+      const int digit = c >= '0' && c <= '9'   ? c - '0'
+                        : c >= 'a' && c <= 'f' ? c - 'a' + 10
+                        : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                               : -1;
+      if (digit < 0) return -1;
+      value = value * 16 + digit;
+    }
+    return value;
+  }
+};
+
+class DecoderSequence : public Decoder {
+ public:
+  explicit DecoderSequence(std::vector<DecoderPtr> parts) : parts_(std::move(parts)) {}
+  void decode(std::vector<std::string>& tokens) const override {
+    for (const auto& part : parts_) part->decode(tokens);
+  }
+  Json to_json() const override {
+    Json parts = Json::array();
+    for (const auto& part : parts_) parts.push_back(part->to_json());
+    return {{"type", "Sequence"}, {"decoders", parts}};
+  }
+
+ private:
+  std::vector<DecoderPtr> parts_;
+};
+
+DecoderPtr read_one(const std::string& type, Fields& fields) {
+  if (type == "WordPiece") {
+    std::string prefix = fields.string("prefix", "##");
+    return make_wordpiece_decoder(std::move(prefix), fields.boolean("cleanup", true));
+  }
+  if (type == "Fuse") return std::make_shared<Fuse>();
+  if (type == "Strip") {
+    std::string content = fields.string("content");
+    if (utf8::count(content) != 1) fields.fail(fields.path() + ".content is not one character", "mend the file");
+    const int64_t start = fields.integer("start", 0, 1'000'000);
+    return std::make_shared<StripDecoder>(std::move(content), start, fields.integer("stop", 0, 1'000'000));
+  }
+  if (type == "Replace") {
+    std::string pattern = fields.string_pattern("pattern");
+    return std::make_shared<ReplaceDecoder>(std::move(pattern), fields.string("content"));
+  }
+  if (type == "ByteFallback") return std::make_shared<ByteFallbackDecoder>();
+  if (type == "Sequence") {
+    std::vector<DecoderPtr> parts;
+    for (Fields& part : fields.objects("decoders")) parts.push_back(make_decoder(std::move(part)));
+    return std::make_shared<DecoderSequence>(std::move(parts));
+  }
+  fields.fail("unknown decoder \"" + printable(type, 60) + "\" at " + fields.path(),
+              "known are ByteFallback, Fuse, Replace, Sequence, Strip, WordPiece");
+}
+
+}  // namespace
+
+DecoderPtr make_wordpiece_decoder(std::string prefix, bool cleanup) {
+  return std::make_shared<WordPieceDecoder>(std::move(prefix), cleanup);
+}
+
+DecoderPtr make_decoder(Fields fields) {
+  const std::string type = fields.string("type");
+  DecoderPtr made = read_one(type, fields);
+  fields.finish();
+  return made;
+}
+
+std::string clean_up_spaces(std::string text) {
+  for (const auto& [from, to] : kCleanUp) replace_all(text, from, to);
+  return text;
+}
+
+}  // namespace mica

@@ -1,0 +1,31 @@
+#pragma once
+// Decoders turn tokens back into text.
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "mica/base/json.h"
+#include "mica/tokenizers/readers/fields.h"
+
+namespace mica {
+
+class Decoder {
+ public:
+  virtual ~Decoder() = default;
+  /// Rewrites the tokens; the text is their concatenation.
+  virtual void decode(std::vector<std::string>& tokens) const = 0;
+  virtual Json to_json() const = 0;
+};
+
+using DecoderPtr = std::shared_ptr<const Decoder>;
+
+/// Reads {"type": ..., ...}. Throws Error that names an unknown type.
+DecoderPtr make_decoder(Fields fields);
+/// "##ing" joined to the token before it, other tokens after a space.
+DecoderPtr make_wordpiece_decoder(std::string prefix, bool cleanup);
+
+/// Takes out the spaces that tokenizing puts before punctuation and English contractions.
+std::string clean_up_spaces(std::string text);
+
+}  // namespace mica

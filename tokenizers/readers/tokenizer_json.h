@@ -1,0 +1,19 @@
+#pragma once
+// tokenizer.json to an Engine and back.
+
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "mica/tokenizers/engine.h"
+
+namespace mica {
+
+/// Reads the text of a tokenizer.json; `file` names it in errors. Nothing in it is ignored: an unknown key or component
+/// is an Error. The result still needs Engine::prepare().
+std::shared_ptr<Engine> read_tokenizer_json(std::string_view text, const std::string& file);
+
+/// The text of a tokenizer.json that gives this engine.
+std::string write_tokenizer_json(const Engine& engine);
+
+}  // namespace mica

@@ -1,0 +1,100 @@
+#include "mica/tokenizers/readers/vocab_txt.h"
+
+#include <utility>
+
+#include "mica/base/error.h"
+#include "mica/base/file.h"
+#include "mica/tokenizers/models/wordpiece.h"
+#include "mica/tokenizers/utf8.h"
+
+namespace mica {
+namespace {
+
+std::shared_ptr<const Vocabulary> read_lines(const std::string& path) {
+  const std::string text = read_file(path);
+  if (!utf8::is_valid(text)) throw Error("vocabulary is not UTF-8", printable(path, 400), "fetch the file again");
+  auto vocabulary = std::make_shared<Vocabulary>();
+  int64_t id = 0;
+  for (size_t at = 0; at < text.size(); ++id) {
+    size_t end = text.find('\n', at);
+    if (end == text.npos) end = text.size();
+    std::string_view line = std::string_view(text).substr(at, end - at);
+    if (!line.empty() && line.back() == '\r') line.remove_suffix(1);
+    if (!line.empty()) vocabulary->add(line, id, path);  // an empty line only takes up a number
+    at = end + 1;
+  }
+  vocabulary->finish(path);
+  return vocabulary;
+}
+
+int32_t id_of(const Vocabulary& vocabulary, const std::optional<std::string>& token, const char* name,
+              const std::string& path) {
+  const auto id = token ? vocabulary.find(*token) : std::nullopt;
+  if (!id) {
+    throw Error(std::string(name) + " \"" + printable(token.value_or(""), 60) + "\" is not in the vocabulary",
+                printable(path, 400), "add it, or name another in tokenizer_config.json");
+  }
+  return *id;
+}
+
+Json template_json(const WordPieceClass& kind, const std::string& cls, int32_t cls_id, const std::string& sep,
+                   int32_t sep_id) {
+  if (kind.two_separators) {
+    return {{"type", "RobertaProcessing"},
+            {"sep", Json::array({sep, sep_id})},
+            {"cls", Json::array({cls, cls_id})},
+            {"trim_offsets", true},
+            {"add_prefix_space", false}};
+  }
+  const auto special = [](const std::string& token, int32_t type) -> Json {
+    return Json{{"SpecialToken", Json{{"id", token}, {"type_id", type}}}};
+  };
+  const auto sequence = [](const char* name, int32_t type) -> Json {
+    return Json{{"Sequence", Json{{"id", name}, {"type_id", type}}}};
+  };
+  const auto entry = [](const std::string& token, int32_t id) -> Json {
+    return Json{{"id", token}, {"ids", Json::array({id})}, {"tokens", Json::array({token})}};
+  };
+  Json table = Json::object();
+  table[cls] = entry(cls, cls_id);
+  table[sep] = entry(sep, sep_id);
+  Json json = Json::object();
+  json["type"] = "TemplateProcessing";
+  json["single"] = Json::array({special(cls, kind.cls_type_id), sequence("A", 0), special(sep, 0)});
+  json["pair"] = Json::array(
+      {special(cls, kind.cls_type_id), sequence("A", 0), special(sep, 0), sequence("B", 1), special(sep, 1)});
+  json["special_tokens"] = std::move(table);
+  return json;
+}
+
+}  // namespace
+
+void apply_bert_settings(const Json& config, const std::string& file, BertNormalizer::Settings& settings) {
+  Fields fields(config, file, "tokenizer_config");
+  settings.lowercase = fields.boolean("do_lower_case", settings.lowercase);
+  if (fields.has("strip_accents")) settings.strip_accents = fields.boolean("strip_accents");
+  settings.handle_chinese_chars = fields.boolean("tokenize_chinese_chars", settings.handle_chinese_chars);
+  settings.clean_text = fields.boolean("clean_text", settings.clean_text);
+}
+
+std::shared_ptr<Engine> read_vocab_txt(const std::string& path, const WordPieceClass& wordpiece_class,
+                                       const TokenizerSettings& settings) {
+  auto engine = std::make_shared<Engine>();
+  const auto vocabulary = read_lines(path);
+  WordPiece::Settings pieces;
+  pieces.unk_token = settings.special.unk_token.value_or("[UNK]");
+  id_of(*vocabulary, pieces.unk_token, "unk_token", path);
+  engine->model = std::make_shared<WordPiece>(vocabulary, pieces);
+  BertNormalizer::Settings normalizer;
+  apply_bert_settings(settings.config, path, normalizer);
+  engine->normalizer = std::make_shared<BertNormalizer>(normalizer);
+  engine->pre_tokenizer = std::make_shared<BertPreTokenizer>();
+  engine->decoder = make_wordpiece_decoder("##", true);
+  const int32_t cls = id_of(*vocabulary, settings.special.cls_token, "cls_token", path);
+  const int32_t sep = id_of(*vocabulary, settings.special.sep_token, "sep_token", path);
+  const Json json = template_json(wordpiece_class, *settings.special.cls_token, cls, *settings.special.sep_token, sep);
+  engine->post_processor = PostProcessor(Fields(json, path, "post_processor"));
+  return engine;
+}
+
+}  // namespace mica
