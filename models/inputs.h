@@ -31,6 +31,8 @@ struct ModelInputs {
   Tensor sentence_order_label;  ///< int64 [batch]
 
   bool output_hidden_states = false;
+  /// Not negative: the first so many tokens see each other, every later one itself and what is before it.
+  int64_t prefix_length = -1;
 
   /// The tensor of that name ("input_ids", ...); throws Error for a name that no model here takes.
   Tensor& operator[](std::string_view name);
@@ -62,6 +64,7 @@ struct Rows {
   Shape tokens_shape;  ///< of per-token results: [batch, tokens], or [rows] when ragged
   bool training = false;
   bool output_hidden_states = false;
+  int64_t prefix_length = -1;
   Device device;
 
   int64_t rows() const { return offsets.rows(); }

@@ -7,6 +7,7 @@
 
 #include "mica/kernels/cpu/backend.h"
 #include "mica/kernels/cpu/pointwise.h"
+#include "mica/kernels/cpu/simd/activation.h"
 #include "mica/kernels/cpu/support.h"
 
 namespace mica {
@@ -130,6 +131,8 @@ template void activate_backward(Activation, const double*, const double*, double
 using namespace cpu;
 
 void CpuActivation::forward(Activation activation, const View& x, const View& y) {
+  if (x.dtype == DType::float32)
+    return simd::activation_forward(activation, x.as<const float>(), y.as<float>(), x.numel());
   with_floating("activation.forward", x.dtype, [&](auto tag) {
     using T = decltype(tag);
     parallel_for(x.numel(), kGrain / 16, [&](int64_t begin, int64_t end) {
@@ -139,6 +142,8 @@ void CpuActivation::forward(Activation activation, const View& x, const View& y)
 }
 
 void CpuActivation::backward(Activation activation, const View& x, const View& dy, const View& dx) {
+  if (x.dtype == DType::float32)
+    return simd::activation_backward(activation, x.as<const float>(), dy.as<const float>(), dx.as<float>(), x.numel());
   with_floating("activation.backward", x.dtype, [&](auto tag) {
     using T = decltype(tag);
     parallel_for(x.numel(), kGrain / 16, [&](int64_t begin, int64_t end) {

@@ -1,4 +1,5 @@
-// Attention, one (sequence, head) at a time and a block of its queries at once: the scores of the block in full,
+// Attention in its plain form; float32 without dropout goes forward through the SIMD kernels. One (sequence, head) at a
+// time and a block of its queries at once: the scores of the block in full,
 // softmax, product with the values. The backward pass makes the weights again from the scores and log_sum_exp.
 
 #include "mica/kernels/attention.h"
@@ -9,6 +10,7 @@
 #include "mica/kernels/cpu/backend.h"
 #include "mica/kernels/cpu/pointwise.h"
 #include "mica/kernels/cpu/product.h"
+#include "mica/kernels/cpu/simd/attention.h"
 #include "mica/kernels/cpu/support.h"
 #include "mica/kernels/random.h"
 
@@ -303,6 +305,8 @@ void backward(const AttentionArguments& arguments, const View& output, const Vie
 }  // namespace cpu
 
 void CpuAttention::forward(const AttentionArguments& arguments, const View& output, const View& log_sum_exp) {
+  if (arguments.query.dtype == DType::float32 && arguments.dropout == 0)
+    return cpu::simd::attention_forward(arguments, output, log_sum_exp);
   cpu::with_floating("attention.forward", arguments.query.dtype,
                      [&](auto tag) { cpu::forward<decltype(tag)>(arguments, output, log_sum_exp); });
 }

@@ -1,5 +1,5 @@
-// Matrix products in their plain form. Bias, activation and residual are applied to each tile before it is stored;
-// layer norm runs over the finished rows.
+// Matrix products. float32 and bfloat16 go to the SIMD kernels; the plain form serves float64. Bias, activation and
+// residual are applied to each tile before it is stored; layer norm runs over the finished rows.
 
 #include "mica/kernels/linear.h"
 
@@ -9,6 +9,8 @@
 #include "mica/kernels/cpu/backend.h"
 #include "mica/kernels/cpu/pointwise.h"
 #include "mica/kernels/cpu/product.h"
+#include "mica/kernels/cpu/simd/matmul.h"
+#include "mica/kernels/cpu/simd/packed_linear.h"
 #include "mica/kernels/cpu/support.h"
 
 namespace mica {
@@ -94,6 +96,20 @@ void matmul(const View& a, bool transpose_a, const View& b, bool transpose_b, co
   });
 }
 
+// The same epilogue with its parameter vectors as contiguous float32.
+Epilogue in_float32(Epilogue epilogue) {
+  const auto convert_vector = [](View& vector, Scratch use) {
+    if (!vector) return;
+    vector.data = const_cast<float*>(parameter<float>(vector, use));
+    vector.dtype = DType::float32;
+    vector.strides[0] = 1;
+  };
+  convert_vector(epilogue.bias, Scratch::parameter_a);
+  convert_vector(epilogue.norm_weight, Scratch::parameter_b);
+  convert_vector(epilogue.norm_bias, Scratch::parameter_c);
+  return epilogue;
+}
+
 }  // namespace
 }  // namespace cpu
 
@@ -101,28 +117,37 @@ using namespace cpu;
 
 void CpuLinear::matmul(const View& a, bool transpose_a, const View& b, bool transpose_b, const View& c, double alpha,
                        double beta) {
+  if (c.dtype == DType::float32) return simd::matmul(a, transpose_a, b, transpose_b, c, alpha, beta);
   with_floating("linear.matmul", c.dtype,
                 [&](auto tag) { cpu::matmul<decltype(tag)>(a, transpose_a, b, transpose_b, c, alpha, beta); });
 }
 
 void CpuLinear::forward(const View& x, const View& weight, const Epilogue& epilogue, const View& y) {
+  // The SIMD kernel wants a weight whose rows or columns are contiguous; others (a tied, transposed slice) go the plain
+  // way.
+  if (x.dtype == DType::float32 && weight.dtype == DType::float32 && (weight.stride(0) == 1 || weight.stride(1) == 1))
+    return simd::linear(x, weight, in_float32(epilogue), y);
   with_floating("linear.forward", x.dtype, [&](auto tag) {
     cpu::forward<decltype(tag)>(x, weight.data, weight.dtype, weight.stride(0), weight.size(0), epilogue, y);
   });
 }
 
 DType CpuLinear::packed_dtype(DType weight_dtype) const {
-  return weight_dtype == DType::float64 ? DType::float64 : DType::float32;
+  return weight_dtype == DType::float64 ? DType::float64 : simd::packed_dtype(weight_dtype);
 }
 
 int64_t CpuLinear::packed_bytes(int64_t out, int64_t in, DType packed_dtype) const {
-  return checked_mul(checked_mul(out, in, "linear.pack"), item_size(packed_dtype), "linear.pack");
+  const int64_t plain = checked_mul(checked_mul(out, in, "linear.pack"), item_size(packed_dtype), "linear.pack");
+  return packed_dtype == DType::float64 ? plain : simd::packed_bytes(out, in, packed_dtype);
 }
 
-// Packed is row-major, as the weight itself, widened to the type computed in.
+// float64 is packed row-major, as the weight itself; the others in panels.
 void CpuLinear::pack(const View& weight, int64_t first_row, const PackedWeight& packed) {
-  if (packed.dtype != DType::float32 && packed.dtype != DType::float64)
-    unsupported("linear.pack", packed.dtype, Device{});
+  if (packed.dtype != DType::float64) {
+    if (packed.dtype != DType::float32 && packed.dtype != simd::packed_dtype(DType::bfloat16))
+      unsupported("linear.pack", packed.dtype, Device{});
+    return simd::pack_weight(weight, first_row, packed);
+  }
   const int64_t row_bytes = packed.in * item_size(packed.dtype);
   parallel_for(weight.size(0), row_grain(packed.in), [&](int64_t begin, int64_t end) {
     for (int64_t row = begin; row < end; ++row) {
@@ -134,6 +159,10 @@ void CpuLinear::pack(const View& weight, int64_t first_row, const PackedWeight& 
 }
 
 void CpuLinear::forward_packed(const View& x, const PackedWeight& weight, const Epilogue& epilogue, const View& y) {
+  if (weight.dtype != DType::float64) {
+    if (x.dtype != DType::float32) unsupported("linear.forward_packed", x.dtype, Device{});
+    return simd::packed_linear(x, weight, in_float32(epilogue), y);
+  }
   with_floating("linear.forward_packed", x.dtype, [&](auto tag) {
     cpu::forward<decltype(tag)>(x, weight.data, weight.dtype, weight.in, weight.out, epilogue, y);
   });

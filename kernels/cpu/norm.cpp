@@ -1,5 +1,6 @@
-// Layer norm, forward and backward: rows in parallel, each in three passes (mean, variance, result), summed in double.
-// The gradients of weight and bias are summed over the rows in their order, columns in parallel.
+// Layer norm, forward and backward; float32 goes through the SIMD kernels. Rows in parallel, each in three passes
+// (mean, variance, result), summed in double. The gradients of weight and bias are summed over the rows in their order,
+// columns in parallel.
 
 #include "mica/kernels/norm.h"
 
@@ -7,6 +8,7 @@
 
 #include "mica/kernels/cpu/backend.h"
 #include "mica/kernels/cpu/pointwise.h"
+#include "mica/kernels/cpu/simd/norm.h"
 #include "mica/kernels/cpu/support.h"
 
 namespace mica {
@@ -118,6 +120,24 @@ void layer_norm_backward(const View& dy, const View& sum, const View& mean, cons
 
 void CpuNorm::layer_norm(const View& x, const View& residual, const View& weight, const View& bias, double eps,
                          const View& y, const View& sum, const View& mean, const View& rstd) {
+  const int64_t size = x.size(-1);
+  if (x.dtype == DType::float32 && size > 0) {
+    const cpu::simd::LayerNorm task{.x = x.as<const float>(),
+                                    .x_row = size,
+                                    .residual = residual.as<const float>(),
+                                    .residual_row = size,
+                                    .weight = cpu::parameter<float>(weight, cpu::Scratch::parameter_a),
+                                    .bias = cpu::parameter<float>(bias, cpu::Scratch::parameter_b),
+                                    .epsilon = static_cast<float>(eps),
+                                    .y = y.as<float>(),
+                                    .y_row = size,
+                                    .sum = sum.as<float>(),
+                                    .sum_row = size,
+                                    .mean = mean.as<float>(),
+                                    .rstd = rstd.as<float>(),
+                                    .size = size};
+    return cpu::simd::layer_norm(task, x.numel() / size);
+  }
   cpu::with_floating("norm.layer_norm", x.dtype, [&](auto tag) {
     cpu::layer_norm<decltype(tag)>(x, residual, weight, bias, eps, y, sum, mean, rstd);
   });
@@ -125,6 +145,19 @@ void CpuNorm::layer_norm(const View& x, const View& residual, const View& weight
 
 void CpuNorm::layer_norm_backward(const View& dy, const View& sum, const View& mean, const View& rstd,
                                   const View& weight, const View& ds, const View& dweight, const View& dbias) {
+  const int64_t size = dy.size(-1);
+  if (dy.dtype == DType::float32 && size > 0) {
+    const cpu::simd::LayerNormBackward task{.dy = dy.as<const float>(),
+                                            .sum = sum.as<const float>(),
+                                            .mean = mean.as<const float>(),
+                                            .rstd = rstd.as<const float>(),
+                                            .weight = cpu::parameter<float>(weight, cpu::Scratch::parameter_a),
+                                            .ds = ds.as<float>(),
+                                            .dweight = dweight.as<float>(),
+                                            .dbias = dbias.as<float>(),
+                                            .size = size};
+    return cpu::simd::layer_norm_backward(task, dy.numel() / size);
+  }
   cpu::with_floating("norm.layer_norm_backward", dy.dtype, [&](auto tag) {
     cpu::layer_norm_backward<decltype(tag)>(dy, sum, mean, rstd, weight, ds, dweight, dbias);
   });

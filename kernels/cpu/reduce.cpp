@@ -10,6 +10,7 @@
 #include "mica/base/error.h"
 #include "mica/kernels/cpu/backend.h"
 #include "mica/kernels/cpu/pointwise.h"
+#include "mica/kernels/cpu/simd/norm.h"
 #include "mica/kernels/cpu/support.h"
 
 namespace mica {
@@ -222,10 +223,16 @@ void CpuReduce::argmax(const View& x, const View& y) {
 }
 
 void CpuReduce::softmax(const View& x, bool log, const View& y) {
+  if (x.dtype == DType::float32 && x.numel() > 0)
+    return simd::softmax(x.as<const float>(), y.as<float>(), x.numel() / x.size(-1), x.size(-1), log);
   with_floating("reduce.softmax", x.dtype, [&](auto tag) { cpu::softmax<decltype(tag)>(x, log, y); });
 }
 
 void CpuReduce::softmax_backward(const View& y, const View& dy, bool log, const View& dx) {
+  if (y.dtype == DType::float32 && y.numel() > 0) {
+    return simd::softmax_backward(y.as<const float>(), dy.as<const float>(), dx.as<float>(), y.numel() / y.size(-1),
+                                  y.size(-1), log);
+  }
   with_floating("reduce.softmax_backward", y.dtype,
                 [&](auto tag) { cpu::softmax_backward<decltype(tag)>(y, dy, log, dx); });
 }

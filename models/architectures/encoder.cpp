@@ -177,6 +177,10 @@ EncoderOutput Encoder::operator()(const Rows& rows) const {
   if (relative_bias_.defined()) {
     bias = relative_position_bias(relative_bias_, rows.offsets.longest(), spec_.relative_max_distance);
   }
+  if (rows.prefix_length >= 0) {
+    const Tensor mask = prefix_mask(rows.offsets.longest(), rows.prefix_length, x.dtype(), rows.device);
+    bias = bias.defined() ? add(bias, mask) : mask;
+  }
   for (const size_t i : layer_of_) {
     if (rows.output_hidden_states) output.hidden_states.push_back(x);
     x = layer(layers_[i], x, rows, bias);

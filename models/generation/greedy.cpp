@@ -1,7 +1,6 @@
 #include "mica/models/generation/greedy.h"
 
 #include "mica/base/error.h"
-#include "mica/base/warnings.h"
 
 namespace mica {
 namespace {
@@ -23,11 +22,11 @@ Tensor append_column(const Tensor& x, const std::vector<int64_t>& column) {
   return Tensor::from(values, {x.size(0), tokens + 1});
 }
 
-// 0, 1, 2, ... from `first`, for every row.
-Tensor positions(int64_t batch, int64_t first, int64_t count) {
+// 0, 1, 2, ... for every row.
+Tensor positions(int64_t batch, int64_t count) {
   std::vector<int64_t> values;
   for (int64_t row = 0; row < batch; ++row) {
-    for (int64_t i = 0; i < count; ++i) values.push_back(first + i);
+    for (int64_t i = 0; i < count; ++i) values.push_back(i);
   }
   return Tensor::from(values, {batch, count});
 }
@@ -47,19 +46,16 @@ Tensor greedy(const Model& model, const ModelInputs& inputs, int64_t new_tokens)
   }
   if (new_tokens < 0) throw Error("a negative number of new tokens", "generate", "ask for 0 or more");
   const NoGrad no_grad;
-  const bool remembers = model.config().is_decoder;
-  if (!remembers) {
-    warn("the config of this model does not say is_decoder: each new token depends on the last one alone");
-  }
+  const bool causal = model.config().is_decoder;
+  const int64_t prompt = inputs.input_ids.size(1);
   Tensor ids = inputs.input_ids;
   Tensor types = inputs.token_type_ids;
   for (int64_t i = 0; i < new_tokens; ++i) {
-    const int64_t tokens = ids.size(1);
-    const int64_t first = remembers || i == 0 ? 0 : tokens - 1;
     ModelInputs step;
-    step.input_ids = ids.slice(1, first, tokens).contiguous();
-    if (types.defined()) step.token_type_ids = types.slice(1, first, tokens).contiguous();
-    step.position_ids = positions(ids.size(0), first, tokens - first);
+    step.input_ids = ids;
+    step.token_type_ids = types;
+    step.position_ids = positions(ids.size(0), ids.size(1));
+    if (!causal) step.prefix_length = prompt;
     const Tensor logits = model(step).logits;
     ids = append_column(ids, last_column_argmax(logits));
     if (types.defined()) types = append_column(types, last_column(types));

@@ -9,9 +9,9 @@ namespace mica {
 /// other. Inputs: input_ids [batch, tokens], and token_type_ids if the model takes them (a new token gets the last
 /// one's type). Positions are 0, 1, 2, ... for every family, as the reference's generate() numbers them.
 ///
-/// A config with is_decoder sees the whole text before each new token (run again for each: encoders that serve as
-/// decoders have no cache here). One without it is no decoder: as in the reference, each new token after the first then
-/// depends on the last token alone. One warning says so.
+/// A config with is_decoder makes every token see what is before it. Without it the prompt's tokens see each other, as
+/// in the reference, and each new token sees all before it. The whole text is run again for each new token: encoders
+/// that serve as decoders have no cache here.
 Tensor greedy(const Model& model, const ModelInputs& inputs, int64_t new_tokens);
 
 }  // namespace mica

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <vector>
 
 #include "mica/autograd/embedding.h"
@@ -54,6 +55,16 @@ Tensor relative_position_bias(const Tensor& table, int64_t length, int64_t max_d
   }
   const Tensor values = embedding(table, Tensor::from(ids));  // [length * length, heads]
   return reshape(transpose(values, 0, 1), Shape{1, table.size(1), length, length});
+}
+
+Tensor prefix_mask(int64_t length, int64_t prefix, DType dtype, Device device) {
+  std::vector<float> values(static_cast<size_t>(length * length), 0.0F);
+  for (int64_t q = 0; q < length; ++q) {
+    for (int64_t k = std::max(q + 1, prefix); k < length; ++k) {
+      values[static_cast<size_t>(q * length + k)] = std::numeric_limits<float>::lowest();
+    }
+  }
+  return Tensor::from(values, {1, 1, length, length}).to(dtype).to(device);
 }
 
 }  // namespace mica

@@ -18,4 +18,7 @@ Tensor positions_from_padding(const SequenceOffsets& offsets, const Tensor& inpu
 /// max_distance. table [buckets, heads]; differentiable.
 Tensor relative_position_bias(const Tensor& table, int64_t length, int64_t max_distance);
 
+/// The bias [1, 1, length, length] that hides from each query the keys after it, but for the first `prefix` ones.
+Tensor prefix_mask(int64_t length, int64_t prefix, DType dtype, Device device);
+
 }  // namespace mica

@@ -26,6 +26,20 @@ TEST(Json, ReadsPythonsInfinities) {
   EXPECT_EQ(value["d"].get<double>(), INFINITY);
 }
 
+TEST(Json, WritesInfinitiesAsPythonReadsThem) {
+  const char* const text = R"({
+  "time_step_limit": [
+    0.0,
+    Infinity
+  ],
+  "__float__": "__float__NaN",
+  "low": -Infinity,
+  "none": NaN
+}
+)";
+  EXPECT_EQ(dump_json(parse_json(text, "t")), text);
+}
+
 TEST(Json, RefusesWhatIsMalformed) {
   for (const char* text :
        {"", "{", "[1,]", "{\"a\":1}x", "{\"a\":1,\"a\":2}", "\"\xff\"", "1e999", "{'a':1}", "[01]"}) {
