@@ -41,7 +41,15 @@ HWY_INLINE void prepare_row(const ScoreRows& task, int64_t r, float* row, int64_
     });
   }
   const int64_t end = (keys + kLanes - 1) / kLanes * kLanes;
-  for (int64_t i = visible; i < end; ++i) row[i] = -kInfinity;
+  int64_t i = visible / kLanes * kLanes;
+  const Vector hidden = constant(-kInfinity);
+  if (i < visible) {
+    // By whole vectors: a load that spans several narrower stores would wait for them.
+    const auto seen = hn::FirstN(kTag, static_cast<size_t>(visible - i));
+    hn::StoreU(hn::IfThenElse(seen, hn::LoadU(kTag, row + i), hidden), kTag, row + i);
+    i += kLanes;
+  }
+  for (; i < end; i += kLanes) hn::StoreU(hidden, kTag, row + i);
 }
 
 void scores(const ScoreRows& task, float* s, int64_t first_key, int64_t keys) {

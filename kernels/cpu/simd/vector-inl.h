@@ -26,15 +26,23 @@ HWY_INLINE Vector constant(float value) {
 
 /// The first n < kLanes elements at p, zeros after them. Reads nothing beyond.
 HWY_INLINE Vector load_part(const float* p, int64_t n) {
+#if HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_AVX2
+  return hn::MaskedLoad(hn::FirstN(kTag, static_cast<size_t>(n)), kTag, p);  // touches no masked byte on x86
+#else
   HWY_ALIGN float part[kLanes] = {};
   for (int64_t i = 0; i < n; ++i) part[i] = p[i];
   return hn::Load(kTag, part);
+#endif
 }
 
 HWY_INLINE void store_part(Vector v, float* p, int64_t n) {
+#if HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_AVX2
+  hn::BlendedStore(v, hn::FirstN(kTag, static_cast<size_t>(n)), kTag, p);
+#else
   HWY_ALIGN float part[kLanes];
   hn::Store(v, kTag, part);
   for (int64_t i = 0; i < n; ++i) p[i] = part[i];
+#endif
 }
 
 HWY_INLINE float sum_of(Vector v) {
