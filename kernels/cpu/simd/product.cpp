@@ -102,6 +102,18 @@ void finish_rows(const Product& product, int64_t row, int64_t column, const floa
   finish_tile(finish, sum, sum_row, rows, columns);
 }
 
+// Fetches where a tile's result goes, and what is added to it, while its sums are made: the stores would otherwise wait
+// for lines from L3, a tile's worth at once.
+void prefetch_rows(const Product& product, int64_t row, int64_t column, int64_t rows, int64_t columns) {
+  const TileFinish& finish = product.finish;
+  for (int64_t r = row; r < row + rows; ++r) {
+    for (int64_t c = column; c < column + columns; c += 16) {
+      __builtin_prefetch(finish.y + r * finish.y_row + c, 1, 3);
+      if (finish.residual != nullptr) __builtin_prefetch(finish.residual + r * finish.residual_row + c, 0, 3);
+    }
+  }
+}
+
 void multiply_panel(const RowBlock& block, int64_t panel, const float* next) {
   const Product& product = block.product;
   const TileKernels& kernels = *product.kernels;
@@ -134,6 +146,7 @@ void multiply_panel(const RowBlock& block, int64_t panel, const float* next) {
       task.next = prefetch ? following + t * task.depth * task.next_step : task.b;
       const int64_t step = task.next_step;
       if (!prefetch) task.next_step = 0;
+      if (last) prefetch_rows(product, block.first + tile.first, column, tile.size(), columns);
       kernel[static_cast<size_t>(tile.size() - 1)](task);
       task.next_step = step;
       if (last) finish_rows(product, block.first + tile.first, column, task.c, width, tile.size(), columns);
