@@ -1,5 +1,6 @@
 #include "mica/base/json.h"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <unordered_set>
@@ -80,6 +81,8 @@ class Builder {
   bool key(std::string& name) {
     Level& level = levels_.back();
     if (!level.keys.insert(name).second) fail("key occurs twice: \"" + printable(name) + "\"");
+    // Keys made to share a hash would make the look-up above take forever. Chance gives a dozen in a bucket at most.
+    if (level.keys.bucket_size(level.keys.bucket(name)) > 100) fail("keys collide: \"" + printable(name) + "\"");
     level.key = std::move(name);
     return true;
   }
@@ -147,9 +150,33 @@ class Builder {
   int64_t count_ = 0;
 };
 
+bool is_special(const Json& value) {
+  return value.is_number_float() && !std::isfinite(value.get<double>());
+}
+
+bool has_special_numbers(const Json& value) {
+  if (!value.is_structured()) return is_special(value);
+  return std::any_of(value.begin(), value.end(), has_special_numbers);
+}
+
+// Replaces each by the text of mark and name.
+void mark_special_numbers(Json& value, const std::string& mark) {
+  if (value.is_structured()) {
+    for (Json& element : value) mark_special_numbers(element, mark);
+  } else if (is_special(value)) {
+    const double number = value.get<double>();
+    value = mark + (std::isnan(number) ? "NaN" : number > 0 ? "Infinity" : "-Infinity");
+  }
+}
+
 }  // namespace
 
 Json parse_json(std::string_view text, const std::string& where, JsonLimits limits) {
+  // The parser takes a zero byte for the end of the text, and would not see what stands behind it.
+  if (const size_t zero = text.find('\0'); zero != text.npos) {
+    throw Error("invalid JSON at byte " + std::to_string(zero + 1) + ": a zero byte", printable(where, 400),
+                "mend the file or fetch it again");
+  }
   std::string rewritten;
   if (rewrite_special_numbers(text, &rewritten)) text = rewritten;
   Builder builder(where, limits);
@@ -162,7 +189,21 @@ Json read_json_file(const std::string& path, JsonLimits limits) {
 }
 
 std::string dump_json(const Json& value) {
-  return value.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+  const auto dump = [](const Json& any) { return any.dump(2, ' ', false, Json::error_handler_t::replace) + "\n"; };
+  std::string text = dump(value);
+  if (!has_special_numbers(value)) return text;
+  // The library can only write them as null: they pass through it as texts with a mark that nothing else has.
+  std::string mark = "__float__";
+  while (text.find(mark) != text.npos) mark += '_';
+  Json marked = value;
+  mark_special_numbers(marked, mark);
+  text = dump(marked);
+  for (size_t i = text.find(mark); i != text.npos; i = text.find(mark, i)) {
+    const size_t end = text.find('"', i);
+    const size_t begin = i + mark.size();
+    text.replace(i - 1, end + 1 - (i - 1), text.substr(begin, end - begin));
+  }
+  return text;
 }
 
 }  // namespace mica

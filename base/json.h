@@ -26,7 +26,7 @@ Json parse_json(std::string_view text, const std::string& where, JsonLimits limi
 Json read_json_file(const std::string& path, JsonLimits limits = {});
 
 /// Text of the value with two-space indentation and a final newline, as transformers writes it (non-ASCII kept;
-/// invalid UTF-8 replaced).
+/// infinite and undefined numbers as the bare words that parse_json reads; invalid UTF-8 replaced).
 std::string dump_json(const Json& value);
 
 }  // namespace mica

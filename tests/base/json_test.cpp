@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "mica/base/error.h"
+#include "mica/tests/base/colliding_keys.h"
 
 namespace mica {
 namespace {
@@ -25,13 +26,36 @@ TEST(Json, ReadsPythonsInfinities) {
   EXPECT_EQ(value["d"].get<double>(), INFINITY);
 }
 
+TEST(Json, WritesInfinitiesAsPythonReadsThem) {
+  const char* const text = R"({
+  "time_step_limit": [
+    0.0,
+    Infinity
+  ],
+  "__float__": "__float__NaN",
+  "low": -Infinity,
+  "none": NaN
+}
+)";
+  EXPECT_EQ(dump_json(parse_json(text, "t")), text);
+}
+
 TEST(Json, RefusesWhatIsMalformed) {
   for (const char* text :
        {"", "{", "[1,]", "{\"a\":1}x", "{\"a\":1,\"a\":2}", "\"\xff\"", "1e999", "{'a':1}", "[01]"}) {
     EXPECT_THROW(parse_json(text, "t"), Error) << text;
   }
   EXPECT_THROW(parse_json(std::string(100000, '['), "t"), Error);
+  EXPECT_THROW(parse_json(std::string_view("{}\0x", 4), "t"), Error);
   EXPECT_THROW(parse_json("[1,2,3]", "t", {.max_depth = 4, .max_values = 2}), Error);
+}
+
+TEST(Json, RefusesKeysMadeToCollide) {
+  const std::vector<std::string> keys = colliding_keys(200);
+  if (keys.empty()) GTEST_SKIP() << "another standard library: its hash is not known";
+  std::string text = "{";
+  for (const std::string& key : keys) text.append(text.size() > 1 ? "," : "").append("\"" + key + "\":1");
+  EXPECT_THROW(parse_json(text + "}", "t"), Error);
 }
 
 }  // namespace

@@ -1,0 +1,104 @@
+#include "mica/autograd/elementwise.h"
+
+#include <string>
+
+#include "mica/autograd/tape.h"
+#include "mica/base/error.h"
+#include "mica/kernels/elementwise.h"
+#include "mica/kernels/reduce.h"
+
+namespace mica {
+namespace {
+
+Tensor compute(BinaryOp op, const Tensor& a, const Tensor& b) {
+  if (a.dtype() != b.dtype() || !(a.device() == b.device())) {
+    throw Error("operands are " + std::string(name(a.dtype())) + " on " + to_string(a.device()) + " and " +
+                    std::string(name(b.dtype())) + " on " + to_string(b.device()),
+                "elementwise", "convert one with to(...)");
+  }
+  const Shape shape = broadcast(a.shape(), b.shape());
+  const Tensor y = Tensor::empty(shape, a.dtype(), a.device());
+  backend(a.device())
+      .elementwise()
+      .binary(op, a.detach().expand(shape).view(), b.detach().expand(shape).view(), y.view());
+  return y;
+}
+
+// Sums what broadcasting had repeated, so that a gradient gets the shape of its input.
+Tensor reduce_to(const Tensor& gradient, const Shape& shape) {
+  Tensor g = gradient.contiguous();
+  const auto sum_dimension = [&](int dim) {
+    int64_t outer = 1;
+    int64_t inner = 1;
+    for (int i = 0; i < dim; ++i) outer *= g.size(i);
+    for (int i = dim + 1; i < g.rank(); ++i) inner *= g.size(i);
+    const Tensor sum = Tensor::empty({outer, inner}, g.dtype(), g.device());
+    backend(g.device()).reduce().reduce(ReduceOp::sum, g.reshape({outer, g.size(dim), inner}).view(), sum.view());
+    Shape reduced = g.shape();
+    reduced.set(dim, 1);
+    g = sum.reshape(reduced);
+  };
+  const int added = g.rank() - shape.rank();
+  for (int i = 0; i < g.rank(); ++i) {
+    if (g.size(i) != 1 && (i < added || shape[i - added] == 1)) sum_dimension(i);
+  }
+  return g.reshape(shape);
+}
+
+}  // namespace
+
+Tensor add(const Tensor& a, const Tensor& b) {
+  Tensor y = compute(BinaryOp::add, a, b);
+  if (wants_grad({&a, &b})) {
+    record("add", {a, b}, {y}, [sa = a.shape(), sb = b.shape()](const std::vector<Tensor>& g) -> std::vector<Tensor> {
+      return {reduce_to(g[0], sa), reduce_to(g[0], sb)};
+    });
+  }
+  return y;
+}
+
+Tensor subtract(const Tensor& a, const Tensor& b) {
+  Tensor y = compute(BinaryOp::subtract, a, b);
+  if (wants_grad({&a, &b})) {
+    record("subtract", {a, b}, {y},
+           [sa = a.shape(), sb = b.shape()](const std::vector<Tensor>& g) -> std::vector<Tensor> {
+             return {reduce_to(g[0], sa), reduce_to(affine(g[0], -1), sb)};
+           });
+  }
+  return y;
+}
+
+Tensor multiply(const Tensor& a, const Tensor& b) {
+  Tensor y = compute(BinaryOp::multiply, a, b);
+  if (wants_grad({&a, &b})) {
+    record("multiply", {a, b}, {y},
+           [a = a.detach(), b = b.detach()](const std::vector<Tensor>& g) -> std::vector<Tensor> {
+             return {reduce_to(multiply(g[0], b), a.shape()), reduce_to(multiply(g[0], a), b.shape())};
+           });
+  }
+  return y;
+}
+
+Tensor divide(const Tensor& a, const Tensor& b) {
+  Tensor y = compute(BinaryOp::divide, a, b);
+  if (wants_grad({&a, &b})) {
+    record("divide", {a, b}, {y},
+           [y = y.detach(), sa = a.shape(), b = b.detach()](const std::vector<Tensor>& g) -> std::vector<Tensor> {
+             const Tensor da = divide(g[0], b);
+             return {reduce_to(da, sa), reduce_to(affine(multiply(da, y), -1), b.shape())};
+           });
+  }
+  return y;
+}
+
+Tensor affine(const Tensor& x, double scale, double shift) {
+  Tensor y = Tensor::empty(x.shape(), x.dtype(), x.device());
+  backend(x.device()).elementwise().affine(x.detach().contiguous().view(), scale, shift, y.view());
+  if (wants_grad({&x})) {
+    record("affine", {x}, {y},
+           [scale](const std::vector<Tensor>& g) -> std::vector<Tensor> { return {affine(g[0], scale)}; });
+  }
+  return y;
+}
+
+}  // namespace mica

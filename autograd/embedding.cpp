@@ -1,0 +1,98 @@
+#include "mica/autograd/embedding.h"
+
+#include <string>
+
+#include "mica/autograd/tape.h"
+#include "mica/base/error.h"
+#include "mica/kernels/embedding.h"
+
+namespace mica {
+namespace {
+
+constexpr size_t kMaxTerms = 4;
+
+void check(const EmbeddingTerm& term, const EmbeddingTerm& first) {
+  if (term.table.rank() != 2 || term.ids.dtype() != DType::int64 || term.table.size(1) != first.table.size(1) ||
+      !(term.ids.shape() == first.ids.shape())) {
+    throw Error("table " + to_string(term.table.shape()) + ", ids " + to_string(term.ids.shape()) + " " +
+                    std::string(name(term.ids.dtype())),
+                "embedding", "need table [rows, size] and ids of dtype int64");
+  }
+  if (!term.ids.device().is_cpu()) return;
+  const int64_t rows = term.table.size(0);
+  const Tensor ids = term.ids.contiguous();
+  const int64_t* values = ids.data<int64_t>();
+  for (int64_t i = 0; i < ids.numel(); ++i) {
+    if (values[i] < 0 || values[i] >= rows) {
+      throw Error("id " + std::to_string(values[i]) + " at position " + std::to_string(i) + " of a table of " +
+                      std::to_string(rows) + " rows",
+                  "embedding",
+                  "use ids from 0 to " + std::to_string(rows - 1) + " (does the tokenizer fit the model?)");
+    }
+  }
+}
+
+}  // namespace
+
+Tensor embedding(const Tensor& table, const Tensor& ids, int64_t padding_idx) {
+  return embedding_sum({{table, ids, padding_idx}});
+}
+
+Tensor embedding_sum(const std::vector<EmbeddingTerm>& terms) {
+  if (terms.empty() || terms.size() > kMaxTerms)
+    throw Error("needs 1 to 4 terms", "embedding_sum", "pass fewer tables");
+  const EmbeddingTerm& first = terms[0];
+  View tables[kMaxTerms];
+  View ids[kMaxTerms];
+  std::vector<Tensor> flat_ids;
+  std::vector<Tensor> inputs;
+  bool tracked = false;
+  for (size_t i = 0; i < terms.size(); ++i) {
+    check(terms[i], first);
+    const Device device = terms[i].table.device();
+    flat_ids.push_back(terms[i].ids.contiguous().reshape({terms[i].ids.numel()}).to(device));
+    inputs.push_back(terms[i].table);
+    tables[i] = terms[i].table.view();
+    ids[i] = flat_ids[i].view();
+    tracked = tracked || wants_grad({&terms[i].table});
+  }
+  Backend& device = backend(first.table.device());
+  const int64_t size = first.table.size(1);
+  Tensor y =
+      Tensor::empty({first.ids.numel(), size}, device.activation_dtype(first.table.dtype()), first.table.device());
+  device.embedding().forward_sum(tables, ids, static_cast<int>(terms.size()), y.view());
+  std::vector<int64_t> dims(first.ids.shape().begin(), first.ids.shape().end());
+  dims.push_back(size);
+  y = y.reshape(Shape(dims));
+  if (tracked) {
+    struct Kept {
+      Tensor ids;
+      Shape table_shape;
+      DType table_type;
+      int64_t padding_idx;
+      bool wanted;
+    };
+    std::vector<Kept> kept;
+    for (size_t i = 0; i < terms.size(); ++i) {
+      kept.push_back({flat_ids[i], terms[i].table.shape(), terms[i].table.dtype(), terms[i].padding_idx,
+                      terms[i].table.requires_grad()});
+    }
+    record("embedding", inputs, {y}, [kept, size](const std::vector<Tensor>& g) -> std::vector<Tensor> {
+      const Tensor dy = g[0].contiguous().reshape({kept[0].ids.numel(), size});
+      std::vector<Tensor> gradients;
+      for (const Kept& term : kept) {
+        if (!term.wanted) {
+          gradients.emplace_back();
+          continue;
+        }
+        const Tensor dtable = Tensor::zeros(term.table_shape, dy.dtype(), dy.device());
+        backend(dy.device()).embedding().backward(dy.view(), term.ids.view(), term.padding_idx, dtable.view());
+        gradients.push_back(dtable.to(term.table_type));
+      }
+      return gradients;
+    });
+  }
+  return y;
+}
+
+}  // namespace mica

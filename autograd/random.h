@@ -1,0 +1,26 @@
+#pragma once
+// Randomness: the generator behind dropout and initialisation, and dropout itself, differentiable.
+
+#include <cstdint>
+
+#include "mica/tensor/tensor.h"
+
+namespace mica {
+
+/// Seeds the generator of this thread (dropout, initialisation, sampling). The same seed gives the same numbers on
+/// every device and for every number of threads.
+void manual_seed(uint64_t seed);
+
+/// Where the next random tensor's numbers come from: a seed, and a stream that no other tensor uses.
+struct RandomStream {
+  uint64_t seed, stream;
+};
+RandomStream next_random_stream();
+
+Tensor uniform(const Shape& shape, double low, double high, DType dtype = DType::float32, Device device = {});
+Tensor normal(const Shape& shape, double mean, double deviation, DType dtype = DType::float32, Device device = {});
+
+/// Zeroes each element with probability p and scales the others by 1 / (1 - p); x itself for p = 0.
+Tensor dropout(const Tensor& x, double p);
+
+}  // namespace mica

@@ -1,0 +1,18 @@
+#pragma once
+// Reductions and softmax, differentiable.
+
+#include "mica/tensor/tensor.h"
+
+namespace mica {
+
+/// Sum of all elements.
+Tensor sum(const Tensor& x);
+/// Sum over one dimension, which disappears.
+Tensor sum(const Tensor& x, int dim);
+Tensor mean(const Tensor& x);
+Tensor mean(const Tensor& x, int dim);
+/// Over the last dimension.
+Tensor softmax(const Tensor& x);
+Tensor log_softmax(const Tensor& x);
+
+}  // namespace mica

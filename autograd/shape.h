@@ -1,0 +1,22 @@
+#pragma once
+// Moving elements, differentiable: the views of Tensor for tensors whose gradient is tracked, and joining.
+
+#include <vector>
+
+#include "mica/tensor/tensor.h"
+
+namespace mica {
+
+Tensor reshape(const Tensor& x, const Shape& shape);
+Tensor transpose(const Tensor& x, int dim0, int dim1);
+Tensor slice(const Tensor& x, int dim, int64_t begin, int64_t end);
+/// The slice at `index`, without that dimension.
+Tensor select(const Tensor& x, int dim, int64_t index);
+/// Conversion of the dtype; the gradient is converted back.
+Tensor cast(const Tensor& x, DType dtype);
+/// [rows, heads * head_size] to [rows, heads, head_size] without a copy, also of a slice of wider rows.
+Tensor split_heads(const Tensor& x, const Shape& by_head);
+/// y[i, ...] = x[index[i], ...]: rows of the first dimension by int64 index.
+Tensor index_select(const Tensor& x, const Tensor& index);
+
+}  // namespace mica

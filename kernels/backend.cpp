@@ -1,0 +1,54 @@
+#include "mica/kernels/backend.h"
+
+#include <algorithm>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "mica/base/error.h"
+#include "mica/kernels/cpu/backend.h"
+
+namespace mica {
+namespace {
+
+struct Registry {
+  std::mutex mutex;
+  std::vector<Backend*> backends;
+};
+
+Registry& registry() {
+  static Registry instance;
+  return instance;
+}
+
+}  // namespace
+
+// The CPU's backend is named here rather than registering itself: the call keeps it from being dropped by the linker,
+// and it is there whenever static initialisers ask for it.
+Backend& backend(Device device) {
+  if (device.is_cpu()) return cpu_backend();
+  Registry& known = registry();
+  const std::scoped_lock lock(known.mutex);
+  const auto found = std::find_if(known.backends.begin(), known.backends.end(),
+                                  [&](const Backend* candidate) { return candidate->device() == device; });
+  if (found == known.backends.end()) {
+    throw Error("no device " + to_string(device), "backend",
+                "use cpu, or a build with CUDA on a machine that has this device");
+  }
+  return **found;
+}
+
+void register_backend(Backend& backend) {
+  Registry& known = registry();
+  const std::scoped_lock lock(known.mutex);
+  const Device device = backend.device();
+  std::erase_if(known.backends, [&](const Backend* candidate) { return candidate->device() == device; });
+  known.backends.push_back(&backend);
+}
+
+void unsupported(const char* kernel, DType dtype, Device device) {
+  throw Error("kernel " + std::string(kernel) + " does not support " + std::string(name(dtype)), to_string(device),
+              "convert to float32 first");
+}
+
+}  // namespace mica

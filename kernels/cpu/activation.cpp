@@ -1,0 +1,155 @@
+// Activations and their derivatives, one loop each; the formulas stand in activation.h.
+
+#include "mica/kernels/activation.h"
+
+#include <cmath>
+#include <numbers>
+
+#include "mica/kernels/cpu/backend.h"
+#include "mica/kernels/cpu/pointwise.h"
+#include "mica/kernels/cpu/simd/activation.h"
+#include "mica/kernels/cpu/support.h"
+
+namespace mica {
+namespace cpu {
+namespace {
+
+template <typename T>
+T sigmoid(T x) {
+  return T(1) / (T(1) + std::exp(-x));
+}
+
+// log(1 + exp(x)) without overflow.
+template <typename T>
+T softplus(T x) {
+  return std::max(x, T(0)) + std::log1p(std::exp(-std::abs(x)));
+}
+
+// The normal distribution's integral; erfc keeps its digits where x is far below 0.
+template <typename T>
+T normal_cdf(T x) {
+  return T(0.5) * std::erfc(-x * (std::numbers::sqrt2_v<T> / 2));
+}
+
+template <typename T>
+constexpr T kGeluScale = std::numbers::sqrt2_v<T>* std::numbers::inv_sqrtpi_v<T>;  // sqrt(2 / pi)
+template <typename T>
+constexpr T kGeluCubic = T(0.044715);
+
+template <typename T>
+T value(Activation activation, T x) {
+  switch (activation) {
+    case Activation::none:
+      return x;
+    case Activation::relu:
+      return x < 0 ? T(0) : x;  // NaN stays
+    case Activation::gelu:
+      return x * normal_cdf(x);
+    case Activation::gelu_tanh:
+      return T(0.5) * x * (T(1) + std::tanh(kGeluScale<T> * (x + kGeluCubic<T> * x * x * x)));
+    case Activation::quick_gelu:
+      return x * sigmoid(T(1.702) * x);
+    case Activation::silu:
+      return x * sigmoid(x);
+    case Activation::tanh:
+      return std::tanh(x);
+    case Activation::sigmoid:
+      return sigmoid(x);
+    case Activation::relu2:
+      return x < 0 ? T(0) : x * x;
+    case Activation::mish:
+      return x * std::tanh(softplus(x));
+    case Activation::elu:
+      return x > 0 ? x : std::expm1(x);
+  }
+  return x;
+}
+
+template <typename T>
+T derivative(Activation activation, T x) {
+  switch (activation) {
+    case Activation::none:
+      return T(1);
+    case Activation::relu:
+      return x > 0 ? T(1) : T(0);
+    case Activation::gelu: {
+      const T density = std::exp(T(-0.5) * x * x) * (std::numbers::inv_sqrtpi_v<T> / std::numbers::sqrt2_v<T>);
+      return normal_cdf(x) + x * density;
+    }
+    case Activation::gelu_tanh: {
+      const T t = std::tanh(kGeluScale<T> * (x + kGeluCubic<T> * x * x * x));
+      const T inner = kGeluScale<T> * (T(1) + 3 * kGeluCubic<T> * x * x);
+      return T(0.5) * (T(1) + t) + T(0.5) * x * (T(1) - t * t) * inner;
+    }
+    case Activation::quick_gelu: {
+      const T s = sigmoid(T(1.702) * x);
+      return s + T(1.702) * x * s * (T(1) - s);
+    }
+    case Activation::silu: {
+      const T s = sigmoid(x);
+      return s + x * s * (T(1) - s);
+    }
+    case Activation::tanh: {
+      const T t = std::tanh(x);
+      return T(1) - t * t;
+    }
+    case Activation::sigmoid: {
+      const T s = sigmoid(x);
+      return s * (T(1) - s);
+    }
+    case Activation::relu2:
+      return x > 0 ? 2 * x : T(0);
+    case Activation::mish: {
+      const T t = std::tanh(softplus(x));
+      return t + x * (T(1) - t * t) * sigmoid(x);
+    }
+    case Activation::elu:
+      return x > 0 ? T(1) : std::exp(x);
+  }
+  return T(1);
+}
+
+}  // namespace
+
+template <typename T>
+void activate(Activation activation, const T* x, T* y, int64_t n) {
+  for (int64_t i = 0; i < n; ++i) y[i] = value(activation, x[i]);
+}
+
+template <typename T>
+void activate_backward(Activation activation, const T* x, const T* dy, T* dx, int64_t n) {
+  for (int64_t i = 0; i < n; ++i) dx[i] = dy[i] * derivative(activation, x[i]);
+}
+
+template void activate(Activation, const float*, float*, int64_t);
+template void activate(Activation, const double*, double*, int64_t);
+template void activate_backward(Activation, const float*, const float*, float*, int64_t);
+template void activate_backward(Activation, const double*, const double*, double*, int64_t);
+
+}  // namespace cpu
+
+using namespace cpu;
+
+void CpuActivation::forward(Activation activation, const View& x, const View& y) {
+  if (x.dtype == DType::float32)
+    return simd::activation_forward(activation, x.as<const float>(), y.as<float>(), x.numel());
+  with_floating("activation.forward", x.dtype, [&](auto tag) {
+    using T = decltype(tag);
+    parallel_for(x.numel(), kGrain / 16, [&](int64_t begin, int64_t end) {
+      activate(activation, x.as<const T>() + begin, y.as<T>() + begin, end - begin);
+    });
+  });
+}
+
+void CpuActivation::backward(Activation activation, const View& x, const View& dy, const View& dx) {
+  if (x.dtype == DType::float32)
+    return simd::activation_backward(activation, x.as<const float>(), dy.as<const float>(), dx.as<float>(), x.numel());
+  with_floating("activation.backward", x.dtype, [&](auto tag) {
+    using T = decltype(tag);
+    parallel_for(x.numel(), kGrain / 16, [&](int64_t begin, int64_t end) {
+      activate_backward(activation, x.as<const T>() + begin, dy.as<const T>() + begin, dx.as<T>() + begin, end - begin);
+    });
+  });
+}
+
+}  // namespace mica

@@ -1,0 +1,214 @@
+// The CPU's memory: see CpuMemory. Fresh pages cost more than most kernels (the system clears them, one fault each 4
+// KiB), so that blocks are reused, and large ones are mapped where the system can back them with huge pages.
+
+#include <array>
+#include <bit>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <string>
+
+#include <sys/mman.h>
+
+#include "mica/base/error.h"
+#include "mica/kernels/cpu/backend.h"
+#include "mica/kernels/cpu/support.h"
+
+namespace mica {
+namespace {
+
+constexpr int64_t kAlignment = 64;
+constexpr int64_t kHuge = int64_t{2} << 20;
+constexpr int64_t kSlack = int64_t{64} << 20;   // of cached memory, allowed to a program of any size
+constexpr int64_t kLargest = int64_t{1} << 39;  // of one block: far from overflow
+
+#if defined(__SANITIZE_ADDRESS__)
+constexpr bool kCaching = false;  // let the sanitizer see each block's bounds and end of life
+#else
+constexpr bool kCaching = true;
+#endif
+
+int64_t round_up(int64_t bytes, int64_t multiple) {
+  return (bytes + multiple - 1) / multiple * multiple;
+}
+
+// The class of a size: at most an eighth above it once past the alignment's grain.
+int64_t class_of(int64_t bytes) {
+  if (!kCaching) return std::max<int64_t>(bytes, 1);
+  const auto power = static_cast<int64_t>(std::bit_floor(static_cast<uint64_t>(std::max<int64_t>(bytes, 1))));
+  const int64_t rounded = round_up(std::max<int64_t>(bytes, 1), std::max(kAlignment, power / 8));
+  return rounded >= kHuge ? round_up(rounded, kHuge) : rounded;
+}
+
+bool is_large(int64_t block_bytes) {
+  return kCaching && block_bytes >= kHuge;
+}
+
+void* system_allocate(int64_t bytes) {
+  if (!is_large(bytes)) return std::aligned_alloc(kAlignment, static_cast<size_t>(round_up(bytes, kAlignment)));
+  // Map more than asked for and give the ends back: what stays is aligned.
+  const auto length = static_cast<size_t>(bytes + kHuge);
+  void* mapped = ::mmap(nullptr, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (mapped == MAP_FAILED) return nullptr;
+  const auto start = reinterpret_cast<uintptr_t>(mapped);
+  const uintptr_t aligned = (start + kHuge - 1) / kHuge * kHuge;
+  if (aligned > start) ::munmap(mapped, aligned - start);
+  const size_t tail = start + length - (aligned + static_cast<size_t>(bytes));
+  void* data = reinterpret_cast<void*>(aligned);
+  if (tail > 0) ::munmap(static_cast<char*>(data) + bytes, tail);
+  ::madvise(data, static_cast<size_t>(bytes), MADV_HUGEPAGE);  // advice only: where it is refused, pages stay small
+  return data;
+}
+
+void system_free(void* data, int64_t bytes) {
+  if (is_large(bytes)) {
+    ::munmap(data, static_cast<size_t>(bytes));
+  } else {
+    std::free(data);
+  }
+}
+
+[[noreturn]] void out_of_memory(int64_t bytes) {
+  throw Error("out of memory: " + std::to_string(bytes) + " bytes wanted", "cpu",
+              "use a smaller batch, shorter sequences or a smaller model");
+}
+
+struct FreeMemory {
+  void operator()(void* data) const { std::free(data); }
+};
+
+struct ThreadBuffer {
+  std::unique_ptr<void, FreeMemory> data;
+  int64_t bytes = 0;
+};
+
+}  // namespace
+
+void* CpuMemory::take_cached(int64_t bytes) {
+  if (!is_large(bytes)) {
+    const auto found = small_.find(bytes);
+    if (found == small_.end() || found->second.empty()) return nullptr;
+    void* data = found->second.back();
+    found->second.pop_back();
+    return data;
+  }
+  for (size_t i = large_.size(); i-- > 0;) {  // the last freed is the likeliest to be in a cache
+    if (large_[i].bytes != bytes) continue;
+    void* data = large_[i].data;
+    large_.erase(large_.begin() + static_cast<std::ptrdiff_t>(i));
+    return data;
+  }
+  return nullptr;
+}
+
+void* CpuMemory::allocate(int64_t bytes) {
+  if (bytes < 0 || bytes > kLargest) out_of_memory(bytes);
+  const int64_t size = class_of(bytes);
+  const std::scoped_lock lock(mutex_);
+  void* data = take_cached(size);
+  if (data != nullptr) {
+    cached_ -= size;
+  } else {
+    data = system_allocate(size);
+    if (data == nullptr) {
+      release_all();
+      data = system_allocate(size);
+    }
+    if (data == nullptr) out_of_memory(bytes);
+  }
+  used_ += size;
+  peak_ = std::max(peak_, used_);
+  return data;
+}
+
+// Keeps a freed block if used and cached memory together stay within a quarter of the most that was ever in use at
+// once; large blocks that nobody has asked for longest make room.
+bool CpuMemory::keep(Block block) {
+  if (!kCaching) return false;
+  const int64_t bound = peak_ + peak_ / 4 + kSlack;
+  size_t evicted = 0;
+  while (used_ + cached_ + block.bytes > bound && evicted < large_.size()) {
+    cached_ -= large_[evicted].bytes;
+    system_free(large_[evicted].data, large_[evicted].bytes);
+    ++evicted;
+  }
+  large_.erase(large_.begin(), large_.begin() + static_cast<std::ptrdiff_t>(evicted));
+  if (used_ + cached_ + block.bytes > bound) return false;
+  try {
+    if (is_large(block.bytes)) {
+      large_.push_back(block);
+    } else {
+      small_[block.bytes].push_back(block.data);
+    }
+  } catch (const std::bad_alloc&) {
+    return false;
+  }
+  cached_ += block.bytes;
+  return true;
+}
+
+void CpuMemory::free(void* data, int64_t bytes) noexcept {
+  if (data == nullptr) return;
+  const int64_t size = class_of(bytes);
+  const std::scoped_lock lock(mutex_);
+  used_ -= size;
+  if (!keep({data, size})) system_free(data, size);
+}
+
+void CpuMemory::release_all() {
+  for (const Block& block : large_) system_free(block.data, block.bytes);
+  large_.clear();
+  for (const auto& [bytes, blocks] : small_) {
+    for (void* data : blocks) system_free(data, bytes);
+  }
+  small_.clear();
+  cached_ = 0;
+}
+
+void CpuMemory::trim() {
+  const std::scoped_lock lock(mutex_);
+  release_all();
+  peak_ = used_;
+}
+
+int64_t CpuMemory::used() const {
+  const std::scoped_lock lock(mutex_);
+  return used_;
+}
+
+int64_t CpuMemory::cached() const {
+  const std::scoped_lock lock(mutex_);
+  return cached_;
+}
+
+void CpuMemory::copy(void* to, const void* from, int64_t bytes) {
+  if (bytes > 0) std::memcpy(to, from, static_cast<size_t>(bytes));
+}
+
+void CpuMemory::copy_from_host(void* device_data, const void* host_data, int64_t bytes) {
+  copy(device_data, host_data, bytes);
+}
+
+void CpuMemory::copy_to_host(void* host_data, const void* device_data, int64_t bytes) {
+  copy(host_data, device_data, bytes);
+}
+
+void* cpu::scratch_bytes(Scratch use, int64_t bytes) {
+  thread_local std::array<ThreadBuffer, static_cast<size_t>(Scratch::count)> buffers;
+  ThreadBuffer& buffer = buffers[static_cast<size_t>(use)];
+  if (bytes > buffer.bytes || !buffer.data) {
+    if (bytes > kLargest) out_of_memory(bytes);
+    const int64_t size = round_up(std::max<int64_t>(bytes + bytes / 4, 4096), kAlignment);
+    buffer = {};
+    buffer.data.reset(std::aligned_alloc(kAlignment, static_cast<size_t>(size)));
+    if (!buffer.data) out_of_memory(bytes);
+    buffer.bytes = size;
+  }
+  return buffer.data.get();
+}
+
+void* CpuQueue::workspace(int64_t bytes) {
+  return cpu::scratch_bytes(cpu::Scratch::workspace, bytes);
+}
+
+}  // namespace mica

@@ -1,0 +1,87 @@
+// Random numbers from Philox words, computed in double and rounded once.
+// uniform: element i takes word i. normal: elements 2j and 2j + 1 share the words w = 2j and v = 2j + 1 (Box and
+// Muller):
+//   r = sqrt(-2 ln(1 - u_w)),  n_2j = r cos(2 pi u_v),  n_2j+1 = r sin(2 pi u_v).
+
+#include "mica/kernels/random.h"
+
+#include <cmath>
+#include <numbers>
+
+#include "mica/kernels/cpu/backend.h"
+#include "mica/kernels/cpu/support.h"
+
+namespace mica {
+namespace cpu {
+namespace {
+
+constexpr int64_t kChunk = 256;  // a multiple of 4: chunks start on Philox blocks
+
+// Calls body(first, count, u) with the uniform numbers u[0, count) of the elements from first on.
+template <typename Body>
+void for_uniform(uint64_t seed, uint64_t stream, int64_t n, const Body& body) {
+  const int64_t chunks = (n + kChunk - 1) / kChunk;
+  parallel_for(chunks, 8, [&](int64_t begin, int64_t end) {
+    for (int64_t chunk = begin; chunk < end; ++chunk) {
+      float u[kChunk];
+      for (int64_t i = 0; i < kChunk; i += 4) {
+        const auto block = static_cast<uint64_t>(chunk * kChunk + i) / 4;
+        const auto words = philox({static_cast<uint32_t>(block), static_cast<uint32_t>(block >> 32),
+                                   static_cast<uint32_t>(stream), static_cast<uint32_t>(stream >> 32)},
+                                  seed);
+        for (size_t lane = 0; lane < 4; ++lane) u[i + static_cast<int64_t>(lane)] = uniform_from_word(words[lane]);
+      }
+      body(chunk * kChunk, std::min(kChunk, n - chunk * kChunk), u);
+    }
+  });
+}
+
+void store_chunk(const double* values, const View& y, int64_t first, int64_t count) {
+  store(values, y.as<char>() + first * item_size(y.dtype), y.dtype, 1, count);
+}
+
+void check_floating(const char* kernel, const View& y) {
+  if (!is_floating(y.dtype)) unsupported(kernel, y.dtype, Device{});
+}
+
+}  // namespace
+}  // namespace cpu
+
+using namespace cpu;
+
+void CpuRandom::uniform(uint64_t seed, uint64_t stream, double low, double high, const View& y) {
+  check_floating("random.uniform", y);
+  for_uniform(seed, stream, y.numel(), [&](int64_t first, int64_t count, const float* u) {
+    double values[kChunk];
+    for (int64_t i = 0; i < count; ++i) values[i] = low + (high - low) * static_cast<double>(u[i]);
+    store_chunk(values, y, first, count);
+  });
+}
+
+void CpuRandom::normal(uint64_t seed, uint64_t stream, double mean, double deviation, const View& y) {
+  check_floating("random.normal", y);
+  for_uniform(seed, stream, y.numel(), [&](int64_t first, int64_t count, const float* u) {
+    double values[kChunk];
+    for (int64_t i = 0; i < count; i += 2) {
+      const double radius = deviation * std::sqrt(-2 * std::log(1 - static_cast<double>(u[i])));
+      const double angle = 2 * std::numbers::pi * static_cast<double>(u[i + 1]);
+      values[i] = mean + radius * std::cos(angle);
+      values[i + 1] = mean + radius * std::sin(angle);
+    }
+    store_chunk(values, y, first, count);
+  });
+}
+
+void CpuRandom::dropout(uint64_t seed, uint64_t stream, double p, const View& x, const View& y) {
+  with_floating("random.dropout", x.dtype, [&](auto tag) {
+    using T = decltype(tag);
+    const auto scale = static_cast<T>(1 / (1 - p));
+    for_uniform(seed, stream, x.numel(), [&](int64_t first, int64_t count, const float* u) {
+      const T* in = x.as<const T>() + first;
+      T* out = y.as<T>() + first;
+      for (int64_t i = 0; i < count; ++i) out[i] = static_cast<double>(u[i]) >= p ? in[i] * scale : T(0);
+    });
+  });
+}
+
+}  // namespace mica

@@ -1,0 +1,13 @@
+#pragma once
+// Products of two matrices that come as they are, in float32.
+
+#include "mica/kernels/linear.h"
+
+namespace mica::cpu::simd {
+
+/// As LinearKernels::matmul.
+void matmul(const View& a, bool transpose_a, const View& b, bool transpose_b, const View& c, double alpha, double beta);
+/// As LinearKernels::forward, all float32.
+void linear(const View& x, const View& weight, const Epilogue& epilogue, const View& y);
+
+}  // namespace mica::cpu::simd

@@ -1,0 +1,52 @@
+#pragma once
+// Layer norm and softmax over rows of float32.
+
+#include <cstdint>
+
+namespace mica::cpu::simd {
+
+/// As NormKernels::layer_norm, with a row stride for x, residual, y and sum. bias, residual, sum, mean, rstd may be
+/// null; y and sum may be x or residual.
+struct LayerNorm {
+  const float* x = nullptr;
+  int64_t x_row = 0;
+  const float* residual = nullptr;
+  int64_t residual_row = 0;
+  const float* weight = nullptr;
+  const float* bias = nullptr;
+  float epsilon = 0;
+  float* y = nullptr;
+  int64_t y_row = 0;
+  float* sum = nullptr;
+  int64_t sum_row = 0;
+  float* mean = nullptr;
+  float* rstd = nullptr;
+  int64_t size = 0;
+};
+
+/// The rows [begin, end), on this thread.
+void layer_norm_rows(const LayerNorm& norm, int64_t begin, int64_t end);
+/// All rows, on all threads.
+void layer_norm(const LayerNorm& norm, int64_t rows);
+
+/// As NormKernels::layer_norm_backward on contiguous rows; ds, dweight, dbias may be null.
+struct LayerNormBackward {
+  const float* dy = nullptr;
+  const float* sum = nullptr;
+  const float* mean = nullptr;
+  const float* rstd = nullptr;
+  const float* weight = nullptr;
+  float* ds = nullptr;
+  float* dweight = nullptr;
+  float* dbias = nullptr;
+  int64_t size = 0;
+};
+
+void layer_norm_backward(const LayerNormBackward& norm, int64_t rows);
+
+/// y = softmax(x), or its logarithm, over each of the contiguous rows; y may be x.
+void softmax(const float* x, float* y, int64_t rows, int64_t size, bool log);
+/// dx of softmax from its output; dx may be dy.
+void softmax_backward(const float* y, const float* dy, float* dx, int64_t rows, int64_t size, bool log);
+
+}  // namespace mica::cpu::simd

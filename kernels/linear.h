@@ -1,0 +1,53 @@
+#pragma once
+// Products of activations with weights, and what is done to the result before it is stored.
+
+#include "mica/kernels/activation.h"
+#include "mica/kernels/backend.h"
+
+namespace mica {
+
+/// What happens to x · Wᵀ before it reaches memory, in this order:
+///   t = product + bias;  t = activation(t);  t = t + residual;  y = norm(t)
+struct Epilogue {
+  View bias;  ///< [out]
+  Activation activation = Activation::none;
+  View residual;     ///< [rows, out], row stride may exceed out; may be y itself
+  View norm_weight;  ///< [out]: layer norm over the row if given
+  View norm_bias;    ///< [out]
+  float norm_eps = 0;
+};
+
+/// Weights in the order in which the backend's product reads them. Made once per layer, used until the weight changes.
+struct PackedWeight {
+  void* data = nullptr;  ///< in device memory
+  int64_t out = 0, in = 0;
+  DType dtype = DType::float32;  ///< of the product: float32 or bfloat16 (where the device computes in it)
+};
+
+class LinearKernels {
+ public:
+  virtual ~LinearKernels() = default;
+
+  /// c[m, n] = alpha * op(a) · op(b) + beta * c, for each of the leading batch dimensions (rank 2 to 4; a and b may
+  /// have stride 0 there). op transposes the last two dimensions when asked for. One dtype; the last dimension of each
+  /// operand has stride 1. beta is 0 or 1 (0 never reads c).
+  virtual void matmul(const View& a, bool transpose_a, const View& b, bool transpose_b, const View& c, double alpha,
+                      double beta) = 0;
+
+  /// y[rows, out] = epilogue(x[rows, in] · weight[out, in]ᵀ). x and y of one dtype, their last dimension with stride 1;
+  /// the weight may have another floating dtype.
+  virtual void forward(const View& x, const View& weight, const Epilogue& epilogue, const View& y) = 0;
+
+  /// The dtype in which products with weights of this dtype run here when weights are packed.
+  virtual DType packed_dtype(DType weight_dtype) const = 0;
+  /// Bytes that pack() needs for `out` rows of `in` elements.
+  virtual int64_t packed_bytes(int64_t out, int64_t in, DType packed_dtype) const = 0;
+  /// Packs weight[rows, in] as the rows [first_row, first_row + rows) of a packed weight of packed.out rows, so that
+  /// several layers that share their input (query, key and value) become one product. All rows must be packed before
+  /// use.
+  virtual void pack(const View& weight, int64_t first_row, const PackedWeight& packed) = 0;
+  /// As forward(), with the packed weight. x and y are activations of activation_dtype.
+  virtual void forward_packed(const View& x, const PackedWeight& weight, const Epilogue& epilogue, const View& y) = 0;
+};
+
+}  // namespace mica

@@ -1,0 +1,24 @@
+#pragma once
+// Normalisation over the last dimension.
+
+#include "mica/kernels/backend.h"
+
+namespace mica {
+
+class NormKernels {
+ public:
+  virtual ~NormKernels() = default;
+
+  /// s = x + residual (x alone without residual);  y = (s - mean(s)) * rstd(s) * weight + bias over each row.
+  /// x, residual, s, y: [rows, size] contiguous. weight and bias: [size], bias may be empty. sum (s), mean and rstd
+  /// ([rows], dtype of x) are written when given: the backward pass needs them. y and sum may be x or residual.
+  virtual void layer_norm(const View& x, const View& residual, const View& weight, const View& bias, double eps,
+                          const View& y, const View& sum, const View& mean, const View& rstd) = 0;
+
+  /// ds of layer_norm (the gradient of x and of residual alike), and dweight, dbias, each written (empty: not wanted).
+  ///   xhat = (s - mean) rstd;  g = dy * weight;  ds = rstd (g - mean(g) - xhat mean(g xhat))
+  virtual void layer_norm_backward(const View& dy, const View& sum, const View& mean, const View& rstd,
+                                   const View& weight, const View& ds, const View& dweight, const View& dbias) = 0;
+};
+
+}  // namespace mica

@@ -1,0 +1,215 @@
+#include "mica/models/architectures/encoder.h"
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include "mica/autograd/elementwise.h"
+#include "mica/autograd/embedding.h"
+#include "mica/autograd/random.h"
+#include "mica/autograd/shape.h"
+#include "mica/base/error.h"
+#include "mica/models/modules/positions.h"
+
+namespace mica {
+namespace {
+
+constexpr int64_t kMaxSize = 1 << 20;
+constexpr int64_t kMaxVocabulary = 1 << 26;
+constexpr int64_t kMaxLayers = 4096;
+
+}  // namespace
+
+EncoderSpec encoder_spec(const Config& config) {
+  EncoderSpec spec;
+  spec.vocab_size = config.integer_in("vocab_size", 1, kMaxVocabulary);
+  spec.hidden_size = config.integer_in("hidden_size", 1, kMaxSize);
+  spec.embedding_size =
+      config.has("embedding_size") ? config.integer_in("embedding_size", 1, kMaxSize) : spec.hidden_size;
+  spec.num_hidden_layers = config.integer_in("num_hidden_layers", 0, kMaxLayers);
+  spec.num_attention_heads = config.integer_in("num_attention_heads", 1, spec.hidden_size);
+  if (spec.hidden_size % spec.num_attention_heads != 0) {
+    throw Error("hidden_size " + std::to_string(spec.hidden_size) + " is no multiple of num_attention_heads " +
+                    std::to_string(spec.num_attention_heads),
+                config.where(), "change one of them");
+  }
+  spec.intermediate_size = config.integer_in("intermediate_size", 1, kMaxSize);
+  spec.max_position_embeddings = config.integer_in("max_position_embeddings", 1, kMaxVocabulary);
+  spec.type_vocab_size = config.has("type_vocab_size") ? config.integer_in("type_vocab_size", 1, kMaxSize) : 0;
+  if (config.has("pad_token_id")) spec.padding_idx = config.integer_in("pad_token_id", -1, spec.vocab_size - 1);
+  spec.activation = activation_from_name(config.text("hidden_act"));
+  spec.layer_norm_eps = config.number_in("layer_norm_eps", 0, 1);
+  spec.hidden_dropout = config.number_in("hidden_dropout_prob", 0, 0.999);
+  spec.attention_dropout = config.number_in("attention_probs_dropout_prob", 0, 0.999);
+  if (config.flag("add_cross_attention")) {
+    throw Error("cross-attention is not supported for this family", config.where(), "set add_cross_attention to false");
+  }
+  if (config.text("position_embedding_type", "absolute") != "absolute") {
+    throw Error(
+        "position_embedding_type \"" + printable(config.text("position_embedding_type")) + "\" is not supported",
+        config.where(), "only absolute positions are");
+  }
+  spec.causal = config.flag("is_decoder");
+  for (int64_t i = 0; i < spec.num_hidden_layers; ++i) spec.layer_names.push_back("encoder.layer." + std::to_string(i));
+  return spec;
+}
+
+Encoder::Encoder(const Scope& scope, EncoderSpec spec, bool with_pooler) : spec_(std::move(spec)) {
+  const EncoderNames& names = spec_.names;
+  const int64_t hidden = spec_.hidden_size;
+  const int64_t size = spec_.embedding_size;
+  const auto table = [&](const std::string& name, int64_t rows, int64_t padding) {
+    return (scope / name).weight("weight", {rows, size}, padding);
+  };
+  word_ = table(names.word_embeddings, spec_.vocab_size, spec_.padding_idx);
+  if (!names.position_embeddings.empty()) {
+    position_ = table(names.position_embeddings, spec_.max_position_embeddings, spec_.position_padding_idx);
+  }
+  if (spec_.type_vocab_size > 0) token_type_ = table(names.token_type_embeddings, spec_.type_vocab_size, -1);
+  if (spec_.task_type_vocab_size > 0) task_type_ = table(names.task_type_embeddings, spec_.task_type_vocab_size, -1);
+  if (!names.embeddings_norm.empty()) {
+    embeddings_norm_ = LayerNorm(scope / names.embeddings_norm, size, spec_.layer_norm_eps);
+  }
+  if (size != hidden || spec_.project_always) project_ = Linear(scope / names.embeddings_project, size, hidden);
+  if (spec_.relative_buckets > 0) {
+    relative_bias_ =
+        (scope / names.relative_bias).weight("weight", {spec_.relative_buckets, spec_.num_attention_heads});
+  }
+  std::vector<std::string> built;
+  for (const std::string& layer_name : spec_.layer_names) {
+    const auto found = std::find(built.begin(), built.end(), layer_name);
+    layer_of_.push_back(static_cast<size_t>(found - built.begin()));
+    if (found != built.end()) continue;
+    built.push_back(layer_name);
+    const Scope part = scope / layer_name;
+    EncoderLayer layer;
+    layer.query_key_value =
+        LinearGroup({Linear(part / names.query, hidden, hidden), Linear(part / names.key, hidden, hidden),
+                     Linear(part / names.value, hidden, hidden)},
+                    scope.options());
+    layer.attention_output = Linear(part / names.attention_output, hidden, hidden);
+    layer.attention_norm = LayerNorm(part / names.attention_norm, hidden, spec_.layer_norm_eps);
+    layer.intermediate = Linear(part / names.intermediate, hidden, spec_.intermediate_size);
+    layer.output = Linear(part / names.output, spec_.intermediate_size, hidden);
+    layer.output_norm = LayerNorm(part / names.output_norm, hidden, spec_.layer_norm_eps);
+    layers_.push_back(std::move(layer));
+  }
+  if (!names.final_norm.empty()) final_norm_ = LayerNorm(scope / names.final_norm, hidden, spec_.layer_norm_eps);
+  if (!names.pooler.empty() && with_pooler) pooler_ = Linear((scope / names.pooler).may_be_new(), hidden, hidden);
+}
+
+int64_t Encoder::max_tokens() const {
+  const int64_t reserved = spec_.positions == PositionKind::from_padding ? spec_.position_padding_idx + 1 : 0;
+  return spec_.max_position_embeddings - reserved;
+}
+
+Tensor Encoder::embed(const Rows& rows) const {
+  const int64_t reserved = spec_.positions == PositionKind::from_padding ? spec_.position_padding_idx + 1 : 0;
+  if (position_.defined() && !rows.position_ids.defined() &&
+      rows.offsets.longest() > spec_.max_position_embeddings - reserved) {
+    throw Error(
+        "input of " + std::to_string(rows.offsets.longest()) + " tokens", "model inputs",
+        "this model takes at most " + std::to_string(spec_.max_position_embeddings - reserved) + "; truncate it");
+  }
+  std::vector<EmbeddingTerm> terms;
+  if (rows.input_ids.defined()) terms.push_back({word_, rows.input_ids, spec_.padding_idx});
+  const auto zeros = [&] { return Tensor::zeros({rows.rows()}, DType::int64, rows.device); };
+  if (token_type_.defined()) {
+    terms.push_back({token_type_, rows.token_type_ids.defined() ? rows.token_type_ids : zeros(), -1});
+  }
+  if (position_.defined()) {
+    Tensor ids = rows.position_ids;
+    if (!ids.defined()) {
+      ids = spec_.positions == PositionKind::from_zero
+                ? positions_from_zero(rows.offsets)
+                : positions_from_padding(rows.offsets, rows.input_ids, spec_.position_padding_idx);
+    }
+    terms.push_back({position_, ids, spec_.position_padding_idx});
+  }
+  if (task_type_.defined())
+    terms.push_back({task_type_, rows.task_type_ids.defined() ? rows.task_type_ids : zeros(), -1});
+  Tensor x = terms.empty() ? Tensor() : embedding_sum(terms);
+  if (rows.inputs_embeds.defined()) {
+    if (rows.inputs_embeds.size(-1) != spec_.embedding_size) {
+      throw Error("inputs_embeds of size " + std::to_string(rows.inputs_embeds.size(-1)), "model inputs",
+                  "this model's embeddings have size " + std::to_string(spec_.embedding_size));
+    }
+    const Tensor given = reshape(rows.inputs_embeds, Shape{rows.rows(), spec_.embedding_size});
+    x = x.defined() ? add(given, x) : given;
+  }
+  if (embeddings_norm_.defined()) x = embeddings_norm_(x);
+  if (rows.training) x = dropout(x, spec_.hidden_dropout);
+  return project_.defined() ? project_(x) : x;
+}
+
+Tensor Encoder::attend(const EncoderLayer& layer, const Tensor& x, const Rows& rows, const Tensor& bias) const {
+  const int64_t head_size = spec_.hidden_size / spec_.num_attention_heads;
+  const Shape by_head{rows.rows(), spec_.num_attention_heads, head_size};
+  std::vector<Tensor> parts = layer.query_key_value(x);
+  for (Tensor& part : parts) part = split_heads(part, by_head);
+  const AttentionOptions options{.scale = 1 / std::sqrt(static_cast<double>(head_size)),
+                                 .causal = spec_.causal,
+                                 .key_mask = rows.key_mask,
+                                 .bias = bias,
+                                 .dropout = rows.training ? spec_.attention_dropout : 0};
+  const Tensor mixed = attention(parts[0], parts[1], parts[2], rows.offsets, rows.offsets, options);
+  return reshape(mixed, Shape{rows.rows(), spec_.hidden_size});
+}
+
+Tensor Encoder::layer(const EncoderLayer& layer, const Tensor& hidden, const Rows& rows, const Tensor& bias) const {
+  const double dropout = rows.training ? spec_.hidden_dropout : 0;
+  if (spec_.norms == NormPlacement::after) {
+    const Tensor attended = layer.attention_output(
+        attend(layer, hidden, rows, bias), {.dropout = dropout, .residual = hidden, .norm = &layer.attention_norm});
+    const Tensor inner = layer.intermediate(attended, {.activation = spec_.activation});
+    return layer.output(inner, {.dropout = dropout, .residual = attended, .norm = &layer.output_norm});
+  }
+  const Tensor attended = layer.attention_output(attend(layer, layer.attention_norm(hidden), rows, bias),
+                                                 {.dropout = dropout, .residual = hidden});
+  const Tensor inner = layer.intermediate(layer.output_norm(attended), {.activation = spec_.activation});
+  return layer.output(inner, {.dropout = dropout, .residual = attended});
+}
+
+EncoderOutput Encoder::operator()(const Rows& rows) const {
+  EncoderOutput output;
+  Tensor x = embed(rows);
+  Tensor bias;
+  if (relative_bias_.defined()) {
+    bias = relative_position_bias(relative_bias_, rows.offsets.longest(), spec_.relative_max_distance);
+  }
+  if (rows.prefix_length >= 0) {
+    const Tensor mask = prefix_mask(rows.offsets.longest(), rows.prefix_length, x.dtype(), rows.device);
+    bias = bias.defined() ? add(bias, mask) : mask;
+  }
+  for (const size_t i : layer_of_) {
+    if (rows.output_hidden_states) output.hidden_states.push_back(x);
+    x = layer(layers_[i], x, rows, bias);
+  }
+  if (final_norm_.defined()) x = final_norm_(x);
+  if (rows.output_hidden_states) output.hidden_states.push_back(x);
+  output.hidden = x;
+  return output;
+}
+
+Tensor Encoder::pool(const Tensor& hidden, const Rows& rows) const {
+  if (!pooler_.defined()) throw Error("this model has no pooler", "encoder", "use last_hidden_state");
+  return pooler_(first_rows(hidden, rows), {.activation = Activation::tanh});
+}
+
+Tensor per_token(const Tensor& values, const Rows& rows) {
+  std::vector<int64_t> dims(rows.tokens_shape.begin(), rows.tokens_shape.end());
+  dims.push_back(values.size(1));
+  return reshape(values, Shape(dims));
+}
+
+Tensor first_rows(const Tensor& hidden, const Rows& rows) {
+  std::vector<int64_t> index;
+  for (int64_t s = 0; s < rows.batch(); ++s) {
+    if (rows.offsets.length(s) == 0)
+      throw Error("sequence " + std::to_string(s) + " is empty", "model inputs", "give at least one token");
+    index.push_back(rows.offsets.begin(s));
+  }
+  return index_select(hidden, Tensor::from(index).to(rows.device));
+}
+
+}  // namespace mica

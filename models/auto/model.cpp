@@ -1,0 +1,173 @@
+#include "mica/models/auto/model.h"
+
+#include "mica/autograd/shape.h"
+#include "mica/base/error.h"
+#include "mica/base/file.h"
+#include "mica/base/hub.h"
+#include "mica/models/auto/auto_config.h"
+#include "mica/models/auto/table.h"
+#include "mica/tensor/safetensors.h"
+
+namespace mica {
+
+struct Model::Impl {
+  Config config;
+  Task task = Task::base;
+  const Family* family = nullptr;
+  ParameterStore store;
+  std::unique_ptr<Encoder> encoder;
+  std::unique_ptr<Head> head;
+  bool training = false;
+
+  Impl(Config c, Task t, ParameterStore s) : config(std::move(c)), task(t), store(std::move(s)) {}
+};
+
+namespace {
+
+void apply(const LoadOptions& options, Config* config) {
+  if (!options.labels.empty()) config->set_labels(options.labels);
+  if (options.num_labels != 0) {
+    if (!options.labels.empty() && options.num_labels != static_cast<int64_t>(options.labels.size())) {
+      throw Error("num_labels " + std::to_string(options.num_labels) + " with " +
+                      std::to_string(options.labels.size()) + " labels",
+                  "load options", "leave one of them out");
+    }
+    config->num_labels = options.num_labels;
+  }
+  if (!options.problem_type.empty()) config->problem_type = options.problem_type;
+}
+
+}  // namespace
+
+Model Model::from_pretrained(const std::string& name_or_folder, Task task, const LoadOptions& options) {
+  const std::string folder = resolve_model_folder(name_or_folder);
+  return build(AutoConfig::from_pretrained(folder), task, options, folder);
+}
+
+Model Model::from_config(const Config& config, Task task, const LoadOptions& options) {
+  return build(config, task, options, "");
+}
+
+Model Model::build(Config config, Task task, const LoadOptions& options, const std::string& folder) {
+  const Family& family = family_of(config.model_type.value());
+  if (!family.has(task)) {
+    std::string known;
+    for (const Task each : family.tasks) known += (known.empty() ? "" : ", ") + std::string(mica::name(each));
+    throw Error("model_type " + std::string(family.model_type) + " has no head for " + std::string(mica::name(task)),
+                config.where(), "it has " + known);
+  }
+  apply(options, &config);
+  BuildOptions build_options{
+      .device = options.device,
+      .dtype = options.dtype,
+      .initializer_range = config.has("initializer_range") ? config.number_in("initializer_range", 0, 100) : 0.02,
+      .ignore_mismatched_sizes = options.ignore_mismatched_sizes};
+  backend(options.device);  // an Error now rather than after reading weights
+  ParameterStore store = folder.empty()
+                             ? ParameterStore(build_options)
+                             : ParameterStore(build_options, Checkpoint::open(folder), std::string(family.base_prefix));
+  auto impl = std::make_shared<Impl>(std::move(config), task, std::move(store));
+  impl->family = &family;
+  const HeadStyle& style = family.heads();
+  const Scope root(impl->store);
+  const bool has_head = task != Task::base && task != Task::text_encoding;
+  const Scope encoder_scope = has_head ? root / family.base_prefix : root;
+  EncoderSpec spec = family.spec(impl->config);
+  const bool drops_pooler = !has_head && !options.add_pooling_layer;
+  if (drops_pooler && !spec.names.pooler.empty()) {
+    for (const char* name : {"weight", "bias"}) (encoder_scope / spec.names.pooler).ignore(name);
+  }
+  impl->encoder =
+      std::make_unique<Encoder>(encoder_scope, std::move(spec), needs_pooler(task, style) && !drops_pooler);
+  impl->head = make_head(task, style, impl->config, root, *impl->encoder);
+  impl->store.finish(folder, family.architecture(task));
+  return Model(std::move(impl));
+}
+
+ModelOutput Model::operator()(const ModelInputs& inputs) const {
+  const Impl& impl = *impl_;
+  Rows rows = to_rows(inputs, device());
+  rows.training = impl.training;
+  const EncoderOutput encoded = (*impl.encoder)(rows);
+  ModelOutput output;
+  for (const Tensor& hidden : encoded.hidden_states) output.hidden_states.push_back(per_token(hidden, rows));
+  if (impl.head != nullptr) {
+    impl.head->forward(*impl.encoder, encoded.hidden, rows, inputs, &output);
+    return output;
+  }
+  output.last_hidden_state = per_token(encoded.hidden, rows);
+  if (impl.encoder->has_pooler()) output.pooler_output = impl.encoder->pool(encoded.hidden, rows);
+  return output;
+}
+
+ModelOutput Model::operator()(const BatchEncoding& encoding) const {
+  return (*this)(to_inputs(encoding));
+}
+
+const Config& Model::config() const {
+  return impl_->config;
+}
+Task Model::task() const {
+  return impl_->task;
+}
+Device Model::device() const {
+  return impl_->store.options().device;
+}
+const std::vector<std::pair<std::string, Tensor>>& Model::parameters() const {
+  return impl_->store.parameters();
+}
+
+int64_t Model::num_parameters() const {
+  int64_t total = 0;
+  for (const auto& [name, tensor] : parameters()) total += tensor.numel();
+  return total;
+}
+
+int64_t Model::max_tokens() const {
+  return impl_->encoder->max_tokens();
+}
+int64_t Model::hidden_size() const {
+  return impl_->encoder->spec().hidden_size;
+}
+
+void Model::train(bool on) const {
+  impl_->training = on;
+}
+
+void Model::zero_grad() const {
+  for (const auto& [name, tensor] : parameters()) tensor.set_grad({});
+}
+
+void Model::save_pretrained(const std::string& folder, int64_t max_shard_bytes) const {
+  make_directories(folder);
+  const NoGrad no_grad;
+  save_checkpoint(folder, parameters(), {{"format", "pt"}}, max_shard_bytes);
+  Config config = impl_->config;
+  config.set("architectures", std::vector<std::string>{impl_->family->architecture(impl_->task)});
+  config.set("dtype", "float32");
+  config.save_pretrained(folder);
+}
+
+ModelInputs to_inputs(const BatchEncoding& encoding) {
+  const auto rows = static_cast<int64_t>(encoding.size());
+  if (rows == 0) throw Error("an empty batch", "model inputs", "encode at least one text");
+  const size_t longest = encoding.input_ids.max_length();
+  bool equal = true;
+  for (const auto row : encoding.input_ids) equal = equal && row.size() == longest;
+  const auto tensor = [&](const Ragged<int32_t>& values) {
+    if (values.empty()) return Tensor();
+    const std::vector<int64_t> wide(values.values().begin(), values.values().end());
+    const auto count = static_cast<int64_t>(wide.size());
+    return Tensor::from(wide, equal ? Shape{rows, count / rows} : Shape{count});
+  };
+  ModelInputs inputs;
+  inputs.input_ids = tensor(encoding.input_ids);
+  inputs.token_type_ids = tensor(encoding.token_type_ids);
+  if (!encoding.attention_mask.empty()) inputs.attention_mask = tensor(encoding.attention_mask);
+  if (!equal) {
+    for (const auto row : encoding.input_ids) inputs.lengths.push_back(static_cast<int64_t>(row.size()));
+  }
+  return inputs;
+}
+
+}  // namespace mica

@@ -1,0 +1,155 @@
+// Heads that score sequences, pairs of sentences, choices, or single tokens.
+
+#include <utility>
+
+#include "mica/autograd/activation.h"
+#include "mica/autograd/loss.h"
+#include "mica/autograd/random.h"
+#include "mica/autograd/shape.h"
+#include "mica/base/error.h"
+#include "mica/models/heads/parts.h"
+
+namespace mica {
+
+SentenceHead::SentenceHead(const SentenceStyle& style, const Config& config, const Scope& root, const Encoder& encoder,
+                           int64_t outputs)
+    : from_pooler_(style.from_pooler), activation_(style.activation), dropout_(classifier_dropout(config)) {
+  const int64_t hidden = encoder.spec().hidden_size;
+  if (!style.activation_key.empty() && config.has(style.activation_key)) {
+    activation_ = activation_from_name(config.text(style.activation_key));
+  }
+  if (!style.dense.empty()) dense_ = Linear(root / style.dense, hidden, hidden);
+  classifier_ = Linear(root / style.classifier, hidden, outputs);
+}
+
+Tensor SentenceHead::operator()(const Encoder& encoder, const Tensor& hidden, const Rows& rows) const {
+  Tensor x = from_pooler_ ? encoder.pool(hidden, rows) : first_rows(hidden, rows);
+  const double p = rows.training ? dropout_ : 0;
+  if (dense_.defined()) x = dense_(x, {.activation = activation_});
+  return classifier_(dropout(x, p));
+}
+
+namespace {
+
+// The loss that the reference picks from the number of labels and their dtype, unless problem_type says which.
+Tensor classification_loss(const Tensor& logits, const Tensor& labels, const Config& config) {
+  std::string problem = config.problem_type;
+  const int64_t classes = logits.size(1);
+  if (problem.empty()) {
+    problem = classes == 1                   ? "regression"
+              : !is_floating(labels.dtype()) ? "single_label_classification"
+                                             : "multi_label_classification";
+  }
+  if (problem == "single_label_classification")
+    return cross_entropy(logits, flat_labels(labels, logits.size(0), "labels"));
+  if (problem != "regression" && problem != "multi_label_classification") {
+    throw Error("problem_type \"" + printable(problem) + "\"", config.where(),
+                "use regression, single_label_classification or multi_label_classification");
+  }
+  if (labels.numel() != logits.numel()) {
+    throw Error("\"labels\" has shape " + to_string(labels.shape()), "model inputs",
+                "for " + problem + " it must be " + to_string(logits.shape()));
+  }
+  const Tensor targets = labels.contiguous().reshape(logits.shape()).to(logits.dtype());
+  return problem == "regression" ? mse_loss(logits, targets) : bce_with_logits(logits, targets);
+}
+
+class SequenceClassification : public Head {
+ public:
+  SequenceClassification(SentenceHead head, Config config) : head_(std::move(head)), config_(std::move(config)) {}
+
+  void forward(const Encoder& encoder, const Tensor& hidden, const Rows& rows, const ModelInputs& inputs,
+               ModelOutput* output) const override {
+    output->logits = head_(encoder, hidden, rows);
+    if (inputs.labels.defined()) output->loss = classification_loss(output->logits, inputs.labels, config_);
+  }
+
+ private:
+  SentenceHead head_;
+  Config config_;
+};
+
+class MultipleChoice : public Head {
+ public:
+  explicit MultipleChoice(SentenceHead head) : head_(std::move(head)) {}
+
+  void forward(const Encoder& encoder, const Tensor& hidden, const Rows& rows, const ModelInputs& inputs,
+               ModelOutput* output) const override {
+    const Tensor& ids = inputs.input_ids.defined() ? inputs.input_ids : inputs.inputs_embeds;
+    const int rank = inputs.input_ids.defined() ? 3 : 4;
+    if (ids.rank() != rank) {
+      throw Error("multiple choice with inputs of shape " + to_string(ids.shape()), "model inputs",
+                  "need [batch, choices, tokens]");
+    }
+    const int64_t choices = ids.size(1);
+    const Tensor scores = head_(encoder, hidden, rows);  // [batch * choices, 1]
+    output->logits = reshape(scores, Shape{ids.size(0), choices});
+    if (inputs.labels.defined()) {
+      output->loss = cross_entropy(output->logits, flat_labels(inputs.labels, ids.size(0), "labels"));
+    }
+  }
+
+ private:
+  SentenceHead head_;
+};
+
+class NextSentence : public Head {
+ public:
+  explicit NextSentence(SentenceHead head) : head_(std::move(head)) {}
+
+  void forward(const Encoder& encoder, const Tensor& hidden, const Rows& rows, const ModelInputs& inputs,
+               ModelOutput* output) const override {
+    output->logits = head_(encoder, hidden, rows);
+    const Tensor& labels = inputs.labels.defined() ? inputs.labels : inputs.next_sentence_label;
+    if (labels.defined()) output->loss = cross_entropy(output->logits, flat_labels(labels, rows.batch(), "labels"));
+  }
+
+ private:
+  SentenceHead head_;
+};
+
+class TokenClassification : public Head {
+ public:
+  TokenClassification(Linear classifier, double p) : classifier_(std::move(classifier)), dropout_(p) {}
+
+  void forward(const Encoder&, const Tensor& hidden, const Rows& rows, const ModelInputs& inputs,
+               ModelOutput* output) const override {
+    const Tensor logits = classifier_(dropout(hidden, rows.training ? dropout_ : 0));
+    if (inputs.labels.defined()) {
+      refuse_ragged_labels(rows, inputs.labels);
+      output->loss = cross_entropy(logits, flat_labels(inputs.labels, rows.rows(), "labels"));
+    }
+    output->logits = per_token(logits, rows);
+  }
+
+ private:
+  Linear classifier_;
+  double dropout_;
+};
+
+}  // namespace
+
+std::unique_ptr<Head> make_sequence_classification_head(const HeadStyle& style, const Config& config, const Scope& root,
+                                                        const Encoder& encoder) {
+  return std::make_unique<SequenceClassification>(
+      SentenceHead(style.sequence, config, root, encoder, config.num_labels), config);
+}
+
+std::unique_ptr<Head> make_multiple_choice_head(const HeadStyle& style, const Config& config, const Scope& root,
+                                                const Encoder& encoder) {
+  return std::make_unique<MultipleChoice>(SentenceHead(style.choice, config, root, encoder, 1));
+}
+
+std::unique_ptr<Head> make_next_sentence_head(const HeadStyle& style, const Config& config, const Scope& root,
+                                              const Encoder& encoder) {
+  return std::make_unique<NextSentence>(
+      SentenceHead({.from_pooler = true, .classifier = style.relationship}, config, root, encoder, 2));
+}
+
+std::unique_ptr<Head> make_token_classification_head(const HeadStyle& style, const Config& config, const Scope& root,
+                                                     const Encoder& encoder) {
+  return std::make_unique<TokenClassification>(
+      Linear(root / style.token, encoder.spec().hidden_size, config.num_labels), classifier_dropout(config));
+}
+
+}  // namespace mica

@@ -1,0 +1,124 @@
+#include "mica/models/heads/head.h"
+
+#include "mica/autograd/shape.h"
+#include "mica/base/error.h"
+#include "mica/models/heads/parts.h"
+
+namespace mica {
+namespace {
+
+struct TaskName {
+  Task task;
+  std::string_view name;
+  std::string_view auto_class;
+};
+
+constexpr TaskName kTasks[] = {
+    {Task::base, "base", "AutoModel"},
+    {Task::pretraining, "pretraining", "AutoModelForPreTraining"},
+    {Task::causal_lm, "causal_lm", "AutoModelForCausalLM"},
+    {Task::masked_lm, "masked_lm", "AutoModelForMaskedLM"},
+    {Task::sequence_classification, "sequence_classification", "AutoModelForSequenceClassification"},
+    {Task::token_classification, "token_classification", "AutoModelForTokenClassification"},
+    {Task::question_answering, "question_answering", "AutoModelForQuestionAnswering"},
+    {Task::multiple_choice, "multiple_choice", "AutoModelForMultipleChoice"},
+    {Task::next_sentence_prediction, "next_sentence_prediction", "AutoModelForNextSentencePrediction"},
+    {Task::text_encoding, "text_encoding", "AutoModelForTextEncoding"},
+};
+
+}  // namespace
+
+std::string_view name(Task task) {
+  return kTasks[static_cast<size_t>(task)].name;
+}
+std::string_view auto_class(Task task) {
+  return kTasks[static_cast<size_t>(task)].auto_class;
+}
+
+Task task_from_name(std::string_view wanted) {
+  std::string known;
+  for (const TaskName& entry : kTasks) {
+    if (entry.name == wanted) return entry.task;
+    known += (known.empty() ? "" : ", ") + std::string(entry.name);
+  }
+  throw Error("unknown task \"" + printable(wanted) + "\"", "task", "use one of " + known);
+}
+
+const std::vector<Task>& all_tasks() {
+  static const std::vector<Task> tasks = [] {
+    std::vector<Task> list;
+    for (const TaskName& entry : kTasks) list.push_back(entry.task);
+    return list;
+  }();
+  return tasks;
+}
+
+bool needs_pooler(Task task, const HeadStyle& style) {
+  switch (task) {
+    case Task::base:
+    case Task::text_encoding:
+    case Task::next_sentence_prediction:
+      return true;
+    case Task::pretraining:
+      return !style.order_classifier.empty();
+    case Task::sequence_classification:
+      return style.sequence.from_pooler;
+    case Task::multiple_choice:
+      return style.choice.from_pooler;
+    default:
+      return false;
+  }
+}
+
+std::unique_ptr<Head> make_head(Task task, const HeadStyle& style, const Config& config, const Scope& root,
+                                const Encoder& encoder) {
+  const Scope scope = root.may_be_new();
+  switch (task) {
+    case Task::base:
+    case Task::text_encoding:
+      return nullptr;
+    case Task::pretraining:
+      if (!style.replaced_dense.empty()) return make_replaced_token_head(style, config, scope, encoder);
+      if (!style.order_classifier.empty()) return make_pretraining_head(style, config, scope, encoder);
+      return make_language_head(style, config, scope, encoder, false);
+    case Task::masked_lm:
+      return make_language_head(style, config, scope, encoder, false);
+    case Task::causal_lm:
+      return make_language_head(style, config, scope, encoder, true);
+    case Task::sequence_classification:
+      return make_sequence_classification_head(style, config, scope, encoder);
+    case Task::token_classification:
+      return make_token_classification_head(style, config, scope, encoder);
+    case Task::question_answering:
+      return make_question_answering_head(style, config, scope, encoder);
+    case Task::multiple_choice:
+      return make_multiple_choice_head(style, config, scope, encoder);
+    case Task::next_sentence_prediction:
+      return make_next_sentence_head(style, config, scope, encoder);
+  }
+  throw Error("task without a head", "heads", "this is a fault of the table");
+}
+
+void refuse_ragged_labels(const Rows& rows, const Tensor& labels) {
+  if (labels.defined() && rows.tokens_shape.rank() == 1) {
+    throw Error("labels with a ragged batch", "model inputs", "pad the batch, or compute the loss from the logits");
+  }
+}
+
+Tensor flat_labels(const Tensor& labels, int64_t expected, const char* name) {
+  if (labels.numel() != expected || is_floating(labels.dtype())) {
+    throw Error("\"" + std::string(name) + "\" has shape " + to_string(labels.shape()) + " and dtype " +
+                    std::string(mica::name(labels.dtype())),
+                "model inputs", "need " + std::to_string(expected) + " integers");
+  }
+  return labels.contiguous().reshape({expected}).to(DType::int64);
+}
+
+double classifier_dropout(const Config& config) {
+  for (const char* key : {"classifier_dropout", "classifier_dropout_prob", "seq_classif_dropout"}) {
+    if (config.has(key)) return config.number_in(key, 0, 0.999);
+  }
+  return config.number("hidden_dropout_prob", 0.0);
+}
+
+}  // namespace mica

@@ -1,0 +1,83 @@
+#pragma once
+// Task heads: written once, shared by all families. What differs from family to family is data in a HeadStyle.
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "mica/models/architectures/encoder.h"
+#include "mica/models/config.h"
+#include "mica/models/inputs.h"
+#include "mica/models/scope.h"
+
+namespace mica {
+
+enum class Task : uint8_t {
+  base,
+  pretraining,
+  causal_lm,
+  masked_lm,
+  sequence_classification,
+  token_classification,
+  question_answering,
+  multiple_choice,
+  next_sentence_prediction,
+  text_encoding,
+};
+
+/// "masked_lm", "base", ...
+std::string_view name(Task task);
+/// Throws Error for a name that is no task.
+Task task_from_name(std::string_view name);
+/// "AutoModelForMaskedLM", "AutoModel", ...
+std::string_view auto_class(Task task);
+const std::vector<Task>& all_tasks();
+
+/// Hidden states to a distribution over the vocabulary: norm(activation(dense(h))) times the word embeddings, plus a
+/// bias. Names on disk; an empty dense leaves the transform out.
+struct LanguageStyle {
+  std::string dense, norm;
+  std::string decoder;            ///< the module that holds the bias, and the weight where it is not tied
+  std::string bias;               ///< the bias's name, full
+  bool config_activation = true;  ///< hidden_act; otherwise gelu whatever the config says
+};
+
+/// How one vector stands for a sequence, and the projection that scores it.
+struct SentenceStyle {
+  bool from_pooler = true;  ///< the encoder's pooler; otherwise the first token
+  std::string dense;        ///< a dense layer of the head's own, and its activation
+  Activation activation = Activation::tanh;
+  std::string activation_key;  ///< a config key that names the activation, if the family has one
+  std::string classifier = "classifier";
+};
+
+struct HeadStyle {
+  LanguageStyle language;
+  SentenceStyle sequence, choice;
+  std::string token = "classifier";
+  std::string question = "qa_outputs";
+  std::string relationship = "cls.seq_relationship";  ///< scores [is next, is random]
+  /// Pre-training predicts masked words and an order of sentences; `order_output` names that output. Empty where
+  /// pre-training is masked language modelling alone.
+  std::string order_classifier, order_output, order_label;
+  /// Pre-training tells replaced tokens from original ones (two dense layers); empty elsewhere.
+  std::string replaced_dense, replaced_projection;
+};
+
+/// A head on an encoder. forward() gets the hidden states and fills in what it computes.
+class Head {
+ public:
+  virtual ~Head() = default;
+  virtual void forward(const Encoder& encoder, const Tensor& hidden, const Rows& rows, const ModelInputs& inputs,
+                       ModelOutput* output) const = 0;
+};
+
+/// Whether this task's model has the encoder's pooler.
+bool needs_pooler(Task task, const HeadStyle& style);
+
+/// Builds the head of a task; null for the base model. Its parameters may be new when a checkpoint lacks them.
+std::unique_ptr<Head> make_head(Task task, const HeadStyle& style, const Config& config, const Scope& root,
+                                const Encoder& encoder);
+
+}  // namespace mica

@@ -1,0 +1,78 @@
+#pragma once
+// What goes into a model and what comes out, under the reference's names.
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "mica/autograd/attention.h"
+#include "mica/tensor/tensor.h"
+
+namespace mica {
+
+/// Arguments of a forward call. Either a padded batch (input_ids [batch, tokens] with an attention_mask), or a ragged
+/// one (`lengths` given, input_ids [sum of lengths]), which computes nothing for padding: per-token outputs then are
+/// [sum of lengths, ...], per-sequence outputs the same as ever.
+struct ModelInputs {
+  Tensor input_ids;       ///< int64 [batch, tokens]; [batch, choices, tokens] for multiple choice
+  Tensor attention_mask;  ///< int64 or bool like input_ids: 0 hides a token; all visible when undefined
+  Tensor token_type_ids;  ///< int64 like input_ids; zeros when undefined
+  Tensor position_ids;    ///< int64 like input_ids; by the family's rule when undefined
+  Tensor task_type_ids;   ///< int64 like input_ids (ernie with use_task_id); zeros when undefined
+  Tensor inputs_embeds;   ///< [batch, tokens, embedding_size] in place of input_ids
+  std::vector<int64_t> lengths;
+
+  Tensor labels;                ///< of the task's usual shape; makes the call return a loss
+  Tensor start_positions;       ///< int64 [batch]
+  Tensor end_positions;         ///< int64 [batch]
+  Tensor next_sentence_label;   ///< int64 [batch]
+  Tensor sentence_order_label;  ///< int64 [batch]
+
+  bool output_hidden_states = false;
+  /// Not negative: the first so many tokens see each other, every later one itself and what is before it.
+  int64_t prefix_length = -1;
+
+  /// The tensor of that name ("input_ids", ...); throws Error for a name that no model here takes.
+  Tensor& operator[](std::string_view name);
+  static const std::vector<std::string>& names();
+};
+
+/// Results; what a head doesn't give stays undefined.
+struct ModelOutput {
+  Tensor loss;
+  Tensor logits;
+  Tensor prediction_logits;        ///< of pre-training heads: [batch, tokens, vocab]
+  Tensor seq_relationship_logits;  ///< [batch, 2]
+  Tensor sop_logits;               ///< [batch, 2]
+  Tensor start_logits, end_logits;
+  Tensor last_hidden_state;  ///< [batch, tokens, hidden]
+  Tensor pooler_output;      ///< [batch, hidden]
+  std::vector<Tensor> hidden_states;
+
+  /// The defined ones under their public names.
+  std::vector<std::pair<std::string, Tensor>> named() const;
+};
+
+/// A forward call's inputs, checked, as rows: what architectures work on.
+struct Rows {
+  Tensor input_ids, token_type_ids, position_ids, task_type_ids;  ///< int64 [rows], each may be undefined
+  Tensor inputs_embeds;                                           ///< [rows, embedding_size]
+  Tensor key_mask;                                                ///< bool [rows]; undefined: all visible
+  SequenceOffsets offsets;
+  Shape tokens_shape;  ///< of per-token results: [batch, tokens], or [rows] when ragged
+  bool training = false;
+  bool output_hidden_states = false;
+  int64_t prefix_length = -1;
+  Device device;
+
+  int64_t rows() const { return offsets.rows(); }
+  int64_t batch() const { return offsets.count(); }
+};
+
+/// Checks shapes, dtypes and the mask, and lays the batch out as rows. Extra leading dimensions (choices) are folded
+/// into the batch.
+Rows to_rows(const ModelInputs& inputs, Device device);
+
+}  // namespace mica

@@ -1,0 +1,163 @@
+#include "mica/models/modules/linear.h"
+
+#include <mutex>
+#include <utility>
+
+#include "mica/autograd/activation.h"
+#include "mica/autograd/elementwise.h"
+#include "mica/autograd/linear.h"
+#include "mica/autograd/random.h"
+#include "mica/autograd/tape.h"
+#include "mica/base/error.h"
+#include "mica/kernels/linear.h"
+
+namespace mica {
+
+class PackedWeights {
+ public:
+  explicit PackedWeights(DType dtype) : dtype_(dtype) {}
+
+  struct View {
+    PackedWeight weight;
+    Tensor bias;  // of all layers, or undefined
+    std::shared_ptr<Storage> keep;
+  };
+
+  // The packed form of these layers, remade when a parameter changed. Safe from several threads.
+  View get(const std::vector<std::pair<Tensor, Tensor>>& layers) {
+    const std::lock_guard lock(mutex_);
+    uint64_t version = 0;
+    for (const auto& [weight, bias] : layers) {
+      version += weight.storage()->version() + (bias.defined() ? bias.storage()->version() : 0);
+    }
+    if (current_.keep == nullptr || version != version_) {
+      current_ = pack(layers);
+      version_ = version;
+    }
+    return current_;
+  }
+
+ private:
+  View pack(const std::vector<std::pair<Tensor, Tensor>>& layers) const {
+    const NoGrad no_grad;
+    const Device device = layers[0].first.device();
+    LinearKernels& kernels = backend(device).linear();
+    View view;
+    PackedWeight& packed = view.weight;
+    packed.in = layers[0].first.size(1);
+    for (const auto& [weight, bias] : layers) packed.out += weight.size(0);
+    packed.dtype = kernels.packed_dtype(dtype_);
+    view.keep = Storage::allocate(kernels.packed_bytes(packed.out, packed.in, packed.dtype), device);
+    packed.data = view.keep->data();
+    int64_t row = 0;
+    for (const auto& [weight, bias] : layers) {
+      kernels.pack(weight.view(), row, packed);
+      row += weight.size(0);
+    }
+    view.bias = join_biases(layers, packed.out);
+    return view;
+  }
+
+  static Tensor join_biases(const std::vector<std::pair<Tensor, Tensor>>& layers, int64_t out) {
+    bool any = false;
+    for (const auto& [weight, bias] : layers) any = any || bias.defined();
+    if (!any) return {};
+    if (layers.size() == 1) return layers[0].second.detach();
+    const Tensor& first = layers[0].first;
+    const Tensor joined = Tensor::zeros({out}, backend(first.device()).activation_dtype(first.dtype()), first.device());
+    int64_t row = 0;
+    for (const auto& [weight, bias] : layers) {
+      if (bias.defined()) joined.slice(0, row, row + bias.size(0)).copy_(bias.detach());
+      row += weight.size(0);
+    }
+    return joined;
+  }
+
+  DType dtype_;
+  std::mutex mutex_;
+  View current_;
+  uint64_t version_ = 0;
+};
+
+namespace {
+
+// y [rows, out] of x [rows, in] with everything that follows in one call of the kernel.
+Tensor run_packed(const Tensor& x, const PackedWeights::View& packed, const After& after) {
+  const Tensor y = Tensor::empty({x.size(0), packed.weight.out}, x.dtype(), x.device());
+  Epilogue epilogue;
+  epilogue.bias = packed.bias.view();
+  epilogue.activation = after.activation;
+  Tensor residual;
+  if (after.residual.defined()) {
+    residual = after.residual.detach().contiguous().reshape(y.shape());
+    epilogue.residual = residual.view();
+  }
+  if (after.norm != nullptr) {
+    epilogue.norm_weight = after.norm->weight().view();
+    epilogue.norm_bias = after.norm->bias().view();
+    epilogue.norm_eps = static_cast<float>(after.norm->eps());
+  }
+  backend(x.device()).linear().forward_packed(x.view(), packed.weight, epilogue, y.view());
+  return y;
+}
+
+// The same by separate differentiable ops: the oracle of the fused form, and what training runs.
+Tensor compose(const Tensor& x, const Tensor& weight, const Tensor& bias, const After& after) {
+  Tensor y = dropout(activate(linear(x, weight, bias), after.activation), after.dropout);
+  if (after.norm != nullptr && after.residual.defined()) return (*after.norm)(y, after.residual);
+  if (after.residual.defined()) y = add(y, after.residual);
+  return after.norm != nullptr ? (*after.norm)(y) : y;
+}
+
+bool needs_tape(const Tensor& x, const Tensor& weight, const Tensor& bias, const After& after) {
+  return after.dropout > 0 || wants_grad({&x, &weight, &bias, &after.residual}) ||
+         (after.norm != nullptr && wants_grad({&after.norm->weight(), &after.norm->bias()}));
+}
+
+}  // namespace
+
+Linear::Linear(const Scope& scope, int64_t in, int64_t out, bool has_bias)
+    : Linear(scope.weight("weight", {out, in}), has_bias ? scope.zeros("bias", {out}) : Tensor(), scope.options()) {}
+
+Linear::Linear(Tensor shared_weight, Tensor own_bias, const BuildOptions& options)
+    : weight_(std::move(shared_weight)),
+      bias_(std::move(own_bias)),
+      packed_(std::make_shared<PackedWeights>(options.dtype)) {}
+
+Tensor Linear::operator()(const Tensor& x, const After& after) const {
+  if (needs_tape(x, weight_, bias_, after)) return compose(x, weight_, bias_, after);
+  if (x.rank() < 1 || x.size(-1) != in()) {
+    throw Error("x " + to_string(x.shape()) + ", weight " + to_string(weight_.shape()), "linear",
+                "the last dimension of x must be the weight's second");
+  }
+  const Tensor source = x.detach();
+  const Tensor rows = source.rank() == 2 && source.stride(1) == 1 ? source : source.contiguous().reshape({-1, in()});
+  const Tensor y = run_packed(rows, packed_->get({{weight_, bias_}}), after);
+  Shape shape = x.shape();
+  shape.set(-1, out());
+  return y.reshape(shape);
+}
+
+LinearGroup::LinearGroup(std::vector<Linear> layers, const BuildOptions& options)
+    : layers_(std::move(layers)), packed_(std::make_shared<PackedWeights>(options.dtype)) {}
+
+std::vector<Tensor> LinearGroup::operator()(const Tensor& x) const {
+  std::vector<Tensor> results;
+  bool tracked = false;
+  for (const Linear& layer : layers_) tracked = tracked || needs_tape(x, layer.weight(), layer.bias(), {});
+  if (tracked) {
+    for (const Linear& layer : layers_) results.push_back(layer(x));
+    return results;
+  }
+  std::vector<std::pair<Tensor, Tensor>> parameters;
+  for (const Linear& layer : layers_) parameters.emplace_back(layer.weight(), layer.bias());
+  const Tensor joined = run_packed(x.detach().contiguous(), packed_->get(parameters), {});
+  int64_t column = 0;
+  for (const Linear& layer : layers_) {
+    results.push_back(joined.slice(1, column, column + layer.out()));
+    column += layer.out();
+  }
+  return results;
+}
+
+}  // namespace mica

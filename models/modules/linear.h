@@ -1,0 +1,61 @@
+#pragma once
+// Linear layers: y = x · Wᵀ + b, with what follows fused in where no gradient is wanted.
+
+#include <memory>
+#include <string_view>
+#include <vector>
+
+#include "mica/kernels/activation.h"
+#include "mica/models/modules/norm.h"
+#include "mica/models/scope.h"
+#include "mica/tensor/tensor.h"
+
+namespace mica {
+
+/// What follows a product: y = norm(dropout(activation(x · Wᵀ + b)) + residual), each step optional.
+struct After {
+  Activation activation = Activation::none;
+  double dropout = 0;
+  Tensor residual;
+  const LayerNorm* norm = nullptr;
+};
+
+/// Weights in the backend's own order, made when first needed and again after a weight was written to.
+class PackedWeights;
+
+class Linear {
+ public:
+  Linear() = default;
+  Linear(const Scope& scope, int64_t in, int64_t out, bool has_bias = true);
+  /// With a weight of another module (tied embeddings) and a bias of its own.
+  Linear(Tensor shared_weight, Tensor own_bias, const BuildOptions& options);
+
+  bool defined() const { return weight_.defined(); }
+  const Tensor& weight() const { return weight_; }
+  const Tensor& bias() const { return bias_; }
+  int64_t out() const { return weight_.size(0); }
+  int64_t in() const { return weight_.size(1); }
+
+  /// x [..., in] to [..., out].
+  Tensor operator()(const Tensor& x, const After& after = {}) const;
+
+ private:
+  Tensor weight_, bias_;
+  std::shared_ptr<PackedWeights> packed_;
+};
+
+/// Several linear layers with one input (query, key and value), run as one product where no gradient is wanted.
+class LinearGroup {
+ public:
+  LinearGroup() = default;
+  explicit LinearGroup(std::vector<Linear> layers, const BuildOptions& options);
+
+  /// x [rows, in] to one [rows, out_i] a layer; they may be slices of one tensor.
+  std::vector<Tensor> operator()(const Tensor& x) const;
+
+ private:
+  std::vector<Linear> layers_;
+  std::shared_ptr<PackedWeights> packed_;
+};
+
+}  // namespace mica

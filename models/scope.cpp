@@ -1,0 +1,166 @@
+#include "mica/models/scope.h"
+
+#include <algorithm>
+
+#include "mica/autograd/random.h"
+#include "mica/base/error.h"
+#include "mica/base/warnings.h"
+
+namespace mica {
+namespace {
+
+// Buffers that older files hold; the model computes them.
+constexpr std::string_view kComputedBuffers[] = {"position_ids", "token_type_ids"};
+
+bool ends_with_part(std::string_view name, std::string_view part) {
+  return name == part ||
+         (name.size() > part.size() && name.ends_with(part) && name[name.size() - part.size() - 1] == '.');
+}
+
+std::string list(const std::vector<std::string>& names, size_t most = 12) {
+  std::string text;
+  for (size_t i = 0; i < names.size() && i < most; ++i) text += (i > 0 ? ", " : "") + printable(names[i]);
+  if (names.size() > most) text += ", and " + std::to_string(names.size() - most) + " more";
+  return text;
+}
+
+// "x.LayerNorm.weight" as files of before 2019 spell it.
+std::string old_norm_spelling(const std::string& name) {
+  if (name.ends_with(".weight")) return name.substr(0, name.size() - 6) + "gamma";
+  if (name.ends_with(".bias")) return name.substr(0, name.size() - 4) + "beta";
+  return "";
+}
+
+}  // namespace
+
+ParameterStore::ParameterStore(BuildOptions options, Checkpoint checkpoint, std::string base_prefix)
+    : options_(options),
+      checkpoint_(std::make_shared<const Checkpoint>(std::move(checkpoint))),
+      base_prefix_(std::move(base_prefix)) {}
+
+std::string ParameterStore::find(const std::string& name) const {
+  std::vector<std::string> spellings{name};
+  if (!base_prefix_.empty()) {
+    const std::string prefix = base_prefix_ + ".";
+    spellings.push_back(name.starts_with(prefix) ? name.substr(prefix.size()) : prefix + name);
+  }
+  for (const std::string& spelling : spellings) {
+    if (checkpoint_->find(spelling) != nullptr) return spelling;
+  }
+  for (const std::string& spelling : spellings) {
+    const std::string old = old_norm_spelling(spelling);
+    if (!old.empty() && checkpoint_->find(old) != nullptr) return old;
+  }
+  return "";
+}
+
+Tensor ParameterStore::make(const Shape& shape, const Initialization& init) const {
+  switch (init.kind) {
+    case Initialization::Kind::zeros:
+      return Tensor::zeros(shape, DType::float32, options_.device);
+    case Initialization::Kind::ones:
+      return Tensor::ones(shape, DType::float32, options_.device);
+    case Initialization::Kind::normal:
+      break;
+  }
+  const Tensor tensor = normal(shape, 0, init.deviation, DType::float32, options_.device);
+  if (init.zero_row >= 0 && init.zero_row < shape[0]) tensor.slice(0, init.zero_row, init.zero_row + 1).fill_(0);
+  return tensor;
+}
+
+Tensor ParameterStore::parameter(const std::string& name, const Shape& shape, const Initialization& init,
+                                 bool may_be_new) {
+  Tensor tensor;
+  if (checkpoint_ != nullptr) {
+    const std::string spelling = find(name);
+    if (!spelling.empty()) {
+      used_.insert(spelling);
+      const TensorEntry* entry = checkpoint_->find(spelling);
+      if (entry->shape == shape) {
+        tensor = checkpoint_->tensor(spelling);
+        if (!is_floating(tensor.dtype())) {
+          throw Error("tensor \"" + printable(spelling) + "\" is " + std::string(mica::name(tensor.dtype())),
+                      "checkpoint", "weights must be floating point");
+        }
+        tensor = tensor.to(DType::float32).to(options_.device);
+      } else if (options_.ignore_mismatched_sizes) {
+        fresh_.push_back(name);
+      } else {
+        misshaped_.push_back(name + " is " + to_string(entry->shape) + " in the file, " + to_string(shape) +
+                             " by the config");
+      }
+    } else {
+      (may_be_new ? fresh_ : missing_).push_back(name);
+    }
+    // What is only reported must not cost memory: finish() throws before anybody computes with it.
+    if (!tensor.defined() && (!missing_.empty() || !misshaped_.empty())) tensor = Tensor::zeros({});
+  }
+  if (!tensor.defined()) tensor = make(shape, init);
+  tensor.set_requires_grad();
+  parameters_.emplace_back(name, tensor);
+  return tensor;
+}
+
+void ParameterStore::ignore(const std::string& name) {
+  if (checkpoint_ == nullptr) return;
+  const std::string spelling = find(name);
+  if (!spelling.empty()) used_.insert(spelling);
+}
+
+void ParameterStore::finish(const std::string& where, const std::string& model) const {
+  if (checkpoint_ == nullptr) return;
+  if (!missing_.empty() || !misshaped_.empty()) {
+    std::string problem = "the weights do not fit " + model + ":";
+    if (!missing_.empty()) problem += " missing " + list(missing_) + ";";
+    if (!misshaped_.empty()) problem += " mis-shaped " + list(misshaped_) + ";";
+    problem.pop_back();
+    throw Error(problem, where, "use the config that belongs to these weights");
+  }
+  if (!fresh_.empty()) {
+    warn("some weights of " + model + " are new, since " + where + " lacks them: " + list(fresh_) +
+         ". Train the model before you use it for predictions.");
+  }
+  std::vector<std::string> unused;
+  for (const std::string_view view : checkpoint_->names()) {
+    const std::string name(view);
+    const bool computed = std::any_of(std::begin(kComputedBuffers), std::end(kComputedBuffers),
+                                      [&](std::string_view part) { return ends_with_part(name, part); });
+    if (used_.count(name) == 0 && !computed) unused.push_back(name);
+  }
+  std::sort(unused.begin(), unused.end());
+  if (!unused.empty()) warn("weights in " + where + " that " + model + " does not use: " + list(unused));
+}
+
+Scope Scope::operator/(std::string_view part) const {
+  Scope scope = *this;
+  if (!part.empty()) scope.prefix_ += std::string(part) + ".";
+  return scope;
+}
+
+Scope Scope::may_be_new() const {
+  Scope scope = *this;
+  scope.may_be_new_ = true;
+  return scope;
+}
+
+Tensor Scope::parameter(std::string_view name, const Shape& shape, const Initialization& init) const {
+  return store_->parameter(prefix_ + std::string(name), shape, init, may_be_new_);
+}
+
+Tensor Scope::weight(std::string_view name, const Shape& shape, int64_t zero_row) const {
+  return parameter(name, shape, {Initialization::Kind::normal, options().initializer_range, zero_row});
+}
+
+Tensor Scope::zeros(std::string_view name, const Shape& shape) const {
+  return parameter(name, shape, {.kind = Initialization::Kind::zeros});
+}
+
+Tensor Scope::ones(std::string_view name, const Shape& shape) const {
+  return parameter(name, shape, {.kind = Initialization::Kind::ones});
+}
+
+void Scope::ignore(std::string_view name) const {
+  store_->ignore(prefix_ + std::string(name));
+}
+
+}  // namespace mica

@@ -1,0 +1,92 @@
+#pragma once
+// Scope: a name prefix plus where values come from. A module asks its scope for its parameters by name while it is
+// built; the names are those of the published file.
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <unordered_set>
+#include <utility>
+#include <vector>
+
+#include "mica/kernels/device.h"
+#include "mica/tensor/safetensors.h"
+#include "mica/tensor/tensor.h"
+
+namespace mica {
+
+/// How a parameter starts when no file has it.
+struct Initialization {
+  enum class Kind { zeros, ones, normal };
+  Kind kind = Kind::normal;
+  double deviation = 0.02;
+  int64_t zero_row = -1;  ///< a row of an embedding that starts (and, by its gradient, stays) at zero
+};
+
+struct BuildOptions {
+  Device device;
+  /// The dtype of matrix products. Parameters keep float32 on a CPU, which packs its weights in this dtype.
+  DType dtype = DType::float32;
+  double initializer_range = 0.02;
+  bool ignore_mismatched_sizes = false;
+};
+
+/// Everything that one model's scopes share: the checkpoint, if any, the parameters made so far, and what was amiss.
+class ParameterStore {
+ public:
+  explicit ParameterStore(BuildOptions options) : options_(options) {}
+  /// `base_prefix` ("bert"): a checkpoint may spell every name with or without it. Old spellings of norm parameters
+  /// ("gamma", "beta") are understood too.
+  ParameterStore(BuildOptions options, Checkpoint checkpoint, std::string base_prefix);
+
+  Tensor parameter(const std::string& name, const Shape& shape, const Initialization& init, bool may_be_new);
+  void ignore(const std::string& name);
+
+  const BuildOptions& options() const { return options_; }
+  const std::vector<std::pair<std::string, Tensor>>& parameters() const { return parameters_; }
+  /// Throws one Error that lists missing and mis-shaped tensors; warns once about new and unused ones.
+  void finish(const std::string& where, const std::string& model) const;
+
+ private:
+  std::string find(const std::string& name) const;  // its name in the checkpoint, or ""
+  Tensor make(const Shape& shape, const Initialization& init) const;
+
+  BuildOptions options_;
+  std::shared_ptr<const Checkpoint> checkpoint_;
+  std::string base_prefix_;
+  std::vector<std::pair<std::string, Tensor>> parameters_;
+  std::unordered_set<std::string> used_;
+  std::vector<std::string> missing_, fresh_, misshaped_;
+};
+
+class Scope {
+ public:
+  explicit Scope(ParameterStore& store) : store_(&store) {}
+
+  /// The scope of a part: "encoder" inside "bert." gives "bert.encoder."; a dotted path goes several levels down, and
+  /// an empty one stays.
+  Scope operator/(std::string_view part) const;
+  Scope operator/(int64_t index) const { return *this / std::to_string(index); }
+  /// The same names; parameters that a checkpoint lacks are made anew instead of being an error.
+  Scope may_be_new() const;
+
+  /// The parameter `name` of this scope, from the checkpoint or initialised.
+  Tensor parameter(std::string_view name, const Shape& shape, const Initialization& init) const;
+  /// A weight matrix: normal with the config's initializer_range.
+  Tensor weight(std::string_view name, const Shape& shape, int64_t zero_row = -1) const;
+  Tensor zeros(std::string_view name, const Shape& shape) const;
+  Tensor ones(std::string_view name, const Shape& shape) const;
+  /// A tensor that files may hold although the model has no use for it (a copy of a tied weight, a buffer).
+  void ignore(std::string_view name) const;
+
+  const BuildOptions& options() const { return store_->options(); }
+  const std::string& prefix() const { return prefix_; }
+
+ private:
+  ParameterStore* store_;
+  std::string prefix_;
+  bool may_be_new_ = false;
+};
+
+}  // namespace mica

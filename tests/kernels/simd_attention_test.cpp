@@ -1,0 +1,253 @@
+// Attention against a float64 reference: odd sizes, strided operands, masks, bias, grouped heads, long sequences; and
+// the same bits for a sequence whatever stands beside it.
+
+#include <limits>
+#include <numeric>
+
+#include "mica/kernels/cpu/simd/attention.h"
+#include "mica/tests/kernels/simd_support.h"
+
+namespace mica {
+namespace {
+
+struct Case {
+  std::vector<int32_t> queries, keys;  // of each sequence
+  int64_t heads = 2, key_heads = 2, size = 32, value_size = 32;
+  float scale = 0.2F;
+  bool causal = false, mask = false;
+  std::array<int64_t, 3> bias = {0, 0, 0};  // count, heads, queries; 0: no bias
+};
+
+struct Operands {
+  std::vector<float> query, key, value, bias;
+  std::vector<uint8_t> mask;
+  std::vector<int32_t> query_offsets = {0}, key_offsets = {0};
+  AttentionArguments arguments;
+
+  explicit Operands(const Case& c, uint32_t seed = 1) {
+    for (const int32_t n : c.queries) query_offsets.push_back(query_offsets.back() + n);
+    for (const int32_t n : c.keys) key_offsets.push_back(key_offsets.back() + n);
+    const int64_t rows = query_offsets.back(), key_rows = key_offsets.back();
+    const int64_t longest = *std::max_element(c.keys.begin(), c.keys.end());
+    // Rows wider than they need be, as slices of a fused projection are.
+    query = random_floats(rows * (c.heads * c.size + 3), seed);
+    key = random_floats(key_rows * (c.key_heads * c.size + 5), seed + 1);
+    value = random_floats(key_rows * (c.key_heads * c.value_size + 7), seed + 2);
+    arguments.query = view(query, rows, c.heads, c.size, c.heads * c.size + 3);
+    arguments.key = view(key, key_rows, c.key_heads, c.size, c.key_heads * c.size + 5);
+    arguments.value = view(value, key_rows, c.key_heads, c.value_size, c.key_heads * c.value_size + 7);
+    arguments.query_segments = {query_offsets, query_offsets.data()};
+    arguments.key_segments = {key_offsets, key_offsets.data()};
+    arguments.scale = c.scale;
+    arguments.causal = c.causal;
+    if (c.mask) {
+      std::mt19937 generator(seed);
+      for (int64_t k = 0; k < key_rows; ++k) mask.push_back(generator() % 3 != 0 ? 1 : 0);
+      // The first sequence sees nothing at all.
+      std::fill_n(mask.begin(), c.keys[0], uint8_t{0});
+      arguments.key_mask = {
+          .data = mask.data(), .dtype = DType::boolean, .rank = 1, .shape = {key_rows}, .strides = {1}};
+    }
+    if (c.bias[0] > 0) {
+      const auto [count, bias_heads, bias_queries] = c.bias;
+      bias = random_floats(count * bias_heads * bias_queries * longest, seed + 3);
+      arguments.bias = {.data = bias.data(),
+                        .dtype = DType::float32,
+                        .rank = 4,
+                        .shape = {count, bias_heads, bias_queries, longest},
+                        .strides = {bias_heads * bias_queries * longest, bias_queries * longest, longest, 1}};
+    }
+  }
+
+  static View view(std::vector<float>& data, int64_t rows, int64_t heads, int64_t size, int64_t row) {
+    return {.data = data.data(),
+            .dtype = DType::float32,
+            .rank = 3,
+            .shape = {rows, heads, size},
+            .strides = {row, size, 1}};
+  }
+};
+
+struct Result {
+  std::vector<float> output, log_sum_exp;
+};
+
+Result run(const Case& c, Operands& operands) {
+  const int64_t rows = operands.query_offsets.back();
+  Result result;
+  result.output.assign(static_cast<size_t>(rows * c.heads * c.value_size), NAN);
+  result.log_sum_exp.assign(static_cast<size_t>(rows * c.heads), NAN);
+  cpu::simd::attention_forward(operands.arguments,
+                               Operands::view(result.output, rows, c.heads, c.value_size, c.heads * c.value_size),
+                               matrix(result.log_sum_exp, c.heads, rows, rows));
+  return result;
+}
+
+// A score is a sum of `size` products, so it errs by at most size * eps * scale * sum |q||k| (plus a few roundings of
+// its own size); a weight by that relatively, twice, and by 4e-7 of the exponential and the sums over keys; the result
+// is a mean of values under these weights.
+void expect_attention(const Case& c) {
+  Operands operands(c);
+  const Result result = run(c, operands);
+  const AttentionArguments& a = operands.arguments;
+  constexpr double kEpsilon = 1.0 / (1 << 24);
+  for (size_t s = 0; s < c.queries.size(); ++s) {
+    const int64_t queries = c.queries[s], keys = c.keys[s];
+    for (int64_t head = 0; head < c.heads; ++head) {
+      const int64_t key_head = head / (c.heads / c.key_heads);
+      for (int64_t q = 0; q < queries; ++q) {
+        const int64_t row = operands.query_offsets[s] + q;
+        std::vector<double> score(static_cast<size_t>(keys));
+        double largest = -INFINITY, error = 0;
+        for (int64_t k = 0; k < keys; ++k) {
+          const int64_t key_row = operands.key_offsets[s] + k;
+          const float* x = a.query.as<float>() + row * a.query.stride(0) + head * c.size;
+          const float* y = a.key.as<float>() + key_row * a.key.stride(0) + key_head * c.size;
+          double dot = 0, magnitude = 0;
+          for (int64_t i = 0; i < c.size; ++i) {
+            dot += double{x[i]} * double{y[i]};
+            magnitude += std::abs(double{x[i]} * double{y[i]});
+          }
+          double t = double{c.scale} * dot;
+          if (a.bias) {
+            const int64_t at = (c.bias[0] == 1 ? 0 : static_cast<int64_t>(s)) * a.bias.stride(0) +
+                               (c.bias[1] == 1 ? 0 : head) * a.bias.stride(1) +
+                               (c.bias[2] == 1 ? 0 : q) * a.bias.stride(2);
+            t += double{operands.bias[static_cast<size_t>(at + k)]};
+          }
+          error = std::max(error, kEpsilon * (static_cast<double>(c.size) * std::abs(double{c.scale}) * magnitude +
+                                              4 * std::abs(t)));
+          if (c.mask && operands.mask[static_cast<size_t>(key_row)] == 0) t = -INFINITY;
+          if (c.causal && k > q + keys - queries) t = -INFINITY;
+          score[static_cast<size_t>(k)] = t;
+          largest = std::max(largest, t);
+        }
+        const bool blind = !std::isfinite(largest);
+        double sum = 0;
+        for (double& t : score) {
+          t = blind ? 1 : std::exp(t - largest);
+          sum += t;
+        }
+        const double total =
+            double{result.log_sum_exp[static_cast<size_t>(head * operands.query_offsets.back() + row)]};
+        if (blind) {
+          ASSERT_EQ(total, double{std::numeric_limits<float>::lowest()});
+        } else {
+          ASSERT_NEAR(total, largest + std::log(sum), error + 1e-6 * (1 + std::abs(largest)));
+        }
+        for (int64_t i = 0; i < c.value_size; ++i) {
+          double exact = 0, magnitude = 0;
+          for (int64_t k = 0; k < keys; ++k) {
+            const float v =
+                a.value.as<float>()[(operands.key_offsets[s] + k) * a.value.stride(0) + key_head * c.value_size + i];
+            exact += score[static_cast<size_t>(k)] / sum * double{v};
+            magnitude += score[static_cast<size_t>(k)] / sum * std::abs(double{v});
+          }
+          const double tolerance = magnitude * (2 * error + 4e-7 + kEpsilon * static_cast<double>(keys)) + 1e-30;
+          ASSERT_NEAR(result.output[static_cast<size_t>((row * c.heads + head) * c.value_size + i)], exact, tolerance)
+              << "sequence " << s << ", head " << head << ", query " << q << ", element " << i;
+        }
+      }
+    }
+  }
+}
+
+TEST(SimdAttention, Sizes) {
+  for_each_target([] {
+    for (const int64_t size : {1, 5, 16, 17, 32, 40, 64, 80, 128, 256})
+      expect_attention({.queries = {3, 17, 1, 20}, .keys = {3, 17, 1, 20}, .size = size, .value_size = size});
+    expect_attention({.queries = {9}, .keys = {50}, .size = 24, .value_size = 10});
+    expect_attention({.queries = {40, 0, 2}, .keys = {40, 7, 0}, .heads = 1, .key_heads = 1});
+  });
+}
+
+TEST(SimdAttention, LongSequencesMeetTheirKeysInBlocks) {
+  for_each_target([] {
+    for (const int32_t keys : {527, 528, 529, 1100}) {
+      expect_attention({.queries = {20}, .keys = {keys}, .heads = 1, .key_heads = 1});
+      expect_attention(
+          {.queries = {20}, .keys = {keys}, .heads = 1, .key_heads = 1, .causal = true, .mask = keys == 529});
+    }
+  });
+}
+
+TEST(SimdAttention, MasksBiasAndGroups) {
+  for_each_target([] {
+    const std::vector<int32_t> lengths = {5, 33, 18};
+    for (const bool causal : {false, true}) {
+      for (const bool mask : {false, true}) {
+        expect_attention(
+            {.queries = lengths, .keys = lengths, .heads = 6, .key_heads = 2, .causal = causal, .mask = mask});
+        expect_attention({.queries = lengths, .keys = lengths, .causal = causal, .mask = mask, .bias = {3, 2, 33}});
+        expect_attention({.queries = lengths, .keys = lengths, .causal = causal, .mask = mask, .bias = {1, 1, 33}});
+        expect_attention({.queries = lengths, .keys = lengths, .causal = causal, .mask = mask, .bias = {3, 1, 1}});
+      }
+    }
+    // More queries than keys: the first ones see nothing. Fewer: the cache was filled before.
+    expect_attention({.queries = {12}, .keys = {7}, .causal = true});
+    expect_attention({.queries = {3}, .keys = {30}, .causal = true});
+    expect_attention({.queries = lengths, .keys = lengths, .scale = -0.3F});
+  });
+}
+
+TEST(SimdAttention, LowestBiasHidesAsInfinityDoes) {
+  Case c{.queries = {4}, .keys = {4}, .bias = {1, 1, 1}};
+  Operands operands(c);
+  operands.bias = {0, std::numeric_limits<float>::lowest(), 0, -INFINITY};
+  operands.arguments.bias.data = operands.bias.data();
+  const Result hidden = run(c, operands);
+  for (const float x : hidden.output) EXPECT_TRUE(std::isfinite(x));
+  // All lowest: all alike.
+  operands.bias.assign(4, std::numeric_limits<float>::lowest());
+  const Result alike = run(c, operands);
+  const AttentionArguments& a = operands.arguments;
+  for (int64_t i = 0; i < c.size; ++i) {
+    double mean = 0;
+    for (int64_t k = 0; k < 4; ++k) mean += double{a.value.as<float>()[k * a.value.stride(0) + i]} / 4;
+    EXPECT_NEAR(alike.output[static_cast<size_t>(i)], mean, 1e-6);
+  }
+}
+
+TEST(SimdAttention, NotANumberReachesTheOutput) {
+  Case c{.queries = {9}, .keys = {9}, .heads = 1, .key_heads = 1};
+  Operands operands(c);
+  operands.key[40] = NAN;
+  for (const float x : run(c, operands).output) EXPECT_TRUE(std::isnan(x));
+}
+
+TEST(SimdAttention, SameBitsForAnyThreadsAndAnyBatch) {
+  for_each_target([] {
+    for (const bool mask : {false, true}) {
+      Case c{.queries = {5, 600, 18, 64}, .keys = {5, 600, 18, 64}, .heads = 3, .key_heads = 3, .mask = mask};
+      Operands operands(c);
+      set_num_threads(1);
+      const Result all = run(c, operands);
+      for_thread_counts([&] {
+        const Result again = run(c, operands);
+        EXPECT_EQ(again.output, all.output);
+        EXPECT_EQ(again.log_sum_exp, all.log_sum_exp);
+        for (size_t s = 0; s < c.queries.size(); ++s) {
+          Operands alone = operands;
+          const int32_t first = operands.query_offsets[s];
+          alone.query_offsets = alone.key_offsets = {0, c.queries[s]};
+          const auto skip = [&](View& view) {
+            if (!view) return;
+            view.data = static_cast<char*>(view.data) + first * view.stride(0) * item_size(view.dtype);
+            view.shape[0] = c.queries[s];
+          };
+          for (View* view :
+               {&alone.arguments.query, &alone.arguments.key, &alone.arguments.value, &alone.arguments.key_mask})
+            skip(*view);
+          alone.arguments.query_segments =
+              alone.arguments.key_segments = {alone.query_offsets, alone.query_offsets.data()};
+          const Result one = run(c, alone);
+          EXPECT_TRUE(
+              std::equal(one.output.begin(), one.output.end(), all.output.begin() + first * c.heads * c.value_size));
+        }
+      });
+    }
+  });
+}
+
+}  // namespace
+}  // namespace mica
