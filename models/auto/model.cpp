@@ -71,8 +71,14 @@ Model Model::build(Config config, Task task, const LoadOptions& options, const s
   const HeadStyle& style = family.heads();
   const Scope root(impl->store);
   const bool has_head = task != Task::base && task != Task::text_encoding;
-  impl->encoder = std::make_unique<Encoder>(has_head ? root / family.base_prefix : root, family.spec(impl->config),
-                                            needs_pooler(task, style));
+  const Scope encoder_scope = has_head ? root / family.base_prefix : root;
+  EncoderSpec spec = family.spec(impl->config);
+  const bool drops_pooler = !has_head && !options.add_pooling_layer;
+  if (drops_pooler && !spec.names.pooler.empty()) {
+    for (const char* name : {"weight", "bias"}) (encoder_scope / spec.names.pooler).ignore(name);
+  }
+  impl->encoder =
+      std::make_unique<Encoder>(encoder_scope, std::move(spec), needs_pooler(task, style) && !drops_pooler);
   impl->head = make_head(task, style, impl->config, root, *impl->encoder);
   impl->store.finish(folder, family.architecture(task));
   return Model(std::move(impl));

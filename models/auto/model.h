@@ -24,6 +24,7 @@ struct LoadOptions {
   DType dtype = DType::float32;
   Device device;
   bool ignore_mismatched_sizes = false;  ///< make tensors of another shape than the config's anew
+  bool add_pooling_layer = true;         ///< false: a base model without its pooler, for callers who pool themselves
 };
 
 class Model {

@@ -1,0 +1,329 @@
+#include "mica/models/pipelines/sentence_transformer.h"
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include "mica/base/error.h"
+#include "mica/base/file.h"
+#include "mica/base/hub.h"
+#include "mica/base/json.h"
+#include "mica/models/pipelines/sentence_modules.h"
+#include "mica/tokenizers/readers/fields.h"
+#include "mica/tokenizers/unicode.h"
+#include "mica/tokenizers/utf8.h"
+
+namespace mica {
+
+// Texts are tokenized this many at a time, which bounds memory.
+constexpr size_t kTextsAtOnce = 16'384;
+
+struct SentenceTransformer::Impl {
+  Model model;
+  Tokenizer tokenizer;
+  Pooling pooling;
+  std::vector<std::unique_ptr<SentenceModule>> modules;
+  std::optional<int64_t> max_seq_length;
+  bool lower_case = false;
+  int64_t size = 0;
+  std::map<std::string, std::string> prompts{{"query", ""}, {"document", ""}};
+  std::optional<std::string> default_prompt_name;
+  SimilarityFunction similarity = SimilarityFunction::cosine;
+
+  Impl(Model m, Tokenizer t) : model(std::move(m)), tokenizer(std::move(t)) {
+    max_seq_length = token_limit(model, tokenizer);
+    size = model.hidden_size();
+  }
+
+  void read_transformer_config(const std::string& folder);
+  void read_prompts(const std::string& folder);
+  void add_module(const std::string& kind, const std::string& folder);
+  std::string resolve_prompt(const EncodeOptions& options) const;
+  int64_t prompt_tokens(const std::string& prompt) const;
+  void encode(std::span<const std::string_view> texts, const std::string& prompt, const EncodeOptions& options,
+              const Progress& progress, float* out) const;
+};
+
+namespace {
+
+// modules.json's entry: where the module lies and what it is.
+struct ModuleEntry {
+  std::string kind, folder;
+};
+
+// "1_Pooling", or "" for the folder itself. Names with slashes, and "..", could reach outside the folder.
+std::string module_folder(const std::string& root, Fields& entry) {
+  const std::string path = entry.string("path", "");
+  if (path.empty()) return root;
+  if (!is_plain_file_name(path)) {
+    entry.fail("key path of " + entry.path() + " is \"" + printable(path) + "\"",
+               "name a folder beside modules.json, without slashes");
+  }
+  return join_path(root, path);
+}
+
+std::vector<ModuleEntry> read_modules(const std::string& root) {
+  const std::string file = join_path(root, "modules.json");
+  if (!file_exists(file)) return {};
+  const Json json = read_json_file(file);
+  if (!json.is_array() || json.empty() || json.size() > 64) {
+    throw Error("not a list of 1 to 64 modules", file, "mend the file or fetch it again");
+  }
+  std::vector<ModuleEntry> modules;
+  for (size_t i = 0; i < json.size(); ++i) {
+    Fields entry(json[i], file, "modules[" + std::to_string(i) + "]");
+    const std::string type = entry.string("type");
+    const size_t dot = type.rfind('.');
+    if (!type.starts_with("sentence_transformers.") || dot == std::string::npos) {
+      entry.fail("key type of " + entry.path() + " is \"" + printable(type) + "\"",
+                 "only modules of sentence_transformers itself can be opened");
+    }
+    modules.push_back({type.substr(dot + 1), module_folder(root, entry)});
+  }
+  if (modules[0].kind != "Transformer") {
+    throw Error("the first module is a " + printable(modules[0].kind), file,
+                "mica opens models that start with a Transformer");
+  }
+  return modules;
+}
+
+std::string lowered(std::string_view text) {
+  std::string result;
+  result.reserve(text.size());
+  const char* p = text.data();
+  const char* end = p + text.size();
+  while (p < end) {
+    char32_t mapped[2];
+    const int count = unicode::to_lower(utf8::next(p), mapped);
+    for (int i = 0; i < count; ++i) utf8::append(mapped[i], result);
+  }
+  return result;
+}
+
+}  // namespace
+
+void SentenceTransformer::Impl::read_transformer_config(const std::string& folder) {
+  constexpr std::array<const char*, 7> names{"sentence_bert_config.json",       "sentence_roberta_config.json",
+                                             "sentence_distilbert_config.json", "sentence_camembert_config.json",
+                                             "sentence_albert_config.json",     "sentence_xlm-roberta_config.json",
+                                             "sentence_xlnet_config.json"};
+  for (const char* name : names) {
+    const std::string path = join_path(folder, name);
+    if (!file_exists(path)) continue;
+    const Json json = read_json_file(path);
+    Fields fields(json, path, "transformer");
+    const auto limit = fields.optional_integer("max_seq_length", 1, int64_t{1} << 40);
+    // More than the model's positions would only fail later.
+    if (limit) max_seq_length = std::min(*limit, model.max_tokens() > 0 ? model.max_tokens() : *limit);
+    lower_case = fields.boolean("do_lower_case", false);
+    return;
+  }
+}
+
+void SentenceTransformer::Impl::read_prompts(const std::string& folder) {
+  const std::string path = join_path(folder, "config_sentence_transformers.json");
+  if (!file_exists(path)) return;
+  const Json json = read_json_file(path);
+  Fields fields(json, path, "config");
+  if (auto given = fields.optional_object("prompts")) {
+    for (const auto& [key, value] : given->json().items()) {
+      if (value.is_null()) continue;
+      if (!value.is_string()) fields.fail("key prompts." + printable(key) + " is not a string", "make it one");
+      prompts[key] = value.get<std::string>();
+    }
+  }
+  default_prompt_name = fields.optional_string("default_prompt_name");
+  if (default_prompt_name && prompts.count(*default_prompt_name) == 0) {
+    fields.fail("key default_prompt_name is \"" + printable(*default_prompt_name) + "\"", "name one of its prompts");
+  }
+  const auto function = fields.optional_string("similarity_fn_name");
+  try {
+    if (function) similarity = similarity_function_from_name(*function);
+  } catch (const Error& error) {
+    throw Error("key similarity_fn_name: " + error.problem(), path, error.mend());
+  }
+}
+
+void SentenceTransformer::Impl::add_module(const std::string& kind, const std::string& folder) {
+  const Device device = model.device();
+  if (kind == "Dense") {
+    modules.push_back(make_dense(folder, device));
+  } else if (kind == "LayerNorm") {
+    modules.push_back(make_sentence_layer_norm(folder, device));
+  } else if (kind == "Normalize") {
+    modules.push_back(make_normalize());
+  } else if (kind == "Dropout") {
+    return;  // does nothing outside training
+  } else {
+    throw Error("module of type " + printable(kind), folder,
+                "mica knows Transformer, Pooling, Dense, LayerNorm, Normalize and Dropout");
+  }
+  size = modules.back()->output_size(size);
+}
+
+SentenceTransformer::SentenceTransformer(const std::string& name_or_folder, const SentenceTransformerOptions& options) {
+  const std::string root = resolve_model_folder(name_or_folder);
+  const std::vector<ModuleEntry> entries = read_modules(root);
+  const std::string transformer = entries.empty() ? root : entries[0].folder;
+  Model model = Model::from_pretrained(transformer, Task::base,
+                                       {.dtype = options.dtype, .device = options.device, .add_pooling_layer = false});
+  impl_ = std::make_shared<Impl>(std::move(model), Tokenizer::from_pretrained(transformer));
+  impl_->read_transformer_config(transformer);
+  impl_->read_prompts(root);
+  if (entries.empty()) return;
+  if (entries.size() < 2 || entries[1].kind != "Pooling") {
+    throw Error("the second module is no Pooling", join_path(root, "modules.json"),
+                "mica opens models that pool right after the transformer");
+  }
+  impl_->pooling = Pooling::from_folder(entries[1].folder, impl_->size);
+  impl_->size *= static_cast<int64_t>(impl_->pooling.modes().size());
+  for (size_t i = 2; i < entries.size(); ++i) impl_->add_module(entries[i].kind, entries[i].folder);
+}
+
+std::string SentenceTransformer::Impl::resolve_prompt(const EncodeOptions& options) const {
+  if (options.prompt) return *options.prompt;
+  const std::optional<std::string>& name = options.prompt_name ? options.prompt_name : default_prompt_name;
+  if (!name) return "";
+  const auto found = prompts.find(*name);
+  if (found != prompts.end()) return found->second;
+  std::string known;
+  for (const auto& [key, text] : prompts) known += (known.empty() ? "" : ", ") + printable(key);
+  throw Error("unknown prompt name \"" + printable(*name) + "\"", "encode",
+              known.empty() ? "this model has no prompts" : "use one of " + known);
+}
+
+// Tokens that the prompt takes at the start of a text: with the first special token, without the last.
+int64_t SentenceTransformer::Impl::prompt_tokens(const std::string& prompt) const {
+  if (prompt.empty() || pooling.include_prompt()) return 0;
+  const std::vector<int32_t> ids = tokenizer.encode(prompt);
+  const std::vector<int32_t> special = tokenizer.all_special_ids();
+  const bool ends_special = !ids.empty() && std::find(special.begin(), special.end(), ids.back()) != special.end();
+  return static_cast<int64_t>(ids.size()) - (ends_special ? 1 : 0);
+}
+
+void SentenceTransformer::Impl::encode(std::span<const std::string_view> texts, const std::string& prompt,
+                                       const EncodeOptions& options, const Progress& progress, float* out) const {
+  std::vector<std::string> changed;
+  std::vector<std::string_view> views(texts.begin(), texts.end());
+  if (!prompt.empty() || lower_case) {
+    check_texts(texts);
+    check_texts(std::array<std::string_view, 1>{prompt}, "prompt");
+    changed.reserve(texts.size());
+    for (std::string_view& view : views) {
+      changed.push_back(lower_case ? lowered(prompt + std::string(view)) : prompt + std::string(view));
+      view = changed.back();
+    }
+  }
+  const BatchEncoding encoding = tokenize_rows(tokenizer, views, {}, max_seq_length);
+  const int64_t skipped = prompt_tokens(prompt);
+  run_batches(
+      model, encoding, options.batch_size, progress, [&](std::span<const size_t> rows, const ModelOutput& output) {
+        std::vector<int64_t> lengths;
+        for (const size_t row : rows) {
+          lengths.push_back(static_cast<int64_t>(encoding.input_ids[row].size()));
+        }
+        Tensor x = pooling(output.last_hidden_state, SequenceOffsets::from_lengths(lengths, model.device()), skipped);
+        for (const auto& module : modules) x = (*module)(x);
+        if (options.truncate_dim) x = x.slice(1, 0, *options.truncate_dim).contiguous();
+        if (options.normalize_embeddings) x = normalize_rows(x);
+        x = x.to(Device{}).to(DType::float32).contiguous();
+        const int64_t width = x.size(1);
+        for (size_t i = 0; i < rows.size(); ++i) {
+          std::copy_n(x.data<float>() + static_cast<int64_t>(i) * width, width,
+                      out + static_cast<int64_t>(rows[i]) * width);
+        }
+      });
+}
+
+Tensor SentenceTransformer::encode(std::span<const std::string_view> texts, const EncodeOptions& options) const {
+  const NoGrad no_grad;
+  const std::string prompt = impl_->resolve_prompt(options);
+  int64_t width = impl_->size;
+  if (options.truncate_dim) {
+    if (*options.truncate_dim < 1 || *options.truncate_dim > width) {
+      throw Error("truncate_dim " + std::to_string(*options.truncate_dim), "encode",
+                  "use 1 to " + std::to_string(width));
+    }
+    width = *options.truncate_dim;
+  }
+  const auto total = static_cast<int64_t>(texts.size());
+  const Tensor result = Tensor::empty({total, width});
+  for (size_t begin = 0; begin < texts.size(); begin += kTextsAtOnce) {
+    const auto part = texts.subspan(begin, std::min(kTextsAtOnce, texts.size() - begin));
+    Progress progress;
+    if (options.progress) {
+      progress = [&](int64_t done, int64_t) { options.progress(static_cast<int64_t>(begin) + done, total); };
+    }
+    impl_->encode(part, prompt, options, progress, result.data<float>() + static_cast<int64_t>(begin) * width);
+  }
+  return result;
+}
+
+Tensor SentenceTransformer::encode(const std::vector<std::string>& texts, const EncodeOptions& options) const {
+  const std::vector<std::string_view> views = views_of(texts);
+  return encode(std::span<const std::string_view>(views), options);
+}
+
+Tensor SentenceTransformer::encode(std::initializer_list<std::string_view> texts, const EncodeOptions& options) const {
+  return encode(std::span<const std::string_view>(texts.begin(), texts.size()), options);
+}
+
+Tensor SentenceTransformer::encode(std::string_view text, const EncodeOptions& options) const {
+  return encode(std::span<const std::string_view>(&text, 1), options).select(0, 0);
+}
+
+Tensor SentenceTransformer::encode_query(const std::vector<std::string>& texts, EncodeOptions options) const {
+  if (!options.prompt && !options.prompt_name) options.prompt_name = "query";
+  return encode(texts, options);
+}
+
+Tensor SentenceTransformer::encode_document(const std::vector<std::string>& texts, EncodeOptions options) const {
+  if (!options.prompt && !options.prompt_name) options.prompt_name = "document";
+  return encode(texts, options);
+}
+
+Tensor SentenceTransformer::similarity(const Tensor& a, const Tensor& b) const {
+  return mica::similarity(a, b, impl_->similarity);
+}
+Tensor SentenceTransformer::similarity_pairwise(const Tensor& a, const Tensor& b) const {
+  return pairwise_similarity(a, b, impl_->similarity);
+}
+SimilarityFunction SentenceTransformer::similarity_fn_name() const {
+  return impl_->similarity;
+}
+void SentenceTransformer::set_similarity_fn_name(SimilarityFunction function) {
+  impl_->similarity = function;
+}
+int64_t SentenceTransformer::get_embedding_dimension() const {
+  return impl_->size;
+}
+std::optional<int64_t> SentenceTransformer::max_seq_length() const {
+  return impl_->max_seq_length;
+}
+void SentenceTransformer::set_max_seq_length(int64_t tokens) {
+  const int64_t most = impl_->model.max_tokens();
+  if (tokens < 1 || (most > 0 && tokens > most)) {
+    throw Error("max_seq_length " + std::to_string(tokens), "SentenceTransformer",
+                "use 1 to " + std::to_string(most > 0 ? most : int64_t{1} << 40));
+  }
+  impl_->max_seq_length = tokens;
+}
+const std::map<std::string, std::string>& SentenceTransformer::prompts() const {
+  return impl_->prompts;
+}
+const std::optional<std::string>& SentenceTransformer::default_prompt_name() const {
+  return impl_->default_prompt_name;
+}
+const Model& SentenceTransformer::model() const {
+  return impl_->model;
+}
+const Tokenizer& SentenceTransformer::tokenizer() const {
+  return impl_->tokenizer;
+}
+
+std::vector<ParaphrasePair> paraphrase_mining(const SentenceTransformer& model, const std::vector<std::string>& texts,
+                                              const EncodeOptions& encode_options, const MiningOptions& options) {
+  return paraphrase_mining_embeddings(model.encode(texts, encode_options), options);
+}
+
+}  // namespace mica
