@@ -41,7 +41,7 @@ check_header() {
 symbols() {
   local library names other
   library=$(find "$prefix" -name libmica.so)
-  readelf -d "$library" | grep -q 'SONAME.*libmica\.so\.[0-9]' || fail "no versioned SONAME"
+  [[ $(readelf -d "$library") == *SONAME*libmica.so.[0-9]* ]] || fail "no versioned SONAME"
   names=$(nm --dynamic --defined-only --demangle "$library" | cut -d ' ' -f 3-)
   other=$(grep -vE '(^|[ *&>:])mica::' <<<"$names") && fail "symbols that are not mica's: $(head -n 5 <<<"$other")"
   other=$(grep -E '(^|for |to )mica::cpu::' <<<"$names") && fail "the CPU kernels' inside shows: $(head -n 5 <<<"$other")"
@@ -57,13 +57,14 @@ examples() {
   cmake -S "$source/examples" -B "$work/examples-$1" -G Ninja -DCMAKE_PREFIX_PATH="$prefix" -DMICA_KIND="$1" \
     -DCMAKE_CXX_COMPILER="$cxx" -DCMAKE_CXX_FLAGS="-Wall -Wextra -Werror" >"$work/$1.log" || fail "see $work/$1.log"
   cmake --build "$work/examples-$1" >>"$work/$1.log" || { cat "$work/$1.log" && fail "the examples do not build"; }
-  local example program
+  local example program libraries
   for example in "$source"/examples/*.cpp; do
     program=$work/examples-$1/$(basename "$example" .cpp)
+    libraries=$(ldd "$program")
     if [ "$1" = shared ]; then
-      ldd "$program" | grep -q "$prefix.*libmica\|libmica.*$prefix" || fail "$program does not use the shared library"
+      [[ $libraries == *"=> $prefix/"*libmica.so* ]] || fail "$program does not use the shared library"
     else
-      ! ldd "$program" | grep -q libmica || fail "$program uses the shared library"
+      [[ $libraries != *libmica* ]] || fail "$program uses the shared library"
     fi
     (cd "$work" && "$program" "$work/model") >"$program.txt" || fail "$program failed"
     [ -s "$program.txt" ] || fail "$program printed nothing"
@@ -71,7 +72,7 @@ examples() {
 }
 
 pkg_config() {
-  local folder flags archive
+  local folder flags archive libraries
   folder=$(dirname "$(find "$prefix" -name mica.pc)")
   archive=$(find "$prefix" -name libmica.a)
   export PKG_CONFIG_PATH=$folder
@@ -83,7 +84,8 @@ pkg_config() {
   flags=$(pkg-config --static --libs mica)
   # shellcheck disable=SC2046,SC2086
   "$cxx" "$source/examples/auto_config.cpp" -o "$work/pc-static" $(pkg-config --cflags mica) ${flags/-lmica/$archive}
-  ! ldd "$work/pc-static" | grep -q libmica || fail "the static program uses the shared library"
+  libraries=$(ldd "$work/pc-static")
+  [[ $libraries != *libmica* ]] || fail "the static program uses the shared library"
   "$work/pc-static" "$work/model" >/dev/null
 }
 
