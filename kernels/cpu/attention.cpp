@@ -306,7 +306,7 @@ void backward(const AttentionArguments& arguments, const View& output, const Vie
 
 void CpuAttention::forward(const AttentionArguments& arguments, const View& output, const View& log_sum_exp) {
   if (arguments.query.dtype == DType::float32 && arguments.dropout == 0)
-    return cpu::simd::attention_forward(arguments, output, log_sum_exp);
+    return cpu::simd::attention_forward(arguments, output, log_sum_exp, arguments.product_dtype == DType::bfloat16);
   cpu::with_floating("attention.forward", arguments.query.dtype,
                      [&](auto tag) { cpu::forward<decltype(tag)>(arguments, output, log_sum_exp); });
 }
