@@ -1,6 +1,9 @@
 #pragma once
 // Feature extraction: the hidden state of every token.
 
+#include <initializer_list>
+#include <string_view>
+
 #include "mica/models/pipelines/parts.h"
 
 namespace mica {
@@ -13,6 +16,9 @@ class FeatureExtractionPipeline {
   /// [tokens, hidden_size] float32 on the host, special tokens included.
   Tensor operator()(std::string_view text, const CallOptions& options = {}) const;
   std::vector<Tensor> operator()(const std::vector<std::string>& texts, const CallOptions& options = {}) const;
+  std::vector<Tensor> operator()(std::initializer_list<std::string_view> texts, const CallOptions& options = {}) const {
+    return (*this)(std::vector<std::string>(texts.begin(), texts.end()), options);
+  }
 
   const Model& model() const { return parts_.model; }
   const Tokenizer& tokenizer() const { return parts_.tokenizer; }

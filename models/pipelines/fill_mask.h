@@ -1,6 +1,7 @@
 #pragma once
 // Fill-mask: the words that a masked language model would put in place of [MASK].
 
+#include <initializer_list>
 #include <string_view>
 
 #include "mica/models/pipelines/parts.h"
@@ -34,6 +35,9 @@ class FillMaskPipeline {
   /// The same for each text, in the order of the texts.
   std::vector<std::vector<std::vector<Fill>>> operator()(const std::vector<std::string>& texts,
                                                          const FillMaskOptions& options = {}) const;
+  std::vector<std::vector<std::vector<Fill>>> operator()(std::initializer_list<std::string_view> texts, const FillMaskOptions& options = {}) const {
+    return (*this)(std::vector<std::string>(texts.begin(), texts.end()), options);
+  }
 
   const Model& model() const { return parts_.model; }
   const Tokenizer& tokenizer() const { return parts_.tokenizer; }

@@ -2,6 +2,7 @@
 // Text classification: labels for a text, or for a pair of texts.
 
 #include <optional>
+#include <initializer_list>
 #include <string_view>
 
 #include "mica/models/pipelines/parts.h"
@@ -43,6 +44,9 @@ class TextClassificationPipeline {
                                                   const TextClassificationOptions& options = {}) const;
   std::vector<std::vector<LabelScore>> operator()(const std::vector<TextPair>& pairs,
                                                   const TextClassificationOptions& options = {}) const;
+  std::vector<std::vector<LabelScore>> operator()(std::initializer_list<std::string_view> texts, const TextClassificationOptions& options = {}) const {
+    return (*this)(std::vector<std::string>(texts.begin(), texts.end()), options);
+  }
 
   const Model& model() const { return parts_.model; }
   const Tokenizer& tokenizer() const { return parts_.tokenizer; }

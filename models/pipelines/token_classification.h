@@ -2,6 +2,7 @@
 // Token classification (named entities, parts of speech): a label for each token, or for each run of tokens.
 
 #include <optional>
+#include <initializer_list>
 #include <string_view>
 
 #include "mica/models/pipelines/parts.h"
@@ -47,6 +48,9 @@ class TokenClassificationPipeline {
   /// One list a text, in the order of the texts.
   std::vector<std::vector<Entity>> operator()(const std::vector<std::string>& texts,
                                               const TokenClassificationOptions& options = {}) const;
+  std::vector<std::vector<Entity>> operator()(std::initializer_list<std::string_view> texts, const TokenClassificationOptions& options = {}) const {
+    return (*this)(std::vector<std::string>(texts.begin(), texts.end()), options);
+  }
 
   const Model& model() const { return parts_.model; }
   const Tokenizer& tokenizer() const { return parts_.tokenizer; }
