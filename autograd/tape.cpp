@@ -46,6 +46,17 @@ std::vector<TapeNode*> order_from(const std::vector<TapeNode*>& roots) {
 
 }  // namespace
 
+TapeNode::~TapeNode() {
+  std::vector<std::shared_ptr<AutogradMeta>> doomed = std::move(inputs);
+  while (!doomed.empty()) {
+    const std::shared_ptr<AutogradMeta> meta = std::move(doomed.back());
+    doomed.pop_back();
+    // Only the last owner of a node takes its inputs over; everyone else just lets go.
+    if (meta == nullptr || meta.use_count() > 1 || meta->node == nullptr || meta->node.use_count() > 1) continue;
+    for (auto& input : meta->node->inputs) doomed.push_back(std::move(input));
+  }
+}
+
 bool wants_grad(std::initializer_list<const Tensor*> inputs) {
   if (!grad_enabled()) return false;
   for (const Tensor* input : inputs) {

@@ -20,6 +20,11 @@ using BackwardFunction = std::function<std::vector<Tensor>(const std::vector<Ten
 
 class TapeNode {
  public:
+  TapeNode() = default;
+  TapeNode(const TapeNode&) = delete;
+  TapeNode& operator=(const TapeNode&) = delete;
+  /// Frees a long chain of nodes one by one: a recursion as deep as the network would overflow the stack.
+  ~TapeNode();
   const char* op = "";
   std::vector<std::shared_ptr<AutogradMeta>> inputs;  ///< null where no gradient is tracked
   std::vector<Shape> input_shapes;                    ///< checked against what the closure returns

@@ -7,7 +7,8 @@
 namespace mica::bench {
 namespace {
 
-void attention(benchmark::State& state, int64_t batch, int64_t length, int64_t heads, int64_t size, int threads) {
+void attention(benchmark::State& state, int64_t batch, int64_t length, int64_t heads, int64_t size, int threads,
+               bool bfloat16) {
   const int64_t rows = batch * length, hidden = heads * size;
   Array fused(rows * 3 * hidden), output(rows * hidden);
   std::vector<int32_t> offsets;
@@ -22,27 +23,29 @@ void attention(benchmark::State& state, int64_t batch, int64_t length, int64_t h
   arguments.value = view(fused.get() + 2 * hidden, 3 * hidden);
   arguments.query_segments = arguments.key_segments = {offsets, offsets.data()};
   arguments.scale = 1 / std::sqrt(static_cast<float>(size));
-  report(state, 4.0 * static_cast<double>(rows * length * hidden), threads, false,
-         [&] { cpu::simd::attention_forward(arguments, view(output.get(), hidden), View()); });
+  report(state, 4.0 * static_cast<double>(rows * length * hidden), threads, bfloat16,
+         [&] { cpu::simd::attention_forward(arguments, view(output.get(), hidden), View(), bfloat16); });
 }
 
 void add_all() {
-  for (const int threads : {1, 2}) {
-    for (const auto& [heads, size] : {std::pair<int64_t, int64_t>{12, 32}, {12, 64}}) {
-      for (const auto& [batch, length] :
-           {std::pair<int64_t, int64_t>{1, 16}, {1, 128}, {8, 128}, {1, 512}, {1, 2048}}) {
-        const std::string title = "attention/threads:" + std::to_string(threads) + "/" + std::to_string(batch) + "x" +
-                                  std::to_string(length) + "/heads:" + std::to_string(heads) + "x" +
-                                  std::to_string(size);
-        benchmark::RegisterBenchmark(title.c_str(),
-                                     [=, h = heads, s = size, b = batch, l = length](benchmark::State& state) {
-                                       attention(state, b, l, h, s, threads);
-                                     })
-            ->UseManualTime()
-            ->MinTime(0.1);
+  for (const bool bfloat16 : {false, true})
+    for (const int threads : {1, 2}) {
+      for (const auto& [heads, size] : {std::pair<int64_t, int64_t>{12, 32}, {12, 64}}) {
+        for (const auto& [batch, length] :
+             {std::pair<int64_t, int64_t>{1, 16}, {1, 128}, {8, 128}, {1, 512}, {1, 2048}}) {
+          const std::string title = std::string(bfloat16 ? "bfloat16" : "float32") +
+                                    "/threads:" + std::to_string(threads) + "/" + std::to_string(batch) + "x" +
+                                    std::to_string(length) + "/heads:" + std::to_string(heads) + "x" +
+                                    std::to_string(size);
+          benchmark::RegisterBenchmark(title.c_str(),
+                                       [=, h = heads, s = size, b = batch, l = length](benchmark::State& state) {
+                                         attention(state, b, l, h, s, threads, bfloat16);
+                                       })
+              ->UseManualTime()
+              ->MinTime(0.1);
+        }
       }
     }
-  }
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cstdint>
 #include <cstdlib>
+#include <ctime>
 #include <memory>
 #include <random>
 #include <vector>
@@ -77,8 +78,19 @@ inline double known_peak(int threads, bool bfloat16) {
   return peak;
 }
 
+/// Seconds of this thread alone, which do not run while another program has the core.
+inline double thread_seconds() {
+#if defined(__linux__)
+  timespec time{};
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+  return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
+#else
+  return seconds();
+#endif
+}
+
 /// Runs body often, and reports GFLOP/s and the share of the peak by the fastest run, which a busy neighbour moves
-/// least.
+/// least; on one thread by the thread's own time.
 template <typename Body>
 void report(benchmark::State& state, double operations, int threads, bool bfloat16, const Body& body) {
   set_num_threads(threads);
@@ -86,9 +98,9 @@ void report(benchmark::State& state, double operations, int threads, bool bfloat
   body();
   std::vector<double> times;
   for (auto _ : state) {
-    const double start = seconds();
+    const double start = threads == 1 ? thread_seconds() : seconds();
     body();
-    times.push_back(seconds() - start);
+    times.push_back((threads == 1 ? thread_seconds() : seconds()) - start);
     state.SetIterationTime(times.back());
   }
   const double time = *std::min_element(times.begin(), times.end());

@@ -125,7 +125,7 @@ Tensor from_dlpack(DlpackHandle handle) {
   std::copy(shape.begin(), shape.end(), strided.shape.begin());
   if (view.strides != nullptr) std::copy(view.strides, view.strides + view.rank, strided.strides.begin());
   if (view.strides != nullptr && !strided.contiguous()) {
-    const Tensor copy = Tensor::empty(shape, *dtype);
+    Tensor copy = Tensor::empty(shape, *dtype);
     backend({}).shape().copy(strided, copy.view());
     backend({}).queue().synchronize();  // the memory is about to go
     return copy;

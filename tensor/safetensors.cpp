@@ -89,7 +89,7 @@ Tensor SafeTensors::tensor(std::string_view name) const {
   if (reinterpret_cast<uintptr_t>(bytes) % static_cast<uintptr_t>(item_size(*entry->dtype)) == 0) {
     return {Storage::borrow(bytes, entry->bytes, impl_->owner), 0, entry->shape, *entry->dtype};
   }
-  const Tensor copy = Tensor::empty(entry->shape, *entry->dtype);
+  Tensor copy = Tensor::empty(entry->shape, *entry->dtype);
   if (entry->bytes > 0) std::memcpy(copy.raw_data(), bytes, static_cast<size_t>(entry->bytes));
   return copy;
 }

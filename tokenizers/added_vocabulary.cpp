@@ -118,6 +118,8 @@ int64_t AddedVocabulary::add(const std::vector<AddedToken>& tokens, const Vocabu
     if (ids_.insert_or_assign(token.content, id).second) order_.push_back(id);
     by_id_.insert_or_assign(id, token);
     if (token.special) special_.insert(token.content);
+    if (flags_.size() <= static_cast<size_t>(id)) flags_.resize(static_cast<size_t>(id) + 1, 0);
+    flags_[static_cast<size_t>(id)] = is_special(token.content) ? kAdded | kSpecial : kAdded;
     ++added;
   }
   return added;
@@ -216,8 +218,7 @@ std::optional<int32_t> AddedVocabulary::find(std::string_view token) const {
 }
 
 const AddedToken* AddedVocabulary::token(int32_t id) const {
-  const auto it = by_id_.find(id);
-  return it == by_id_.end() ? nullptr : &it->second;
+  return is_added(id) ? &by_id_.at(id) : nullptr;
 }
 
 }  // namespace mica

@@ -70,6 +70,10 @@ class AddedVocabulary {
   std::optional<int32_t> find(std::string_view token) const;
   /// The added token with this id, or null.
   const AddedToken* token(int32_t id) const;
+  bool is_added(int32_t id) const {
+    return static_cast<uint32_t>(id) < flags_.size() && flags_[static_cast<size_t>(id)] != 0;
+  }
+  bool is_special_id(int32_t id) const { return is_added(id) && (flags_[static_cast<size_t>(id)] & kSpecial) != 0; }
   bool is_special(std::string_view token) const { return special_.count(std::string(token)) != 0; }
   const std::map<int32_t, AddedToken>& by_id() const { return by_id_; }
 
@@ -78,6 +82,8 @@ class AddedVocabulary {
   std::map<int32_t, AddedToken> by_id_;
   std::vector<int32_t> order_;  // ids as they came: of equal patterns the first wins, special ones before others
   std::unordered_set<std::string> special_;
+  static constexpr uint8_t kAdded = 1, kSpecial = 2;
+  std::vector<uint8_t> flags_;  // by id, up to the highest added one
   PatternMatcher raw_, normalized_;
   std::vector<int32_t> raw_ids_, normalized_ids_;
 };

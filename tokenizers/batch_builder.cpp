@@ -57,26 +57,18 @@ void BatchBuilder::append_row(const std::vector<TemplatePiece>& pieces, TokenLis
   auto& words = out_.word_ids_.values();
   auto& sequences = out_.sequence_ids_.values();
   const size_t row_begin = ids.size();
-  std::vector<BatchEncoding::OddToken> odd;
+  row_odd_.clear();
   const auto in_row = [&] { return static_cast<int32_t>(ids.size() - row_begin); };
   for (const TemplatePiece& piece : pieces) {
     if (piece.sequence < 0) {
-      if (!plan_.add_special_tokens) continue;
-      for (size_t i = 0; i < piece.ids.size(); ++i) {
-        if (engine_->text(piece.ids[i]) != piece.tokens[i]) odd.push_back({in_row(), piece.tokens[i]});
-        ids.push_back(piece.ids[i]);
-        offsets.push_back({0, 0});
-        words.push_back(-1);
-        sequences.push_back(-1);
-        if (plan_.type_ids) types.push_back(piece.type_id);
-      }
+      append_special(piece, row_begin);
       continue;
     }
     const TokenList& tokens = *texts[piece.sequence];
     const Window window = windows[piece.sequence];
     for (const auto& [index, text] : tokens.odd) {
       if (index >= window.begin && index < window.end) {
-        odd.push_back({in_row() + index - static_cast<int32_t>(window.begin), text});
+        row_odd_.push_back({in_row() + index - static_cast<int32_t>(window.begin), text});
       }
     }
     const auto copy = [&](const auto& from, auto& to) {
@@ -92,6 +84,26 @@ void BatchBuilder::append_row(const std::vector<TemplatePiece>& pieces, TokenLis
       types.insert(types.end(), n, own ? piece.sequence : piece.type_id);
     }
   }
+  end_row();
+}
+
+void BatchBuilder::append_special(const TemplatePiece& piece, size_t row_begin) {
+  if (!plan_.add_special_tokens) return;
+  for (size_t i = 0; i < piece.ids.size(); ++i) {
+    auto& ids = out_.input_ids.values();
+    if (engine_->text(piece.ids[i]) != piece.tokens[i]) {
+      row_odd_.push_back({static_cast<int32_t>(ids.size() - row_begin), piece.tokens[i]});
+    }
+    ids.push_back(piece.ids[i]);
+    out_.offsets_.values().push_back({0, 0});
+    out_.word_ids_.values().push_back(-1);
+    out_.sequence_ids_.values().push_back(-1);
+    if (plan_.type_ids) out_.token_type_ids.values().push_back(piece.type_id);
+  }
+}
+
+void BatchBuilder::end_row() {
+  const std::vector<int32_t>& ids = out_.input_ids.values();
   if (ids.size() > static_cast<size_t>(kMaxTokens)) {
     throw Error("more than " + std::to_string(kMaxTokens) + " tokens in one batch", "tokenizer",
                 "raise max_length, lower stride, or encode fewer texts at once");
@@ -105,7 +117,81 @@ void BatchBuilder::append_row(const std::vector<TemplatePiece>& pieces, TokenLis
   out_.offsets_.end_row();
   out_.word_ids_.end_row();
   out_.sequence_ids_.end_row();
-  out_.odd_tokens_.push_back(std::move(odd));
+  out_.odd_tokens_.push_back(std::exchange(row_odd_, {}));
+}
+
+void BatchBuilder::reserve(size_t texts, size_t bytes) {
+  // Words and their spaces come to some four bytes a token; reserving costs nothing until it is written to.
+  const size_t tokens = bytes / 3 + 8 * texts;
+  out_.input_ids.values().reserve(tokens);
+  if (plan_.type_ids) out_.token_type_ids.values().reserve(tokens);
+  if (plan_.attention_mask) out_.attention_mask.values().reserve(tokens);
+  out_.offsets_.values().reserve(tokens);
+  out_.word_ids_.values().reserve(tokens);
+  out_.sequence_ids_.values().reserve(tokens);
+}
+
+// A text without a pair, whose template names it once, is encoded straight into the result: nothing is copied.
+bool BatchBuilder::encodes_in_place() const {
+  const PostProcessor& post = engine_->post_processor;
+  int texts = 0;
+  for (const TemplatePiece& piece : post.pieces(false)) texts += piece.sequence == 0 ? 1 : 0;
+  return texts == 1 && !post.trims_offsets();
+}
+
+void BatchBuilder::begin_in_place(TokenList& tokens) {
+  row_odd_.clear();
+  row_begin_ = out_.input_ids.values().size();
+  for (const TemplatePiece& piece : engine_->post_processor.pieces(false)) {
+    if (piece.sequence == 0) break;
+    append_special(piece, row_begin_);
+  }
+  text_begin_ = out_.input_ids.values().size();
+  tokens.ids.swap(out_.input_ids.values());
+  tokens.offsets.swap(out_.offsets_.values());
+  tokens.words.swap(out_.word_ids_.values());
+}
+
+// Ends the row, or, where it is too long for the truncation, takes it back and leaves its text in `tokens`.
+bool BatchBuilder::end_in_place(TokenList& tokens, int64_t sample) {
+  tokens.ids.swap(out_.input_ids.values());
+  tokens.offsets.swap(out_.offsets_.values());
+  tokens.words.swap(out_.word_ids_.values());
+  auto& ids = out_.input_ids.values();
+  auto& offsets = out_.offsets_.values();
+  auto& words = out_.word_ids_.values();
+  const PostProcessor& post = engine_->post_processor;
+  const size_t n = ids.size() - text_begin_;
+  for (auto& [index, text] : tokens.odd) index -= static_cast<int32_t>(text_begin_);
+  const int64_t added = plan_.add_special_tokens ? post.added(false) : 0;
+  if (plan_.truncation.strategy != Truncation::none && static_cast<int64_t>(n) + added > plan_.truncation.max_length) {
+    const auto take_back = [&](auto& from, auto& to) {
+      to.assign(from.begin() + static_cast<std::ptrdiff_t>(text_begin_), from.end());
+      from.resize(row_begin_);
+    };
+    take_back(ids, tokens.ids);
+    take_back(offsets, tokens.offsets);
+    take_back(words, tokens.words);
+    out_.sequence_ids_.values().resize(row_begin_);
+    if (plan_.type_ids) out_.token_type_ids.values().resize(row_begin_);
+    return false;
+  }
+  for (auto& [index, text] : tokens.odd) {
+    row_odd_.push_back({index + static_cast<int32_t>(text_begin_ - row_begin_), std::move(text)});
+  }
+  bool before = true;
+  for (const TemplatePiece& piece : post.pieces(false)) {
+    if (piece.sequence == 0) {
+      before = false;
+      out_.sequence_ids_.values().resize(ids.size(), 0);
+      if (plan_.type_ids) out_.token_type_ids.values().resize(ids.size(), piece.type_id);
+    } else if (!before) {
+      append_special(piece, row_begin_);
+    }
+  }
+  end_row();
+  if (plan_.overflow) out_.overflow_to_sample_mapping.push_back(static_cast<int32_t>(sample));
+  return true;
 }
 
 void BatchBuilder::add(TokenList& text, TokenList* pair, int64_t sample) {

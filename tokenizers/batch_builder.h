@@ -34,6 +34,11 @@ class BatchBuilder {
  public:
   BatchBuilder(std::shared_ptr<const Engine> engine, const CallPlan& plan);
 
+  /// Makes room for the tokens of texts of so many bytes.
+  void reserve(size_t texts, size_t bytes);
+  /// Encodes one text with `encode` (a call that appends to a TokenList) and appends its rows.
+  template <typename Encode>
+  void add_text(const Encode& encode, TokenList& scratch, int64_t sample);
   /// Appends the rows of one text, or of a text and its pair (null: none).
   void add(TokenList& text, TokenList* pair, int64_t sample);
   void append(BatchBuilder&& other);
@@ -42,7 +47,11 @@ class BatchBuilder {
   static void pad(BatchEncoding& encoding, const CallPlan& plan);
 
  private:
-  struct Row;
+  bool encodes_in_place() const;
+  void begin_in_place(TokenList& tokens);
+  bool end_in_place(TokenList& tokens, int64_t sample);
+  void end_row();
+  void append_special(const TemplatePiece& piece, size_t row_begin);
   void trim_offsets(TokenList& tokens) const;
   void append_row(const std::vector<TemplatePiece>& pieces, TokenList* const (&texts)[2], const Window (&windows)[2],
                   bool overflowing);
@@ -50,6 +59,22 @@ class BatchBuilder {
   std::shared_ptr<const Engine> engine_;
   CallPlan plan_;
   BatchEncoding out_;
+  // The row that is being encoded in place: where it begins, and where the text's tokens do.
+  size_t row_begin_ = 0, text_begin_ = 0;
+  std::vector<BatchEncoding::OddToken> row_odd_;
 };
+
+template <typename Encode>
+void BatchBuilder::add_text(const Encode& encode, TokenList& scratch, int64_t sample) {
+  scratch.clear();
+  if (!encodes_in_place()) {
+    encode(scratch);
+    add(scratch, nullptr, sample);
+    return;
+  }
+  begin_in_place(scratch);
+  encode(scratch);
+  if (!end_in_place(scratch, sample)) add(scratch, nullptr, sample);
+}
 
 }  // namespace mica

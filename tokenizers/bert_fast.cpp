@@ -11,21 +11,42 @@
 namespace mica {
 namespace {
 
-constexpr size_t kKeyBytes = 16;
+constexpr size_t kKeyBytes = 12;
+// Longest word for which the buffers below stay small; beyond it the separate components do the work.
+constexpr int64_t kMaxLimit = 4096;
 
-uint64_t hash_key(uint64_t low, uint64_t high) {
-  uint64_t h = (low ^ std::rotl(high, 29)) * 0x9e3779b97f4a7c15u;
-  h ^= h >> 32;
-  return h * 0xd6e8feb86659fd93u >> 20;
+size_t hash_key(uint64_t low, uint32_t high) {
+  uint64_t h = (low ^ uint64_t{high} * 0xff51afd7ed558ccdu) * 0x9e3779b97f4a7c15u;
+  return static_cast<size_t>(h >> 20 ^ h >> 41);
 }
 
-// The first 16 bytes at `word` with what lies behind `size` blanked; at least 16 bytes must be readable.
-void load_key(const char* word, size_t size, uint64_t* low, uint64_t* high) {
+// The first 12 bytes at `word` with what lies behind `size` blanked; at least 12 bytes must be readable.
+void load_key(const char* word, size_t size, uint64_t* low, uint32_t* high) {
   std::memcpy(low, word, 8);
-  std::memcpy(high, word + 8, 8);
-  const auto mask = [](size_t bytes) { return bytes >= 8 ? ~uint64_t{0} : (uint64_t{1} << (8 * bytes)) - 1; };
-  *low &= mask(size);
-  *high &= size > 8 ? mask(size - 8) : 0;
+  std::memcpy(high, word + 8, 4);
+  if (size < 8) {
+    *low &= (uint64_t{1} << (8 * size)) - 1;
+    *high = 0;
+  } else if (size < kKeyBytes) {
+    *high &= (uint32_t{1} << (8 * (size - 8))) - 1;
+  }
+}
+
+// Eight bytes at a time in a register (the first byte is the lowest).
+constexpr uint64_t repeat(unsigned char byte) {
+  return 0x0101010101010101u * byte;
+}
+
+// 0x80 in each byte that is an ASCII letter or digit; `letters` only for letters.
+uint64_t word_bytes(uint64_t block, uint64_t* letters) {
+  const uint64_t low = block & repeat(0x7f);
+  const uint64_t folded = low | repeat(0x20);
+  // Sums of values up to 0x7f stay within their byte: its top bit says "at least".
+  const uint64_t letter = (folded + repeat(0x80 - 'a')) & ~(folded + repeat(0x7f - 'z'));
+  const uint64_t digit = (low + repeat(0x80 - '0')) & ~(low + repeat(0x7f - '9'));
+  const uint64_t ascii = ~block & repeat(0x80);
+  *letters = letter & ascii;
+  return (letter | digit) & ascii;
 }
 
 }  // namespace
@@ -37,6 +58,7 @@ std::shared_ptr<const BertFast> BertFast::make(const Normalizer* normalizer, con
   if (bert == nullptr || pieces == nullptr || dynamic_cast<const BertPreTokenizer*>(pre_tokenizer) == nullptr) {
     return nullptr;
   }
+  if (pieces->options().max_input_chars_per_word > kMaxLimit) return nullptr;
   return std::shared_ptr<const BertFast>(new BertFast(bert->settings(), *pieces));
 }
 
@@ -47,8 +69,18 @@ BertFast::BertFast(BertNormalizer::Settings settings, const WordPiece& model)
     ascii_kind_[at] = kUnsupported;
     if (c >= 128) continue;
     const Action made = make_action(static_cast<char32_t>(c));
-    ascii_kind_[at] = made.kind;
+    // Zero pads the keys, so a NUL that makes words cannot be told from their end.
+    ascii_kind_[at] = c == 0 && made.kind == kKeep ? kUnsupported : made.kind;
     ascii_lower_[at] = made.bytes[0];
+  }
+  ascii_lowers_ = ascii_lower_['A'] == 'a';
+  ascii_words_ = std::endian::native == std::endian::little;
+  for (int c = 0; c < 128; ++c) {
+    const bool digit = c >= '0' && c <= '9', small = c >= 'a' && c <= 'z', capital = c >= 'A' && c <= 'Z';
+    const auto at = static_cast<size_t>(c);
+    const int lowered = capital && ascii_lowers_ ? c + 32 : c;
+    ascii_words_ = ascii_words_ && (digit || small || capital) == (ascii_kind_[at] == kKeep) &&
+                   (ascii_kind_[at] != kKeep || ascii_lower_[at] == lowered);
   }
   const Vocabulary& vocabulary = model.vocabulary();
   words_.assign(std::bit_ceil(static_cast<size_t>(vocabulary.size()) * 2 + 2), WordKey{0, 0, -1});
@@ -57,7 +89,7 @@ BertFast::BertFast(BertNormalizer::Settings settings, const WordPiece& model)
     const auto id = static_cast<int32_t>(i);
     const std::string_view token = vocabulary.token(id);
     // Longer words, and words too long for the model, take the way through the trie.
-    if (token.empty() || token.size() > kKeyBytes || token.size() > limit_) continue;
+    if (token.empty() || token.size() > kKeyBytes || token.size() > limit_ || token.find('\0') != token.npos) continue;
     char padded[kKeyBytes] = {};
     std::memcpy(padded, token.data(), token.size());
     WordKey key{0, 0, id};
@@ -72,7 +104,7 @@ BertFast::~BertFast() {
   for (const auto& page : pages_) std::unique_ptr<Page>(page.load());
 }
 
-int32_t BertFast::find_word(uint64_t low, uint64_t high) const {
+int32_t BertFast::find_word(uint64_t low, uint32_t high) const {
   for (size_t slot = hash_key(low, high) & words_mask_;; slot = (slot + 1) & words_mask_) {
     const WordKey& key = words_[slot];
     if (key.low == low && key.high == high) return key.id;
@@ -138,16 +170,58 @@ const BertFast::Action& BertFast::action(char32_t c) const {
   return (*page)[c & 0xff];
 }
 
+// The common case, without a loop over characters: reads the run of letters and digits at `p`, of which at least one is
+// there; at least 17 bytes are readable. If that run is a whole word of up to 16 bytes, appends its tokens and returns
+// where it ends; else returns null, and nothing has happened.
+const char* BertFast::ascii_word(const char* p, int32_t first, int32_t number, char* buffer, TokenList& out) const {
+  uint64_t low = 0, high = 0, low_letters = 0, high_letters = 0;
+  std::memcpy(&low, p, 8);
+  uint64_t ends = ~word_bytes(low, &low_letters) & repeat(0x80);
+  size_t size = 0;
+  if (ends != 0) {
+    size = static_cast<size_t>(std::countr_zero(ends)) / 8;
+    low &= (uint64_t{1} << (8 * size)) - 1;
+  } else {
+    std::memcpy(&high, p + 8, 8);
+    ends = ~word_bytes(high, &high_letters) & repeat(0x80);
+    size = 8 + (ends != 0 ? static_cast<size_t>(std::countr_zero(ends)) / 8 : 8);
+    if (size < 16) high &= (uint64_t{1} << (8 * (size - 8))) - 1;
+  }
+  // Only what certainly ends a word does: other characters may belong to it, or vanish.
+  const uint8_t next = ascii_kind_[static_cast<unsigned char>(p[size])];
+  if (size > limit_ || (next != kSpace && next != kPunctuation)) return nullptr;
+  if (ascii_lowers_) {
+    low |= low_letters >> 2 & (size < 8 ? (uint64_t{1} << (8 * size)) - 1 : ~uint64_t{0});
+    if (size > 8) high |= high_letters >> 2 & (size < 16 ? (uint64_t{1} << (8 * (size - 8))) - 1 : ~uint64_t{0});
+  }
+  if (size <= kKeyBytes) {
+    if (const int32_t id = find_word(low, static_cast<uint32_t>(high)); id >= 0) {
+      out.push(id, {first, first + static_cast<int32_t>(size)}, number);
+      return p + size;
+    }
+  }
+  std::memcpy(buffer, &low, 8);
+  std::memcpy(buffer + 8, &high, 8);
+  cut(buffer, size, first, number, out);
+  return p + size;
+}
+
 // A word of ASCII characters, one byte each: character i of the text is byte i - first.
 void BertFast::emit(const char* word, size_t size, int32_t first, int32_t number, TokenList& out) const {
   if (size <= kKeyBytes) {
-    uint64_t low = 0, high = 0;
+    uint64_t low = 0;
+    uint32_t high = 0;
     load_key(word, size, &low, &high);
     if (const int32_t id = find_word(low, high); id >= 0) {
       out.push(id, {first, first + static_cast<int32_t>(size)}, number);
       return;
     }
   }
+  cut(word, size, first, number, out);
+}
+
+// A word that the vocabulary lacks, into pieces.
+void BertFast::cut(const char* word, size_t size, int32_t first, int32_t number, TokenList& out) const {
   const size_t before = out.size();
   size_t at = 0;
   while (size <= limit_ && at < size) {
@@ -164,7 +238,8 @@ void BertFast::emit(const char* word, size_t size, int32_t first, int32_t number
 
 void BertFast::emit(const char* word, size_t size, const CharSpan* origin, int32_t number, TokenList& out) const {
   if (size <= kKeyBytes) {
-    uint64_t low = 0, high = 0;
+    uint64_t low = 0;
+    uint32_t high = 0;
     load_key(word, size, &low, &high);
     if (const int32_t id = find_word(low, high); id >= 0) {
       out.push(id, {origin[0].begin, origin[size - 1].end}, number);
@@ -190,7 +265,7 @@ bool BertFast::encode(std::string_view segment, int32_t first, bool one_word, in
   const int32_t word_before = word;
   const int32_t step = one_word ? 0 : 1;
   // Room for the longest word that is cut, one character more, and a key's reading ahead.
-  const size_t room = 4 * (limit_ + 1) + 4 * kKeyBytes;
+  const size_t room = 4 * (limit_ + 1) + 64;
   if (scratch.word.size() < room) {
     scratch.word.resize(room);
     scratch.origin.resize(room);
@@ -226,8 +301,8 @@ bool BertFast::encode(std::string_view segment, int32_t first, bool one_word, in
     direct = false;
   };
   const auto alone = [&](const char* bytes, size_t length, CharSpan place) {
-    char padded[kKeyBytes] = {};
-    CharSpan origins[kKeyBytes];
+    char padded[16] = {};
+    CharSpan origins[16];
     std::memcpy(padded, bytes, length);
     for (size_t i = 0; i < length; ++i) origins[i] = place;
     if (limit_ == 0) {
@@ -247,8 +322,16 @@ bool BertFast::encode(std::string_view segment, int32_t first, bool one_word, in
     if (lead < 0x80) {
       switch (ascii_kind_[lead]) {
         case kKeep: {
+          if (characters == 0 && ascii_words_ && end - p > 16) {
+            if (const char* after = ascii_word(p, number, word, buffer, out)) {
+              number += static_cast<int32_t>(after - p);
+              p = after;
+              word += step;
+              continue;
+            }
+          }
           if (characters == 0) {
-            // The common case: a run of ASCII into an empty buffer.
+            // A run of ASCII into an empty buffer.
             start = number;
             const size_t most = std::min(limit_, static_cast<size_t>(end - p));
             size_t n = 0;
@@ -280,8 +363,9 @@ bool BertFast::encode(std::string_view segment, int32_t first, bool one_word, in
         case kDrop:
           break;
         default:
-          close();
-          break;
+          out.truncate(out_before);
+          word = word_before;
+          return false;
       }
       ++p;
       ++number;

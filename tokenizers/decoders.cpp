@@ -32,25 +32,40 @@ class WordPieceDecoder : public Decoder {
   WordPieceDecoder(std::string prefix, bool cleanup) : prefix_(std::move(prefix)), cleanup_(cleanup) {}
   void decode(std::vector<std::string>& tokens) const override {
     for (size_t i = 0; i < tokens.size(); ++i) {
-      std::string& token = tokens[i];
-      if (i > 0) {
-        if (token.compare(0, prefix_.size(), prefix_) == 0) {
-          token.erase(0, prefix_.size());
-        } else {
-          token.insert(0, 1, ' ');
-        }
-      }
-      if (!cleanup_) continue;
-      // As the list above, with one more rule at its place.
-      for (const auto& [from, to] : kCleanUp) {
-        if (std::string_view(from) == " 's") replace_all(token, " do not", " don't");
-        replace_all(token, from, to);
-      }
+      std::string text;
+      append(tokens[i], i == 0, text);
+      tokens[i] = std::move(text);
     }
+  }
+  bool append(std::string_view token, bool first, std::string& text) const override {
+    const bool joined = !first && token.substr(0, prefix_.size()) == prefix_;
+    if (joined) token.remove_prefix(prefix_.size());
+    const bool spaced = !first && !joined;
+    if (!cleanup_ || !may_need_cleanup(token, spaced)) {
+      if (spaced) text += ' ';
+      text += token;
+      return true;
+    }
+    std::string own = spaced ? " " : "";
+    own += token;
+    // As the list above, with one more rule at its place.
+    for (const auto& [from, to] : kCleanUp) {
+      if (std::string_view(from) == " 's") replace_all(own, " do not", " don't");
+      replace_all(own, from, to);
+    }
+    text += own;
+    return true;
   }
   Json to_json() const override { return {{"type", "WordPiece"}, {"prefix", prefix_}, {"cleanup", cleanup_}}; }
 
  private:
+  // Every rule begins with a space: one inside the token, or the one before it and a character that a rule goes on
+  // with.
+  static bool may_need_cleanup(std::string_view token, bool spaced) {
+    if (spaced && !token.empty() && std::string_view(".?!,'nd").find(token[0]) != std::string_view::npos) return true;
+    return token.find(' ') != token.npos;
+  }
+
   std::string prefix_;
   bool cleanup_;
 };

@@ -3,6 +3,7 @@
 
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "mica/base/json.h"
@@ -15,6 +16,11 @@ class Decoder {
   virtual ~Decoder() = default;
   /// Rewrites the tokens; the text is their concatenation.
   virtual void decode(std::vector<std::string>& tokens) const = 0;
+  /// For decoders that treat each token on its own: appends what becomes of it and returns true.
+  virtual bool append(std::string_view token, bool first, std::string& text) const {
+    static_cast<void>(token), static_cast<void>(first), static_cast<void>(text);
+    return false;
+  }
   virtual Json to_json() const = 0;
 };
 

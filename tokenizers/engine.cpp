@@ -99,7 +99,7 @@ std::string_view Engine::text(int32_t id) const {
 
 bool Engine::knows(int64_t id) const {
   if (id < 0 || id > Vocabulary::kMaxId) return false;
-  return added.token(static_cast<int32_t>(id)) != nullptr || model->vocabulary().contains(static_cast<int32_t>(id));
+  return added.is_added(static_cast<int32_t>(id)) || model->vocabulary().contains(static_cast<int32_t>(id));
 }
 
 std::optional<int32_t> Engine::find(std::string_view token) const {
@@ -116,6 +116,25 @@ int64_t Engine::size() const {
   int64_t n = model->vocabulary().size();
   for (const auto& [id, token] : added.by_id()) n += model->vocabulary().find(token.content) ? 0 : 1;
   return n;
+}
+
+std::string Engine::decode(std::span<const int32_t> ids, bool skip_special) const {
+  const auto wanted = [&](int32_t id) { return !(skip_special && added.is_special_id(id)) && knows(id); };
+  std::string all;
+  bool first = true;
+  size_t done = 0;
+  for (; decoder && done < ids.size(); ++done) {
+    if (!wanted(ids[done])) continue;
+    if (!decoder->append(text(ids[done]), first, all)) break;
+    first = false;
+  }
+  if (decoder && done == ids.size()) return all;
+  std::vector<std::string> tokens;
+  tokens.reserve(ids.size());
+  for (const int32_t id : ids) {
+    if (wanted(id)) tokens.emplace_back(text(id));
+  }
+  return join(std::move(tokens));
 }
 
 std::string Engine::join(std::vector<std::string> tokens) const {

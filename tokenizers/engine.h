@@ -84,6 +84,8 @@ class Engine : public tokenizer_detail::TokenTexts {
   int64_t id_bound() const;
   /// Tokens, added ones included.
   int64_t size() const;
+  /// Ids to text; ids that are none are left out, and special tokens where asked for.
+  std::string decode(std::span<const int32_t> ids, bool skip_special) const;
   /// Tokens to text as the decoder says; joined by spaces without one.
   std::string join(std::vector<std::string> tokens) const;
 

@@ -9,6 +9,13 @@
 namespace mica {
 namespace {
 
+// Json made here holds signed integers, Json that was read unsigned ones.
+bool is_id(const Json& value) {
+  return value.is_number_unsigned()
+             ? value.get<uint64_t>() <= Vocabulary::kMaxId
+             : value.is_number_integer() && value.get<int64_t>() >= 0 && value.get<int64_t>() <= Vocabulary::kMaxId;
+}
+
 using SpecialTable = std::map<std::string, TemplatePiece>;
 
 SpecialTable read_special_tokens(Fields fields, const Json& raw) {
@@ -24,7 +31,7 @@ SpecialTable read_special_tokens(Fields fields, const Json& raw) {
     }
     TemplatePiece piece;
     for (size_t i = 0; i < ids.size(); ++i) {
-      if (!ids[i].is_number_unsigned() || ids[i].get<uint64_t>() > Vocabulary::kMaxId || !tokens[i].is_string()) {
+      if (!is_id(ids[i]) || !tokens[i].is_string()) {
         entry.fail(entry.path() + ": not an id and a token at position " + std::to_string(i), "mend the file");
       }
       piece.ids.push_back(ids[i].get<int32_t>());
@@ -71,8 +78,7 @@ std::vector<TemplatePiece> read_pieces(Fields& fields, const char* key, bool pai
 // ["[SEP]", 102]
 TemplatePiece read_token_and_id(Fields& fields, const char* key) {
   const Json& value = fields.raw(key);
-  if (!value.is_array() || value.size() != 2 || !value[0].is_string() || !value[1].is_number_unsigned() ||
-      value[1].get<uint64_t>() > Vocabulary::kMaxId) {
+  if (!value.is_array() || value.size() != 2 || !value[0].is_string() || !is_id(value[1])) {
     fields.fail(fields.path() + "." + key + " is not [token, id]", "mend the file");
   }
   TemplatePiece piece;

@@ -44,16 +44,7 @@ Tokenizer::Impl& Tokenizer::mutable_impl() {
 }
 
 std::string Tokenizer::decode(std::span<const int32_t> ids, const DecodeOptions& options) const {
-  const Engine& engine = *impl_->engine;
-  std::vector<std::string> tokens;
-  tokens.reserve(ids.size());
-  for (const int32_t id : ids) {
-    if (!engine.knows(id)) continue;
-    const std::string_view text = engine.text(id);
-    if (options.skip_special_tokens && engine.added.is_special(text)) continue;
-    tokens.emplace_back(text);
-  }
-  std::string text = engine.join(std::move(tokens));
+  std::string text = impl_->engine->decode(ids, options.skip_special_tokens);
   if (options.clean_up_tokenization_spaces.value_or(impl_->settings.clean_up_tokenization_spaces)) {
     text = clean_up_spaces(std::move(text));
   }

@@ -35,14 +35,12 @@ bool contains(const std::vector<std::string>& names, std::string_view name) {
 void encode_text(const Engine& engine, bool split_special, std::string_view text, EncodeScratch& scratch,
                  TokenList& out) {
   int32_t word = 0;
-  out.clear();
   engine.encode(text, split_special, false, word, scratch, out);
 }
 
 void encode_text(const Engine& engine, bool split_special, const std::vector<std::string>& words,
                  EncodeScratch& scratch, TokenList& out) {
   int32_t word = 0;
-  out.clear();
   for (const std::string& text : words) {
     engine.encode(text, split_special, true, word, scratch, out);
     ++word;
@@ -103,10 +101,24 @@ BatchEncoding encode_all(const std::shared_ptr<const Engine>& engine, std::span<
     TokenList tokens, pair_tokens;
     for (int64_t share = first; share < last; ++share) {
       const auto s = static_cast<size_t>(share);
-      for (size_t i = s == 0 ? 0 : ends[s - 1]; i < ends[s]; ++i) {
-        encode_text(*engine, plan.split_special_tokens, texts[i], scratch, tokens);
-        if (!pairs.empty()) encode_text(*engine, plan.split_special_tokens, pairs[i], scratch, pair_tokens);
-        builders[s].add(tokens, pairs.empty() ? nullptr : &pair_tokens, static_cast<int64_t>(i));
+      const size_t begin = s == 0 ? 0 : ends[s - 1];
+      size_t bytes = 0;
+      for (size_t i = begin; i < ends[s]; ++i) bytes += bytes_of(texts[i]) + (pairs.empty() ? 0 : bytes_of(pairs[i]));
+      builders[s].reserve(ends[s] - begin, bytes);
+      for (size_t i = begin; i < ends[s]; ++i) {
+        const auto sample = static_cast<int64_t>(i);
+        const auto encode = [&](const Text& text, TokenList& to) {
+          encode_text(*engine, plan.split_special_tokens, text, scratch, to);
+        };
+        if (pairs.empty()) {
+          builders[s].add_text([&](TokenList& to) { encode(texts[i], to); }, tokens, sample);
+          continue;
+        }
+        tokens.clear();
+        pair_tokens.clear();
+        encode(texts[i], tokens);
+        encode(pairs[i], pair_tokens);
+        builders[s].add(tokens, &pair_tokens, sample);
       }
     }
   });

@@ -19,8 +19,8 @@ namespace {
 
 constexpr int64_t kAlignment = 64;
 constexpr int64_t kHuge = int64_t{2} << 20;
-constexpr int64_t kSlack = int64_t{64} << 20;  // of cached memory, allowed to a program of any size
-constexpr int64_t kLargest = int64_t{1} << 46;
+constexpr int64_t kSlack = int64_t{64} << 20;   // of cached memory, allowed to a program of any size
+constexpr int64_t kLargest = int64_t{1} << 39;  // of one block: far from overflow
 
 #if defined(__SANITIZE_ADDRESS__)
 constexpr bool kCaching = false;  // let the sanitizer see each block's bounds and end of life

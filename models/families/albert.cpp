@@ -22,6 +22,10 @@ EncoderSpec albert(const Config& config) {
   const int64_t layers = spec.num_hidden_layers;
   const int64_t groups = config.integer_in("num_hidden_groups", 1, 4096);
   const int64_t inner = config.integer_in("inner_group_num", 1, 4096);
+  if (layers * inner > 4096) {
+    throw Error(std::to_string(layers) + " layers of " + std::to_string(inner) + " inner ones", config.where(),
+                "num_hidden_layers times inner_group_num may be at most 4096");
+  }
   spec.layer_names.clear();
   for (int64_t i = 0; i < layers; ++i) {
     const std::string group = "encoder.albert_layer_groups." + std::to_string(i * groups / layers) + ".albert_layers.";

@@ -25,11 +25,14 @@ LanguageHead::LanguageHead(const LanguageStyle& style, const Config& config, con
   const Scope decoder = root / style.decoder;
   if (config.flag("tie_word_embeddings", true)) {
     decoder.ignore("weight");
+    decoder.ignore("bias");
     decoder_ = Linear(encoder.word_embeddings(), bias, root.options());
-  } else {
-    decoder_ = Linear(decoder.weight("weight", {vocabulary, size}), bias, root.options());
+    return;
   }
-  decoder.ignore("bias");
+  // Untied, the decoder has a bias of its own; the other one stays in the file, unused.
+  const Tensor own_weight = decoder.weight("weight", {vocabulary, size});
+  const bool same = style.bias == style.decoder + ".bias";
+  decoder_ = Linear(own_weight, same ? bias : decoder.zeros("bias", {vocabulary}), root.options());
 }
 
 Tensor LanguageHead::operator()(const Tensor& hidden) const {

@@ -92,7 +92,7 @@ int replay(const std::vector<std::string>& arguments) {
   }
   std::sort(files.begin(), files.end());
   std::vector<std::string> corpus;
-  for (const auto& file : files) corpus.push_back(read(file));
+  std::transform(files.begin(), files.end(), std::back_inserter(corpus), read);
 
   Runner runner(arguments[0]);
   std::fprintf(stderr, "after a failure, %s is the input that made it\n", runner.path().c_str());

@@ -31,7 +31,7 @@ std::vector<Case> cases() {
       {.what = "causal, first queries see nothing", .query_offsets = {0, 4}, .key_offsets = {0, 2}, .causal = true});
   all.push_back({.what = "mask", .mask = true});
   all.push_back({.what = "mask, causal, grouped", .heads = 4, .key_heads = 1, .causal = true, .mask = true});
-  all.push_back({.what = "dropout", .dropout = 0.3F});
+  all.push_back({.what = "dropout", .query_offsets = {0, 2, 6}, .key_offsets = {0, 3, 10}, .dropout = 0.3F});
   all.push_back({.what = "dropout, mask", .mask = true, .dropout = 0.5F});
   all.push_back({.what = "full bias", .bias = {3, 2, 5, 5}});
   all.push_back({.what = "bias of all sequences", .bias = {1, 2, 5, 5}});

@@ -198,6 +198,14 @@ TEST(Shape, LongCopiesAreWhole) {
   const Array<float> x = array<float>({n}, numbers(n, 3)), y({n});
   tested().shape().copy(x.view(), y.view());
   EXPECT_EQ(x.values(), y.values());
+  View sparse = x.view();
+  sparse.shape[0] = n / 2;
+  sparse.strides[0] = 2;
+  const Array<double> z({n / 2});
+  tested().shape().copy(sparse, z.view());
+  const auto in = x.values();
+  const auto out = z.values();
+  for (size_t i = 0; i < out.size(); ++i) ASSERT_EQ(out[i], static_cast<double>(in[2 * i]));
 }
 
 TEST(Shape, FillAndArange) {

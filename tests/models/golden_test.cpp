@@ -23,7 +23,7 @@ TEST_P(Golden, EqualsTheReference) {
 }
 
 std::string title(const ::testing::TestParamInfo<Case>& info) {
-  std::string text = info.param.model_type + "_" + info.param.task;
+  std::string text = info.param.model_type + "_" + info.param.name;
   for (char& c : text) c = std::isalnum(static_cast<unsigned char>(c)) != 0 ? c : '_';
   return text;
 }

@@ -267,11 +267,12 @@ std::vector<Case> find_cases(const std::string& folder) {
     if (!family.is_directory()) continue;
     for (const auto& file : std::filesystem::directory_iterator(family)) {
       if (file.path().extension() != ".json") continue;
-      if (read_json_file(file.path().string()).contains("alias_of")) continue;
+      const Json content = read_json_file(file.path().string());
+      if (content.contains("alias_of")) continue;
       std::filesystem::path tensors = file.path();
       tensors.replace_extension(".safetensors");
-      cases.push_back(
-          {family.path().filename().string(), file.path().stem().string(), file.path().string(), tensors.string()});
+      cases.push_back({family.path().filename().string(), content.at("task").get<std::string>(),
+                       file.path().stem().string(), file.path().string(), tensors.string()});
     }
   }
   std::sort(cases.begin(), cases.end(), [](const Case& a, const Case& b) { return a.json_path < b.json_path; });

@@ -2,6 +2,7 @@
 // Golden cases: a model of every family and head, run once with the reference. tests/golden/README.md describes the
 // files; the weights are not stored, a rule makes them from their names.
 
+#include <ostream>
 #include <string>
 #include <vector>
 
@@ -10,8 +11,12 @@ namespace mica::golden {
 /// A case's files, below the folder of its model type.
 struct Case {
   std::string model_type, task;
+  std::string name;  ///< of the file: the task, and a variant's name behind a dot
   std::string json_path, tensors_path;
 };
+
+/// What a test's output shows of a case.
+inline std::ostream& operator<<(std::ostream& out, const Case& which) { return out << which.json_path; }
 
 /// All cases of a folder, by name; aliases (tasks served by another case) are left out.
 std::vector<Case> find_cases(const std::string& folder);

@@ -17,20 +17,20 @@ constexpr uint32_t kOpenBlocks = 16;
 class FreeCells {
  public:
   uint32_t head() const { return head_; }
-  uint32_t next(uint32_t cell) const { return links_[cell].second; }
-  bool is_free(uint32_t cell) const { return free_[cell]; }
-  bool base_taken(uint32_t base) const { return base_taken_[base]; }
-  void take_base(uint32_t base) { base_taken_[base] = true; }
-  uint32_t size() const { return static_cast<uint32_t>(links_.size()); }
+  uint32_t next(uint32_t cell) const { return cells_[cell].after; }
+  bool is_free(uint32_t cell) const { return cells_[cell].free; }
+  bool base_taken(uint32_t base) const { return cells_[base].base_taken; }
+  void take_base(uint32_t base) { cells_[base].base_taken = true; }
+  uint32_t size() const { return static_cast<uint32_t>(cells_.size()); }
 
   void take(uint32_t cell) {
-    const auto [before, after] = links_[cell];
-    free_[cell] = false;
+    const auto [before, after, free, base_taken] = cells_[cell];
+    cells_[cell].free = false;
     if (after == cell) {
       head_ = kNone;
     } else {
-      links_[before].second = after;
-      links_[after].first = before;
+      cells_[before].after = after;
+      cells_[after].before = before;
       if (head_ == cell) head_ = after;
     }
   }
@@ -40,22 +40,20 @@ class FreeCells {
     if (begin >= kOpenBlocks * kBlock) {
       const uint32_t old = begin - kOpenBlocks * kBlock;
       for (uint32_t cell = old; cell < old + kBlock; ++cell) {
-        if (free_[cell]) take(cell);
+        if (cells_[cell].free) take(cell);
       }
     }
-    links_.resize(begin + kBlock);
-    free_.resize(begin + kBlock, true);
-    base_taken_.resize(begin + kBlock, false);
-    for (uint32_t cell = begin; cell < begin + kBlock; ++cell) {
-      if (head_ == kNone) {
-        links_[cell] = {cell, cell};
-        head_ = cell;
-      } else {
-        const uint32_t last = links_[head_].first;
-        links_[cell] = {last, head_};
-        links_[last].second = cell;
-        links_[head_].first = cell;
-      }
+    for (uint32_t cell = begin; cell < begin + kBlock; ++cell) cells_.push_back({cell - 1, cell + 1, true, false});
+    cells_[begin].before = begin + kBlock - 1;
+    cells_.back().after = begin;
+    if (head_ == kNone) {
+      head_ = begin;
+    } else {
+      const uint32_t last = cells_[head_].before;
+      cells_[last].after = begin;
+      cells_[begin].before = last;
+      cells_.back().after = head_;
+      cells_[head_].before = begin + kBlock - 1;
     }
     return begin;
   }
@@ -63,89 +61,125 @@ class FreeCells {
   static constexpr uint32_t kNone = UINT32_MAX;
 
  private:
-  std::vector<std::pair<uint32_t, uint32_t>> links_;  // before, after
-  std::vector<bool> free_, base_taken_;
+  struct State {
+    uint32_t before, after;
+    bool free, base_taken;
+  };
+  std::vector<State> cells_;
   uint32_t head_ = kNone;
 };
 
 }  // namespace
 
 struct PieceTrie::Builder {
-  std::vector<Cell>& cells;
+  PieceTrie& trie;
   FreeCells free = {};
+  std::vector<Item> sorted = {};
+
+  explicit Builder(PieceTrie& owner) : trie(owner) {
+    grow();
+    free.take(0);
+  }
 
   void grow() {
     free.add_block();
-    cells.resize(free.size());
+    trie.cells_.resize(free.size());
   }
 
   uint32_t take(uint32_t cell, uint16_t check) {
     free.take(cell);
-    cells[cell].check = check;
+    trie.cells_[cell].check = check;
     return cell;
   }
 
   // A base under which every one of the bytes finds a free cell.
-  uint32_t find_base(const std::vector<unsigned char>& bytes) {
+  uint32_t find_base(const unsigned char* bytes, size_t count) {
     const auto fits = [&](uint32_t base) {
       if (base == 0 || free.base_taken(base)) return false;
-      return std::all_of(bytes.begin(), bytes.end(), [&](unsigned char b) { return free.is_free(base ^ b); });
+      return std::all_of(bytes, bytes + count, [&](unsigned char b) { return free.is_free(base ^ b); });
     };
     if (free.head() != FreeCells::kNone) {
       uint32_t cell = free.head();
+      int tries = 24;  // what does not fit soon gets a new block
       do {
-        const uint32_t base = cell ^ bytes.front();
+        const uint32_t base = cell ^ bytes[0];
         if (fits(base)) return base;
         cell = free.next(cell);
-      } while (cell != free.head());
+      } while (cell != free.head() && --tries > 0);
     }
     const uint32_t begin = free.size();
     grow();
-    return begin ^ bytes.front();
+    return begin ^ bytes[0];
+  }
+
+  void add_tail(Cell& cell, const Item& item, size_t depth) {
+    const std::string_view rest = item.text.substr(depth);
+    cell.tail = static_cast<uint32_t>(trie.tails_.size());
+    cell.id = item.id;
+    trie.tails_.push_back({static_cast<uint32_t>(trie.tail_text_.size()), static_cast<uint32_t>(rest.size())});
+    trie.tail_text_.append(rest);
+  }
+
+  // Sorts items[begin, end) by their byte at `depth`.
+  void group(std::vector<Item>& items, size_t begin, size_t end, size_t depth) {
+    const auto byte = [&](const Item& item) { return static_cast<unsigned char>(item.text[depth]); };
+    if (end - begin <= 16) {
+      for (size_t i = begin + 1; i < end; ++i) {
+        const Item item = items[i];
+        size_t at = i;
+        for (; at > begin && byte(items[at - 1]) > byte(item); --at) items[at] = items[at - 1];
+        items[at] = item;
+      }
+      return;
+    }
+    std::array<size_t, 256> starts{};
+    for (size_t i = begin; i < end; ++i) ++starts[byte(items[i])];
+    size_t at = begin;
+    for (size_t& start : starts) at += std::exchange(start, at);
+    sorted.assign(items.begin() + static_cast<std::ptrdiff_t>(begin), items.begin() + static_cast<std::ptrdiff_t>(end));
+    for (const Item& item : sorted) items[starts[byte(item)]++] = item;
   }
 
   uint32_t build(std::vector<Item>& items) {
     if (items.empty()) return 0;
-    std::sort(items.begin(), items.end(), [](const Item& a, const Item& b) { return a.text < b.text; });
-    while (free.head() == FreeCells::kNone || free.head() == 0) {
-      if (free.head() == 0 && free.next(0) != 0) {
-        free.take(0);  // cell 0 means "no state"
-      } else {
-        grow();
-      }
-    }
+    if (free.head() == FreeCells::kNone) grow();
     struct Task {
       uint32_t state;
       size_t begin, end, depth;
     };
     const uint32_t root = take(free.head(), 0);
     std::vector<Task> tasks = {{root, 0, items.size(), 0}};
-    std::vector<unsigned char> bytes;
-    std::vector<size_t> starts;
     while (!tasks.empty()) {
       Task task = tasks.back();
       tasks.pop_back();
-      if (items[task.begin].text.size() == task.depth) {
-        cells[task.state].id = items[task.begin].id;
-        ++task.begin;
+      if (task.end - task.begin == 1 && task.depth > 0) {
+        add_tail(trie.cells_[task.state], items[task.begin], task.depth);
+        continue;
       }
-      if (task.begin == task.end) continue;
-      bytes.clear();
-      starts.clear();
+      // Tokens are distinct, so at most one ends here.
+      for (size_t i = task.begin; i < task.end; ++i) {
+        if (items[i].text.size() != task.depth) continue;
+        trie.cells_[task.state].id = items[i].id;
+        std::swap(items[i], items[task.begin++]);
+        break;
+      }
+      group(items, task.begin, task.end, task.depth);
+      unsigned char bytes[256];
+      size_t begins[257];
+      size_t count = 0;
       for (size_t i = task.begin; i < task.end; ++i) {
         const auto byte = static_cast<unsigned char>(items[i].text[task.depth]);
-        if (bytes.empty() || bytes.back() != byte) {
-          bytes.push_back(byte);
-          starts.push_back(i);
-        }
+        if (count > 0 && bytes[count - 1] == byte) continue;
+        begins[count] = i;
+        bytes[count++] = byte;
       }
-      starts.push_back(task.end);
-      const uint32_t base = find_base(bytes);
+      begins[count] = task.end;
+      const uint32_t base = find_base(bytes, count);
       free.take_base(base);
-      cells[task.state].base = base;
-      for (size_t i = 0; i < bytes.size(); ++i) {
+      trie.cells_[task.state].base = base;
+      for (size_t i = 0; i < count; ++i) {
         const uint32_t child = take(base ^ bytes[i], static_cast<uint16_t>(bytes[i] | kTaken));
-        tasks.push_back({child, starts[i], starts[i + 1], task.depth + 1});
+        tasks.push_back({child, begins[i], begins[i + 1], task.depth + 1});
       }
     }
     return root;
@@ -154,6 +188,7 @@ struct PieceTrie::Builder {
 
 PieceTrie::PieceTrie(const Vocabulary& vocabulary, std::string_view continuing_prefix) {
   std::vector<Item> starts, continuations;
+  starts.reserve(static_cast<size_t>(vocabulary.size()));
   for (int64_t i = 0; i < vocabulary.id_bound(); ++i) {
     const auto id = static_cast<int32_t>(i);
     const std::string_view token = vocabulary.token(id);
@@ -163,7 +198,7 @@ PieceTrie::PieceTrie(const Vocabulary& vocabulary, std::string_view continuing_p
       continuations.push_back({token.substr(continuing_prefix.size()), id});
     }
   }
-  Builder builder{cells_};
+  Builder builder(*this);
   root_ = builder.build(starts);
   continuing_root_ = builder.build(continuations);
 }

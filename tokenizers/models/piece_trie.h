@@ -2,11 +2,13 @@
 // The pieces of a WordPiece vocabulary as a double-array trie over bytes: one root for the starts of words, one for
 // their continuations (stored without the "##").
 //
-// state s has a child on byte b when cells[base(s) ^ b].check == b (and the cell is taken); the child's index is that
-// cell. XOR in place of a sum keeps a state's children within one block of 256 cells, so that building needs only a
-// free list per block (the layout of J. Aoe 1989, with the XOR of Yata's darts-clone).
+// state s has a child on byte b when cells[base(s) ^ b].check says so; the child's index is that cell. XOR in place of
+// a sum keeps a state's children within one block of 256 cells, so that building needs only a free list (the layout of
+// J. Aoe 1989, with the XOR of Yata's darts-clone). Where only one piece is left, the rest of it stands in `tails_` as
+// plain text: that saves most of the states, and most of the time to build them.
 
 #include <cstdint>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -26,24 +28,37 @@ class PieceTrie {
   /// The longest piece that `text` starts with. Pieces end where characters end.
   Match longest(std::string_view text, bool continuing) const {
     Match best;
-    uint32_t state = continuing ? continuing_root_ : root_;
-    if (state == 0) return best;
-    for (uint32_t i = 0; i < text.size(); ++i) {
+    const Cell* cells = cells_.data();
+    const Cell* state = &cells[continuing ? continuing_root_ : root_];
+    const auto size = static_cast<uint32_t>(text.size());
+    for (uint32_t i = 0;; ++i) {
+      if (state->tail != kNoTail) {
+        const Tail& tail = tails_[state->tail];
+        if (size - i < tail.length) return best;
+        for (uint32_t j = 0; j < tail.length; ++j) {
+          if (text[i + j] != tail_text_[tail.begin + j]) return best;
+        }
+        return {state->id, i + tail.length};
+      }
+      if (state->id >= 0 && i > 0) best = {state->id, i};
+      if (i == size || state->base == 0) return best;
       const auto byte = static_cast<unsigned char>(text[i]);
-      const uint32_t next = cells_[state].base ^ byte;
-      if (cells_[next].check != (byte | kTaken) || cells_[state].base == 0) break;
-      state = next;
-      if (cells_[state].id >= 0) best = {cells_[state].id, i + 1};
+      state = &cells[state->base ^ byte];
+      if (state->check != (byte | kTaken)) return best;
     }
-    return best;
   }
 
  private:
   static constexpr uint16_t kTaken = 0x100;
+  static constexpr uint32_t kNoTail = UINT32_MAX;
   struct Cell {
     uint32_t base = 0;  // 0: no children
     int32_t id = -1;
+    uint32_t tail = kNoTail;
     uint16_t check = 0;
+  };
+  struct Tail {
+    uint32_t begin, length;
   };
   struct Item {
     std::string_view text;
@@ -51,7 +66,9 @@ class PieceTrie {
   };
   struct Builder;
 
-  std::vector<Cell> cells_;
+  std::vector<Cell> cells_;  // cell 0 is the state without children: the root of nothing
+  std::vector<Tail> tails_;
+  std::string tail_text_;
   uint32_t root_ = 0, continuing_root_ = 0;
 };
 

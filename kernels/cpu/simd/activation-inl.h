@@ -14,110 +14,156 @@ HWY_BEFORE_NAMESPACE();
 namespace mica::cpu::simd::HWY_NAMESPACE {
 namespace {
 
+// value() for a Vector and for Four; slope() likewise.
 struct Identity {
-  HWY_INLINE static Vector value(Vector x) { return x; }
-  HWY_INLINE static Vector slope(Vector /*x*/) { return constant(1.0F); }
+  template <class V>
+  HWY_INLINE static V value(V x) {
+    return x;
+  }
+  template <class V>
+  HWY_INLINE static V slope(V /*x*/) {
+    return fill<V>(1.0F);
+  }
 };
 
 struct Relu {
-  HWY_INLINE static Vector value(Vector x) { return hn::Max(constant(0.0F), x); }
-  HWY_INLINE static Vector slope(Vector x) { return hn::IfThenElseZero(hn::Gt(x, constant(0.0F)), constant(1.0F)); }
+  template <class V>
+  HWY_INLINE static V value(V x) {
+    return at_least(0.0F, x);
+  }
+  template <class V>
+  HWY_INLINE static V slope(V x) {
+    return if_greater(x, 0.0F, fill<V>(1.0F), fill<V>(0.0F));
+  }
 };
 
 struct Gelu {
-  HWY_INLINE static Vector value(Vector x) {
-    const Vector a = hn::Min(constant(6.0F), hn::Abs(x));
-    return hn::NegMulAdd(a, normal_tail(a), hn::Max(constant(0.0F), x));
+  template <class V>
+  HWY_INLINE static V value(V x) {
+    const V a = at_most(6.0F, abs(x));
+    return neg_mul_add(a, normal_tail(a), at_least(0.0F, x));
   }
-  HWY_INLINE static Vector slope(Vector x) {
-    const Vector tail = normal_tail(hn::Min(constant(6.0F), hn::Abs(x)));
-    const Vector below = hn::IfThenElse(hn::Lt(x, constant(0.0F)), tail, hn::Sub(constant(1.0F), tail));
+  template <class V>
+  HWY_INLINE static V slope(V x) {
+    const V tail = normal_tail(at_most(6.0F, abs(x)));
+    const V below = if_less(x, 0.0F, tail, sub(fill<V>(1.0F), tail));
     // x^2 / 2 in powers of two; the density vanishes long before the cap matters.
-    const Vector density = exp2_negative(hn::Mul(hn::Mul(x, x), constant(-0.72134752F)));
-    const Vector capped = hn::Max(constant(-20.0F), hn::Min(constant(20.0F), x));
-    return hn::MulAdd(hn::Mul(capped, constant(0.39894228F)), density, below);
+    const V density = exp2_negative(mul(mul(x, x), fill<V>(-0.72134752F)));
+    const V capped = at_least(-20.0F, at_most(20.0F, x));
+    return mul_add(mul(capped, fill<V>(0.39894228F)), density, below);
   }
 };
 
 // x / 2 (1 + tanh(u)) = x sigmoid(2 u)
 struct GeluTanh {
   static constexpr float kScale = 1.5957691216F, kCube = 0.0713548162726F;  // 2 sqrt(2 / pi), and times 0.044715
-  HWY_INLINE static Vector argument(Vector x, Vector square) {
-    return hn::Mul(x, hn::MulAdd(square, constant(kCube), constant(kScale)));
+  template <class V>
+  HWY_INLINE static V argument(V x, V square) {
+    return mul(x, mul_add(square, fill<V>(kCube), fill<V>(kScale)));
   }
-  HWY_INLINE static Vector value(Vector x) {
-    return hn::Div(x, hn::Add(constant(1.0F), exp(hn::Neg(argument(x, hn::Mul(x, x))))));
+  template <class V>
+  HWY_INLINE static V value(V x) {
+    return div(x, add(fill<V>(1.0F), exp(neg(argument(x, mul(x, x))))));
   }
-  HWY_INLINE static Vector slope(Vector x) {
-    const Vector capped = hn::Max(constant(-20.0F), hn::Min(constant(20.0F), x));
-    const Vector square = hn::Mul(capped, capped);
-    const Vector s = sigmoid(argument(capped, square));
-    const Vector du = hn::MulAdd(square, constant(3 * kCube), constant(kScale));
-    return hn::MulAdd(hn::Mul(capped, du), hn::Mul(s, hn::Sub(constant(1.0F), s)), s);
+  template <class V>
+  HWY_INLINE static V slope(V x) {
+    const V capped = at_least(-8.0F, at_most(8.0F, x));  // 0 and 1 beyond
+    const V square = mul(capped, capped);
+    const SigmoidPair<V> s = sigmoid_pair(argument(capped, square));
+    const V du = mul_add(square, fill<V>(3 * kCube), fill<V>(kScale));
+    return mul_add(mul(capped, du), mul(s.value, s.complement), s.value);
   }
 };
 
 struct QuickGelu {
-  HWY_INLINE static Vector value(Vector x) {
-    return hn::Div(x, hn::Add(constant(1.0F), exp(hn::Mul(x, constant(-1.702F)))));
+  template <class V>
+  HWY_INLINE static V value(V x) {
+    return div(x, add(fill<V>(1.0F), exp(mul(x, fill<V>(-1.702F)))));
   }
-  HWY_INLINE static Vector slope(Vector x) {
-    const Vector u = hn::Mul(x, constant(1.702F)), s = sigmoid(u);
-    return hn::MulAdd(u, hn::Mul(s, hn::Sub(constant(1.0F), s)), s);
+  template <class V>
+  HWY_INLINE static V slope(V x) {
+    const V u = mul(x, fill<V>(1.702F));
+    const SigmoidPair<V> s = sigmoid_pair(u);
+    return mul_add(u, mul(s.value, s.complement), s.value);
   }
 };
 
 struct Silu {
-  HWY_INLINE static Vector value(Vector x) { return hn::Div(x, hn::Add(constant(1.0F), exp(hn::Neg(x)))); }
-  HWY_INLINE static Vector slope(Vector x) {
-    const Vector s = sigmoid(x);
-    return hn::MulAdd(x, hn::Mul(s, hn::Sub(constant(1.0F), s)), s);
+  template <class V>
+  HWY_INLINE static V value(V x) {
+    return div(x, add(fill<V>(1.0F), exp(neg(x))));
+  }
+  template <class V>
+  HWY_INLINE static V slope(V x) {
+    const SigmoidPair<V> s = sigmoid_pair(x);
+    return mul_add(x, mul(s.value, s.complement), s.value);
   }
 };
 
 struct Tanh {
-  HWY_INLINE static Vector value(Vector x) { return tanh(x); }
-  HWY_INLINE static Vector slope(Vector x) {
-    const Vector t = tanh(x);
-    return hn::NegMulAdd(t, t, constant(1.0F));
+  template <class V>
+  HWY_INLINE static V value(V x) {
+    return tanh(x);
+  }
+  template <class V>
+  HWY_INLINE static V slope(V x) {
+    const V t = tanh(x);
+    return neg_mul_add(t, t, fill<V>(1.0F));
   }
 };
 
 struct Sigmoid {
-  HWY_INLINE static Vector value(Vector x) { return sigmoid(x); }
-  HWY_INLINE static Vector slope(Vector x) {
-    const Vector s = sigmoid(x);
-    return hn::Mul(s, hn::Sub(constant(1.0F), s));
+  template <class V>
+  HWY_INLINE static V value(V x) {
+    return sigmoid(x);
+  }
+  template <class V>
+  HWY_INLINE static V slope(V x) {
+    const SigmoidPair<V> s = sigmoid_pair(x);
+    return mul(s.value, s.complement);
   }
 };
 
 struct Relu2 {
-  HWY_INLINE static Vector value(Vector x) {
-    const Vector r = hn::Max(constant(0.0F), x);
-    return hn::Mul(r, r);
+  template <class V>
+  HWY_INLINE static V value(V x) {
+    const V r = at_least(0.0F, x);
+    return mul(r, r);
   }
-  HWY_INLINE static Vector slope(Vector x) { return hn::Mul(constant(2.0F), hn::Max(constant(0.0F), x)); }
+  template <class V>
+  HWY_INLINE static V slope(V x) {
+    return mul(fill<V>(2.0F), at_least(0.0F, x));
+  }
 };
 
 // tanh(log(1 + e)) = n / (n + 2) with n = e (e + 2), e = e^x
 struct Mish {
-  HWY_INLINE static Vector value(Vector x) {
-    const Vector e = exp(hn::Min(constant(20.0F), x));
-    const Vector n = hn::Mul(e, hn::Add(e, constant(2.0F)));
-    return hn::Mul(x, hn::Div(n, hn::Add(n, constant(2.0F))));
+  template <class V>
+  HWY_INLINE static V value(V x) {
+    const V e = exp(at_most(20.0F, x));
+    const V n = mul(e, add(e, fill<V>(2.0F)));
+    return mul(x, div(n, add(n, fill<V>(2.0F))));
   }
-  HWY_INLINE static Vector slope(Vector x) {
-    const Vector e = exp(hn::Min(constant(20.0F), x));
-    const Vector n = hn::Mul(e, hn::Add(e, constant(2.0F)));
-    const Vector t = hn::Div(n, hn::Add(n, constant(2.0F)));
-    const Vector s = hn::Div(e, hn::Add(e, constant(1.0F)));
-    return hn::MulAdd(hn::Mul(x, s), hn::NegMulAdd(t, t, constant(1.0F)), t);
+  template <class V>
+  HWY_INLINE static V slope(V x) {
+    const V e = exp(at_most(20.0F, x));
+    const V n = mul(e, add(e, fill<V>(2.0F)));
+    const V d = div(fill<V>(1.0F), add(n, fill<V>(2.0F))), t = mul(n, d);
+    const V dt = mul(mul(fill<V>(4.0F), d), mul(add(n, fill<V>(1.0F)), d));  // 1 - t^2
+    const V s = div(e, add(e, fill<V>(1.0F)));
+    return mul_add(mul(x, s), dt, t);
   }
 };
 
 struct Elu {
-  HWY_INLINE static Vector value(Vector x) { return hn::IfThenElse(hn::Gt(x, constant(0.0F)), x, expm1_negative(x)); }
-  HWY_INLINE static Vector slope(Vector x) { return hn::IfThenElse(hn::Gt(x, constant(0.0F)), constant(1.0F), exp(x)); }
+  template <class V>
+  HWY_INLINE static V value(V x) {
+    return if_greater(x, 0.0F, x, expm1_negative(x));
+  }
+  template <class V>
+  HWY_INLINE static V slope(V x) {
+    return if_greater(x, 0.0F, fill<V>(1.0F), exp(x));
+  }
 };
 
 /// body(Relu()), body(Gelu()), ... by name.

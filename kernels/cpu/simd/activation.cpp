@@ -25,6 +25,7 @@ namespace {
 void forward(Activation activation, const float* x, float* y, int64_t count) {
   with_activation(activation, [=](auto f) HWY_ATTR {
     int64_t i = 0;
+    for (; i + 4 * kLanes <= count; i += 4 * kLanes) store_four(f.value(load_four(x + i)), y + i);
     for (; i + kLanes <= count; i += kLanes) hn::StoreU(f.value(hn::LoadU(kTag, x + i)), kTag, y + i);
     if (i < count) store_part(f.value(load_part(x + i, count - i)), y + i, count - i);
   });
@@ -33,6 +34,8 @@ void forward(Activation activation, const float* x, float* y, int64_t count) {
 void backward(Activation activation, const float* x, const float* dy, float* dx, int64_t count) {
   with_activation(activation, [=](auto f) HWY_ATTR {
     int64_t i = 0;
+    for (; i + 4 * kLanes <= count; i += 4 * kLanes)
+      store_four(mul(load_four(dy + i), f.slope(load_four(x + i))), dx + i);
     for (; i + kLanes <= count; i += kLanes) {
       hn::StoreU(hn::Mul(hn::LoadU(kTag, dy + i), f.slope(hn::LoadU(kTag, x + i))), kTag, dx + i);
     }
@@ -43,27 +46,40 @@ void backward(Activation activation, const float* x, const float* dy, float* dx,
   });
 }
 
+// One vector column of a tile, rows from `first` on, one by one.
+template <class Function>
+HWY_INLINE void finish_column(const Function& f, const TileFinish& task, const float* sum, int64_t sum_row,
+                              int64_t first, int64_t rows, int64_t column, int64_t n, Vector bias) {
+  for (int64_t r = first; r < rows; ++r) {
+    Vector t = f.value(mul_add(constant(task.scale), hn::LoadU(kTag, sum + r * sum_row + column), bias));
+    if (task.residual != nullptr) t = add(t, load(task.residual + r * task.residual_row + column, n));
+    store(t, task.y + r * task.y_row + column, n);
+  }
+}
+
 void finish(const TileFinish& task, const float* sum, int64_t sum_row, int64_t rows, int64_t columns) {
   with_activation(task.activation, [&](auto f) HWY_ATTR {
-    const Vector scale = constant(task.scale);
     for (int64_t c = 0; c < columns; c += kLanes) {
       const int64_t n = columns - c < kLanes ? columns - c : kLanes;
-      const bool whole = n == kLanes;
-      Vector bias = hn::Zero(kTag);
-      if (task.bias != nullptr) bias = whole ? hn::LoadU(kTag, task.bias + c) : load_part(task.bias + c, n);
-      for (int64_t r = 0; r < rows; ++r) {
-        Vector t = f.value(hn::MulAdd(scale, hn::LoadU(kTag, sum + r * sum_row + c), bias));
-        if (task.residual != nullptr) {
-          const float* p = task.residual + r * task.residual_row + c;
-          t = hn::Add(t, whole ? hn::LoadU(kTag, p) : load_part(p, n));
-        }
-        float* y = task.y + r * task.y_row + c;
-        if (whole) {
-          hn::StoreU(t, kTag, y);
-        } else {
-          store_part(t, y, n);
+      const Vector bias = task.bias != nullptr ? load(task.bias + c, n) : hn::Zero(kTag);
+      int64_t r = 0;
+      if (n == kLanes) {
+        const Four biases = {{bias, bias, bias, bias}};
+        for (; r + 4 <= rows; r += 4) {
+          Four t;
+          HWY_UNROLL(4)
+          for (int i = 0; i < 4; ++i) t.v[i] = hn::LoadU(kTag, sum + (r + i) * sum_row + c);
+          t = f.value(mul_add(fill<Four>(task.scale), t, biases));
+          if (task.residual != nullptr) {
+            HWY_UNROLL(4)
+            for (int i = 0; i < 4; ++i)
+              t.v[i] = add(t.v[i], hn::LoadU(kTag, task.residual + (r + i) * task.residual_row + c));
+          }
+          HWY_UNROLL(4)
+          for (int i = 0; i < 4; ++i) hn::StoreU(t.v[i], kTag, task.y + (r + i) * task.y_row + c);
         }
       }
+      finish_column(f, task, sum, sum_row, r, rows, c, n, bias);
     }
   });
 }

@@ -9,7 +9,6 @@
 #include "mica/kernels/cpu/simd/attention.h"
 
 #include <cmath>
-#include <cstring>
 #include <limits>
 #include <vector>
 
@@ -47,13 +46,15 @@ const float* element(const View& view, int64_t row, int64_t head) {
 // it is at.
 class Worker {
  public:
-  Worker(const AttentionArguments& arguments, const View& output, const View& log_sum_exp)
+  Worker(const AttentionArguments& arguments, const View& output, const View& log_sum_exp, bool bfloat16)
       : a_(arguments),
         output_(output),
         log_sum_exp_(log_sum_exp),
-        kernels_(tile_kernels()),
+        half_(bfloat16),
+        kernels_(bfloat16 ? *bfloat16_tile_kernels() : tile_kernels()),
         size_(arguments.query.size(2)),
         value_size_(arguments.value.size(2)),
+        size_words_(words(size_)),
         value_row_(ceil_div(value_size_, kernels_.lanes) * kernels_.lanes) {}
 
   void tile(int64_t sequence, int64_t head, int64_t index, int64_t tiles) {
@@ -65,27 +66,51 @@ class Worker {
       packed_sequence_ = sequence;
       packed_head_ = key_head;
     }
+    plan_prefetch(s, key_head, index);
     attend(s, sequence, head, s.queries * index / tiles, s.queries * (index + 1) / tiles);
   }
 
  private:
+  // Words that hold n steps of depth.
+  int64_t words(int64_t n) const { return half_ ? (n + 1) / 2 : n; }
+
   void pack(const Sequence& s, int64_t key_head) {
     const int64_t lanes = kernels_.lanes, width = kernels_.width();
     const int64_t padded = ceil_div(s.keys, lanes) * lanes;
-    keys_ = scratch(Scratch::keys, padded * size_ + s.keys * value_row_ + s.keys);
-    values_ = keys_ + padded * size_;
-    mask_ = values_ + s.keys * value_row_;
+    keys_ = scratch(Scratch::keys, padded * size_words_ + words(s.keys) * value_row_ + s.keys + lanes * size_words_);
+    values_ = keys_ + padded * size_words_;
+    mask_ = values_ + words(s.keys) * value_row_;
+    float* rounded = mask_ + s.keys;
     const float* key = element(a_.key, s.key_begin, key_head);
     for (int64_t k = 0; k < s.keys; k += lanes) {
       const int64_t panel = k / width, panel_width = std::min(width, padded - panel * width);
-      transpose_rows(key + k * a_.key.stride(0), a_.key.stride(0), std::min(lanes, s.keys - k), size_,
-                     keys_ + panel * width * size_ + k % width, panel_width);
+      const int64_t rows = std::min(lanes, s.keys - k);
+      const float* from = key + k * a_.key.stride(0);
+      if (half_) convert_rows_to_bfloat16(from, a_.key.stride(0), rows, size_, rounded);
+      transpose_rows(half_ ? rounded : from, half_ ? size_words_ : a_.key.stride(0), rows, size_words_,
+                     keys_ + panel * width * size_words_ + k % width, panel_width);
     }
     const float* value = element(a_.value, s.key_begin, key_head);
-    for (int64_t k = 0; k < s.keys; ++k) {
-      float* to = values_ + k * value_row_;
-      std::memcpy(to, value + k * a_.value.stride(0), static_cast<size_t>(value_size_) * sizeof(float));
-      std::fill(to + value_size_, to + value_row_, 0.0F);
+    const auto pack_values = half_ ? pair_rows_as_bfloat16 : copy_rows;
+    pack_values(value, a_.value.stride(0), s.keys, value_size_, values_, value_row_);
+  }
+
+  // The rows of the next head lie far apart, where no hardware prefetcher finds them: tile after tile, the product with
+  // the values fetches 128 bytes of each of its keys, then of its values.
+  void plan_prefetch(const Sequence& s, int64_t key_head, int64_t tile_index) {
+    next_ = nullptr;
+    if (key_head + 1 == a_.key.size(1)) return;
+    constexpr int64_t kFloats = 32;
+    const int64_t steps = std::max<int64_t>(1, words(std::min(s.keys, kKeyBlock)));
+    const int64_t turns = ceil_div(s.keys, steps);  // of a tile, to come by all rows
+    const int64_t column = tile_index / turns * kFloats, row = tile_index % turns * steps;
+    const int64_t key_columns = ceil_div(size_, kFloats) * kFloats;
+    if (column < key_columns) {
+      next_ = element(a_.key, s.key_begin + row, key_head + 1) + column;
+      next_step_ = a_.key.stride(0);
+    } else if (column - key_columns < value_size_) {
+      next_ = element(a_.value, s.key_begin + row, key_head + 1) + column - key_columns;
+      next_step_ = a_.value.stride(0);
     }
   }
 
@@ -122,16 +147,25 @@ class Worker {
     task.sum = sum;
     task.correction = correction;
 
-    float* scores = scratch(Scratch::scores, kMaxTile * (kKeyBlock + value_row_));
+    float* scores = scratch(Scratch::scores, kMaxTile * (kKeyBlock + value_row_ + kKeyBlock + size_words_));
     float* result = scores + kMaxTile * kKeyBlock;
+    float* weights = half_ ? result + kMaxTile * value_row_ : scores;
     const float* query = element(a_.query, s.query_begin + first, head);
+    int64_t query_row = a_.query.stride(0);
+    if (half_) {
+      float* rounded = weights + kMaxTile * kKeyBlock;
+      convert_rows_to_bfloat16(query, query_row, rows, size_, rounded);
+      query = rounded;
+      query_row = size_words_;
+    }
     const int64_t keys = task.visible(rows - 1);  // no query of the tile sees more
     for (int64_t k = 0; k < keys; k += kKeyBlock) {
       const int64_t count = std::min(kKeyBlock, keys - k);
-      multiply_keys(s, query, rows, k, count, scores);
+      multiply_keys(s, query, query_row, rows, k, count, scores);
       score_rows(task, scores, k, count);
+      if (half_) convert_rows_to_bfloat16(scores, kKeyBlock, rows, count, weights);
       if (k > 0) scale_rows(result, value_row_, rows, value_row_, correction, result, value_row_);
-      multiply_values(scores, rows, k, count, k > 0, result);
+      multiply_values(weights, half_ ? words(count) : kKeyBlock, rows, k, count, k > 0, result);
     }
 
     const int64_t out_row = s.query_begin + first;
@@ -150,16 +184,17 @@ class Worker {
     scale_rows(result, value_row_, rows, value_size_, correction, out, output_.stride(0));
   }
 
-  void multiply_keys(const Sequence& s, const float* query, int64_t rows, int64_t first, int64_t count, float* scores) {
+  void multiply_keys(const Sequence& s, const float* query, int64_t query_row, int64_t rows, int64_t first,
+                     int64_t count, float* scores) {
     const int64_t lanes = kernels_.lanes, width = kernels_.width();
     const int64_t padded = ceil_div(s.keys, lanes) * lanes;
     for (int64_t k = first; k < first + count; k += width) {
       const int64_t panel_width = std::min(width, padded - k);
       const TileTask task{.a = query,
-                          .a_row = a_.query.stride(0),
-                          .b = keys_ + k * size_,
+                          .a_row = query_row,
+                          .b = keys_ + k * size_words_,
                           .b_row = panel_width,
-                          .depth = size_,
+                          .depth = size_words_,
                           .c = scores + k - first,
                           .c_row = kKeyBlock};
       const int64_t vectors = std::min(panel_width, ceil_div(first + count - k, lanes) * lanes) / lanes;
@@ -167,43 +202,52 @@ class Worker {
     }
   }
 
-  void multiply_values(const float* weights, int64_t rows, int64_t first, int64_t count, bool add, float* result) {
+  void multiply_values(const float* weights, int64_t weights_row, int64_t rows, int64_t first, int64_t count, bool add,
+                       float* result) {
     const int64_t vectors = value_row_ / kernels_.lanes, parts = ceil_div(vectors, kTileVectors);
     for (int64_t p = 0; p < parts; ++p) {
       const int64_t begin = vectors * p / parts, wide = vectors * (p + 1) / parts - begin;
       const TileTask task{.a = weights,
-                          .a_row = kKeyBlock,
-                          .b = values_ + first * value_row_ + begin * kernels_.lanes,
+                          .a_row = weights_row,
+                          .b = values_ + words(first) * value_row_ + begin * kernels_.lanes,
                           .b_row = value_row_,
-                          .depth = count,
+                          .depth = words(count),
                           .c = result + begin * kernels_.lanes,
                           .c_row = value_row_,
-                          .add = add};
+                          .add = add,
+                          .next = p == 0 && first == 0 ? next_ : nullptr,
+                          .next_step = p == 0 && first == 0 && next_ != nullptr ? next_step_ : 0};
       kernels_.product[static_cast<size_t>(wide - 1)][static_cast<size_t>(rows - 1)](task);
     }
   }
 
   // What a query that sees no key gets: all keys weigh the same.
   void mean_of_values(const Sequence& s, float* to) const {
+    const float* value = element(a_.value, s.key_begin, packed_head_);
     std::fill_n(to, value_row_, 0.0F);
     for (int64_t k = 0; k < s.keys; ++k)
-      for (int64_t i = 0; i < value_size_; ++i) to[i] += values_[k * value_row_ + i];
+      for (int64_t i = 0; i < value_size_; ++i) to[i] += value[k * a_.value.stride(0) + i];
     for (int64_t i = 0; i < value_size_; ++i) to[i] /= static_cast<float>(std::max<int64_t>(1, s.keys));
   }
 
   const AttentionArguments& a_;
   const View &output_, &log_sum_exp_;
+  const bool half_;  // products of pairs of bfloat16
   const TileKernels& kernels_;
-  const int64_t size_, value_size_, value_row_;
+  const int64_t size_, value_size_, size_words_, value_row_;
   int64_t packed_sequence_ = -1, packed_head_ = -1;
   float* keys_ = nullptr;    // panels
-  float* values_ = nullptr;  // [keys, value_row_]
+  float* values_ = nullptr;  // [words of keys, value_row_]
   float* mask_ = nullptr;    // [keys]
+  const float* next_ = nullptr;
+  int64_t next_step_ = 0;
 };
 
 }  // namespace
 
-void attention_forward(const AttentionArguments& arguments, const View& output, const View& log_sum_exp) {
+void attention_forward(const AttentionArguments& arguments, const View& output, const View& log_sum_exp,
+                       bool bfloat16) {
+  bfloat16 = bfloat16 && bfloat16_tile_kernels() != nullptr;
   const int64_t heads = arguments.query.size(1), sequences = arguments.query_segments.count();
   if (arguments.value.size(2) == 0) return;
   const int64_t tallest = tile_kernels().rows;
@@ -218,7 +262,7 @@ void attention_forward(const AttentionArguments& arguments, const View& output, 
   const bool small = total * static_cast<double>(arguments.query.size(2)) < 65536;
   const int64_t pieces = small ? 1 : num_threads();
   parallel_for(pieces, 1, [&](int64_t begin, int64_t end) {
-    Worker worker(arguments, output, log_sum_exp);
+    Worker worker(arguments, output, log_sum_exp, bfloat16);
     const double from = total * static_cast<double>(begin) / static_cast<double>(pieces);
     const double to = total * static_cast<double>(end) / static_cast<double>(pieces);
     double passed = 0;

@@ -5,7 +5,9 @@
 
 namespace mica::cpu::simd {
 
-/// As AttentionKernels::forward, float32, without dropout.
-void attention_forward(const AttentionArguments& arguments, const View& output, const View& log_sum_exp);
+/// As AttentionKernels::forward, float32, without dropout. `bfloat16`: where the CPU multiplies bfloat16, query, key,
+/// value and weights are rounded to it inside the products; sums and softmax stay float32.
+void attention_forward(const AttentionArguments& arguments, const View& output, const View& log_sum_exp,
+                       bool bfloat16 = false);
 
 }  // namespace mica::cpu::simd

@@ -1,8 +1,7 @@
 // Loops over arrays, and vectorised exp, tanh and friends, for one Highway target. Included once per target by the
 // kernels of this folder.
 //
-// The polynomials were fitted by weighted minimax (Lawson's iteration at 40 digits). NaN goes in, NaN comes out: where
-// Min and Max are used, the operand that may be NaN stands second, which is what x86 returns.
+// The polynomials were fitted by weighted minimax (Lawson's iteration at 40 digits). NaN goes in, NaN comes out.
 
 #if defined(MICA_KERNELS_CPU_SIMD_MATH_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef MICA_KERNELS_CPU_SIMD_MATH_INL_H_
@@ -64,41 +63,192 @@ HWY_INLINE void store(Vector v, float* p, int64_t n) {
   }
 }
 
-// Adding this rounds to an integer, which then stands in the low bits of the sum.
-constexpr float kRounder = 12582912.0F;  // 1.5 * 2^23
+// Four vectors that go through a function side by side. One vector at a time, a chain of twenty dependent operations
+// fills the scheduler before it is done; four interleaved chains keep the units busy.
+struct Four {
+  Vector v[4];
+};
 
+template <class Operation, class... Operands>
+HWY_INLINE Four each(const Operation& operation, const Operands&... x) {
+  Four y;
+  HWY_UNROLL(4)
+  for (int i = 0; i < 4; ++i) y.v[i] = operation(x.v[i]...);
+  return y;
+}
+
+HWY_INLINE Four load_four(const float* p) {
+  return {{hn::LoadU(kTag, p), hn::LoadU(kTag, p + kLanes), hn::LoadU(kTag, p + 2 * kLanes),
+           hn::LoadU(kTag, p + 3 * kLanes)}};
+}
+
+HWY_INLINE void store_four(const Four& x, float* p) {
+  HWY_UNROLL(4)
+  for (int i = 0; i < 4; ++i) hn::StoreU(x.v[i], kTag, p + i * kLanes);
+}
+
+HWY_INLINE float sum_of(const Four& x) {
+  return sum_of(hn::Add(hn::Add(x.v[0], x.v[1]), hn::Add(x.v[2], x.v[3])));
+}
+
+// The operations that functions below are written in, for a Vector and for Four.
+template <class V>
+HWY_INLINE V fill(float value) {
+  if constexpr (sizeof(V) == sizeof(Four)) {
+    const Vector v = constant(value);
+    return {{v, v, v, v}};
+  } else {
+    return constant(value);
+  }
+}
+
+HWY_INLINE Vector mul_add(Vector a, Vector b, Vector c) {
+  return hn::MulAdd(a, b, c);
+}
+HWY_INLINE Vector neg_mul_add(Vector a, Vector b, Vector c) {
+  return hn::NegMulAdd(a, b, c);
+}
+HWY_INLINE Vector add(Vector a, Vector b) {
+  return hn::Add(a, b);
+}
+HWY_INLINE Vector sub(Vector a, Vector b) {
+  return hn::Sub(a, b);
+}
+HWY_INLINE Vector mul(Vector a, Vector b) {
+  return hn::Mul(a, b);
+}
+HWY_INLINE Vector div(Vector a, Vector b) {
+  return hn::Div(a, b);
+}
+HWY_INLINE Vector neg(Vector a) {
+  return hn::Neg(a);
+}
+HWY_INLINE Vector abs(Vector a) {
+  return hn::Abs(a);
+}
+HWY_INLINE Vector copy_sign(Vector magnitude, Vector sign) {
+  return hn::CopySign(magnitude, sign);
+}
+/// a where x < bound, else b.
+HWY_INLINE Vector if_less(Vector x, float bound, Vector a, Vector b) {
+  return hn::IfThenElse(hn::Lt(x, constant(bound)), a, b);
+}
+HWY_INLINE Vector zero_if_less(Vector x, float bound, Vector b) {
+  return hn::IfThenZeroElse(hn::Lt(x, constant(bound)), b);
+}
+HWY_INLINE Vector if_greater(Vector x, float bound, Vector a, Vector b) {
+  return hn::IfThenElse(hn::Gt(x, constant(bound)), a, b);
+}
+// x but at least, at most, the bound; NaN stays. On x86 the instruction returns its second operand for a NaN.
+HWY_INLINE Vector at_least(float bound, Vector x) {
+  if constexpr (HWY_TARGET == HWY_SCALAR) return if_less(x, bound, constant(bound), x);
+  return hn::Max(constant(bound), x);
+}
+HWY_INLINE Vector at_most(float bound, Vector x) {
+  if constexpr (HWY_TARGET == HWY_SCALAR) return if_greater(x, bound, constant(bound), x);
+  return hn::Min(constant(bound), x);
+}
 /// v * 2^n for the integer n in the low bits of `rounded`; the result must be a normal number.
 HWY_INLINE Vector scale_by_power(Vector v, Vector rounded) {
   return hn::BitCast(kTag, hn::Add(hn::BitCast(kIntegerTag, v), hn::ShiftLeft<23>(hn::BitCast(kIntegerTag, rounded))));
 }
 
-/// 2^x for x <= 0; relative error 1.5e-7; 0 where the result would be below the smallest normal number.
-HWY_INLINE Vector exp2_negative(Vector x) {
-  const Vector rounded = hn::Add(x, constant(kRounder));
-  const Vector f = hn::Sub(x, hn::Sub(rounded, constant(kRounder)));
-  Vector p = hn::MulAdd(constant(0.0013264720151F), f, constant(0.00967151312734F));
-  p = hn::MulAdd(p, f, constant(0.0555073376669F));
-  p = hn::MulAdd(p, f, constant(0.240222420747F));
-  p = hn::MulAdd(p, f, constant(0.693146977583F));
-  p = hn::MulAdd(p, f, constant(1.0F));
-  return hn::IfThenZeroElse(hn::Lt(x, constant(-126.0F)), scale_by_power(p, rounded));
+HWY_INLINE Four mul_add(const Four& a, const Four& b, const Four& c) {
+  return each([](auto... u) HWY_ATTR { return mul_add(u...); }, a, b, c);
+}
+HWY_INLINE Four neg_mul_add(const Four& a, const Four& b, const Four& c) {
+  return each([](auto... u) HWY_ATTR { return neg_mul_add(u...); }, a, b, c);
+}
+HWY_INLINE Four add(const Four& a, const Four& b) {
+  return each([](auto... u) HWY_ATTR { return add(u...); }, a, b);
+}
+HWY_INLINE Four sub(const Four& a, const Four& b) {
+  return each([](auto... u) HWY_ATTR { return sub(u...); }, a, b);
+}
+HWY_INLINE Four mul(const Four& a, const Four& b) {
+  return each([](auto... u) HWY_ATTR { return mul(u...); }, a, b);
+}
+HWY_INLINE Four div(const Four& a, const Four& b) {
+  return each([](auto... u) HWY_ATTR { return div(u...); }, a, b);
+}
+HWY_INLINE Four neg(const Four& a) {
+  return each([](auto... u) HWY_ATTR { return neg(u...); }, a);
+}
+HWY_INLINE Four abs(const Four& a) {
+  return each([](auto... u) HWY_ATTR { return abs(u...); }, a);
+}
+HWY_INLINE Four copy_sign(const Four& magnitude, const Four& sign) {
+  return each([](auto... u) HWY_ATTR { return copy_sign(u...); }, magnitude, sign);
+}
+HWY_INLINE Four scale_by_power(const Four& v, const Four& rounded) {
+  return each([](auto... u) HWY_ATTR { return scale_by_power(u...); }, v, rounded);
+}
+HWY_INLINE Four if_less(const Four& x, float bound, const Four& a, const Four& b) {
+  return each([=](Vector u, auto... rest) HWY_ATTR { return if_less(u, bound, rest...); }, x, a, b);
+}
+HWY_INLINE Four zero_if_less(const Four& x, float bound, const Four& b) {
+  return each([=](Vector u, auto... rest) HWY_ATTR { return zero_if_less(u, bound, rest...); }, x, b);
+}
+HWY_INLINE Four if_greater(const Four& x, float bound, const Four& a, const Four& b) {
+  return each([=](Vector u, auto... rest) HWY_ATTR { return if_greater(u, bound, rest...); }, x, a, b);
+}
+HWY_INLINE Four at_least(float bound, const Four& x) {
+  return each([=](Vector u) HWY_ATTR { return at_least(bound, u); }, x);
+}
+HWY_INLINE Four at_most(float bound, const Four& x) {
+  return each([=](Vector u) HWY_ATTR { return at_most(bound, u); }, x);
+}
+
+/// c[0] x^n + c[1] x^(n-1) + ... by Horner's rule.
+template <class V>
+HWY_INLINE V polynomial(V x, float first, float second) {
+  return mul_add(fill<V>(first), x, fill<V>(second));
+}
+
+template <class V, class... Rest>
+HWY_INLINE V horner(V x, V sum, Rest... rest) {
+  ((sum = mul_add(sum, x, fill<V>(rest))), ...);
+  return sum;
+}
+
+template <class V, class... Rest>
+HWY_INLINE V polynomial(V x, float first, float second, Rest... rest) {
+  return horner(x, polynomial(x, first, second), rest...);
+}
+
+// Adding this rounds to an integer, which then stands in the low bits of the sum.
+constexpr float kRounder = 12582912.0F;  // 1.5 * 2^23
+
+/// 2^x for -126 <= x <= 0; relative error 1.5e-7.
+template <class V>
+HWY_INLINE V exp2_normal(V x) {
+  const V rounded = add(x, fill<V>(kRounder));
+  const V f = sub(x, sub(rounded, fill<V>(kRounder)));
+  const V p =
+      polynomial(f, 0.0013264720151F, 0.00967151312734F, 0.0555073376669F, 0.240222420747F, 0.693146977583F, 1.0F);
+  return scale_by_power(p, rounded);
+}
+
+/// 2^x for x <= 0; 0 where the result would be below the smallest normal number.
+template <class V>
+HWY_INLINE V exp2_negative(V x) {
+  return zero_if_less(x, -126.0F, exp2_normal(x));
 }
 
 // x = n log 2 + r with |r| <= log(2) / 2, and p = (e^r - 1 - r) / r^2.
+template <class V>
 struct ReducedExp {
-  Vector rounded, r, p;
+  V rounded, r, p;
 };
 
-HWY_INLINE ReducedExp reduce_exp(Vector x) {
-  ReducedExp e;
-  e.rounded = hn::MulAdd(x, constant(1.44269504F), constant(kRounder));
-  const Vector n = hn::Sub(e.rounded, constant(kRounder));
-  e.r = hn::NegMulAdd(n, constant(0.693145752F), x);
-  e.r = hn::NegMulAdd(n, constant(1.42860677e-6F), e.r);
-  e.p = hn::MulAdd(constant(0.00138144626867F), e.r, constant(0.00836878082022F));
-  e.p = hn::MulAdd(e.p, e.r, constant(0.0416683943024F));
-  e.p = hn::MulAdd(e.p, e.r, constant(0.166665201034F));
-  e.p = hn::MulAdd(e.p, e.r, constant(0.49999993412F));
+template <class V>
+HWY_INLINE ReducedExp<V> reduce_exp(V x) {
+  ReducedExp<V> e;
+  e.rounded = mul_add(x, fill<V>(1.44269504F), fill<V>(kRounder));
+  const V n = sub(e.rounded, fill<V>(kRounder));
+  e.r = neg_mul_add(n, fill<V>(0.693145752F), x);
+  e.r = neg_mul_add(n, fill<V>(1.42860677e-6F), e.r);
+  e.p = polynomial(e.r, 0.00138144626867F, 0.00836878082022F, 0.0416683943024F, 0.166665201034F, 0.49999993412F);
   return e;
 }
 
@@ -106,53 +256,59 @@ constexpr float kExpLow = -87.3365F;  // below, the result would not be a normal
 constexpr float kExpHigh = 88.7228F;  // above, infinity
 
 /// e^x; relative error 1.2e-7; 0 where the result would be below the smallest normal number.
-HWY_INLINE Vector exp(Vector x) {
-  const ReducedExp e = reduce_exp(x);
-  const Vector p = hn::MulAdd(hn::MulAdd(e.p, e.r, constant(1.0F)), e.r, constant(1.0F));
-  Vector y = scale_by_power(p, e.rounded);
-  y = hn::IfThenElse(hn::Gt(x, constant(kExpHigh)), constant(HUGE_VALF), y);
-  return hn::IfThenZeroElse(hn::Lt(x, constant(kExpLow)), y);
+template <class V>
+HWY_INLINE V exp(V x) {
+  const ReducedExp<V> e = reduce_exp(x);
+  const V p = horner(e.r, e.p, 1.0F, 1.0F);
+  const V y = if_greater(x, kExpHigh, fill<V>(HUGE_VALF), scale_by_power(p, e.rounded));
+  return zero_if_less(x, kExpLow, y);
 }
 
 /// e^x - 1 for x <= 0, exact near 0.
-HWY_INLINE Vector expm1_negative(Vector x) {
-  const Vector clamped = hn::Max(constant(-80.0F), x);
-  const ReducedExp e = reduce_exp(clamped);
-  const Vector q = hn::MulAdd(hn::Mul(e.p, e.r), e.r, e.r);
-  const Vector power = scale_by_power(constant(1.0F), e.rounded);
-  return hn::MulAdd(power, q, hn::Sub(power, constant(1.0F)));
+template <class V>
+HWY_INLINE V expm1_negative(V x) {
+  const V clamped = at_least(-80.0F, x);
+  const ReducedExp<V> e = reduce_exp(clamped);
+  const V q = mul_add(mul(e.p, e.r), e.r, e.r);
+  const V power = scale_by_power(fill<V>(1.0F), e.rounded);
+  return mul_add(power, q, sub(power, fill<V>(1.0F)));
 }
 
-HWY_INLINE Vector sigmoid(Vector x) {
-  return hn::Div(constant(1.0F), hn::Add(constant(1.0F), exp(hn::Neg(x))));
+template <class V>
+HWY_INLINE V sigmoid(V x) {
+  return div(fill<V>(1.0F), add(fill<V>(1.0F), exp(neg(x))));
+}
+
+// sigmoid(x), and 1 - sigmoid(x) without cancellation.
+template <class V>
+struct SigmoidPair {
+  V value, complement;
+};
+
+template <class V>
+HWY_INLINE SigmoidPair<V> sigmoid_pair(V x) {
+  const V e = exp(at_most(80.0F, neg(x)));
+  const V s = div(fill<V>(1.0F), add(fill<V>(1.0F), e));
+  return {s, mul(e, s)};
 }
 
 /// Relative error 3e-7.
-HWY_INLINE Vector tanh(Vector x) {
-  const Vector a = hn::Abs(x);
-  const Vector e = exp(hn::Mul(a, constant(-2.0F)));
-  const Vector large = hn::Div(hn::Sub(constant(1.0F), e), hn::Add(constant(1.0F), e));
-  const Vector s = hn::Mul(x, x);
-  Vector q = hn::MulAdd(constant(-0.00551516717979F), s, constant(0.0204694234899F));
-  q = hn::MulAdd(q, s, constant(-0.0536880244869F));
-  q = hn::MulAdd(q, s, constant(0.133308303668F));
-  q = hn::MulAdd(q, s, constant(-0.333332598492F));
-  const Vector small = hn::MulAdd(hn::Mul(q, s), x, x);
-  return hn::IfThenElse(hn::Lt(a, constant(0.625F)), small, hn::CopySign(large, x));
+template <class V>
+HWY_INLINE V tanh(V x) {
+  const V a = abs(x);
+  const V e = exp(mul(a, fill<V>(-2.0F)));
+  const V large = div(sub(fill<V>(1.0F), e), add(fill<V>(1.0F), e));
+  const V s = mul(x, x);
+  const V q = polynomial(s, -0.00551516717979F, 0.0204694234899F, -0.0536880244869F, 0.133308303668F, -0.333332598492F);
+  return if_less(a, 0.625F, mul_add(mul(q, s), x, x), copy_sign(large, x));
 }
 
-/// The normal distribution's tail at a >= 0: Phi(-a), absolute error 3e-8, a capped at 6.
+/// The normal distribution's tail at 0 <= a <= 6: Phi(-a), absolute error 3e-8.
 /// Its logarithm is nearly a parabola, so that one polynomial and one power of 2 do.
-HWY_INLINE Vector normal_tail(Vector a) {
-  Vector p = hn::MulAdd(constant(-2.33493240079e-6F), a, constant(3.37376363136e-5F));
-  p = hn::MulAdd(p, a, constant(-0.000161293159738F));
-  p = hn::MulAdd(p, a, constant(-0.000191704514691F));
-  p = hn::MulAdd(p, a, constant(0.00712686533784F));
-  p = hn::MulAdd(p, a, constant(-0.0525336125874F));
-  p = hn::MulAdd(p, a, constant(-0.45919828176F));
-  p = hn::MulAdd(p, a, constant(-1.15110604192F));
-  p = hn::MulAdd(p, a, constant(-1.0F));
-  return exp2_negative(p);
+template <class V>
+HWY_INLINE V normal_tail(V a) {
+  return exp2_normal(polynomial(a, -2.33493240079e-6F, 3.37376363136e-5F, -0.000161293159738F, -0.000191704514691F,
+                                0.00712686533784F, -0.0525336125874F, -0.45919828176F, -1.15110604192F, -1.0F));
 }
 
 }  // namespace

@@ -45,25 +45,22 @@ HWY_INLINE float largest_of(const float* x, int64_t size) {
 // y = e^(x - largest), and the sum; y null: the sum alone. Elements beyond the row count nothing.
 HWY_INLINE float powers(const float* x, float largest, int64_t size, float* y) {
   const Vector m = constant(largest);
-  Vector s0 = hn::Zero(kTag), s1 = s0;
+  const Four level = {{m, m, m, m}};
+  Four sums = fill<Four>(0.0F);
   int64_t i = 0;
-  for (; i + 2 * kLanes <= size; i += 2 * kLanes) {
-    const Vector e0 = exp(hn::Sub(hn::LoadU(kTag, x + i), m)), e1 = exp(hn::Sub(hn::LoadU(kTag, x + i + kLanes), m));
-    s0 = hn::Add(s0, e0);
-    s1 = hn::Add(s1, e1);
-    if (y != nullptr) {
-      hn::StoreU(e0, kTag, y + i);
-      hn::StoreU(e1, kTag, y + i + kLanes);
-    }
+  for (; i + 4 * kLanes <= size; i += 4 * kLanes) {
+    const Four e = exp(sub(load_four(x + i), level));
+    sums = add(sums, e);
+    if (y != nullptr) store_four(e, y + i);
   }
   for (; i < size; i += kLanes) {
     const int64_t n = size - i < kLanes ? size - i : kLanes;
     const auto mask = hn::FirstN(kTag, static_cast<size_t>(n));
     const Vector e = hn::IfThenElseZero(mask, exp(hn::Sub(load(x + i, n), m)));
-    s0 = hn::Add(s0, e);
+    sums.v[0] = hn::Add(sums.v[0], e);
     if (y != nullptr) store(e, y + i, n);
   }
-  return sum_of(hn::Add(s0, s1));
+  return sum_of(sums);
 }
 
 void forward(const float* x, float* y, int64_t rows, int64_t size, bool log) {
@@ -136,21 +133,19 @@ void scores(const ScoreRows& task, float* s, int64_t first_key, int64_t keys) {
     // Nothing visible so far: any finite number makes all weights zero.
     const float level = largest == -kInfinity ? 0 : largest;
     const Vector m = constant(level), c = constant(task.exponent * kLog2E);
-    Vector s0 = hn::Zero(kTag), s1 = s0;
-    for (i = 0; i + 2 * kLanes <= end; i += 2 * kLanes) {
-      const Vector e0 = exp2_negative(hn::Mul(hn::Sub(hn::LoadU(kTag, row + i), m), c));
-      const Vector e1 = exp2_negative(hn::Mul(hn::Sub(hn::LoadU(kTag, row + i + kLanes), m), c));
-      s0 = hn::Add(s0, e0);
-      s1 = hn::Add(s1, e1);
-      hn::StoreU(e0, kTag, row + i);
-      hn::StoreU(e1, kTag, row + i + kLanes);
+    const Four m4 = {{m, m, m, m}}, c4 = {{c, c, c, c}};
+    Four sums = fill<Four>(0.0F);
+    for (i = 0; i + 4 * kLanes <= end; i += 4 * kLanes) {
+      const Four e = exp2_negative(mul(sub(load_four(row + i), m4), c4));
+      sums = add(sums, e);
+      store_four(e, row + i);
     }
-    if (i < end) {
+    for (; i < end; i += kLanes) {
       const Vector e = exp2_negative(hn::Mul(hn::Sub(hn::LoadU(kTag, row + i), m), c));
-      s0 = hn::Add(s0, e);
+      sums.v[0] = hn::Add(sums.v[0], e);
       hn::StoreU(e, kTag, row + i);
     }
-    const float sum = sum_of(hn::Add(s0, s1));
+    const float sum = sum_of(sums);
     if (first_key > 0) {
       const Vector old = constant(task.largest[r] == -kInfinity ? -kInfinity : task.largest[r] - level);
       task.correction[r] = hn::GetLane(exp2_negative(hn::Mul(old, c)));

@@ -116,6 +116,16 @@ void transpose(const float* x, int64_t /*stride*/, int64_t rows, int64_t depth, 
 }
 #endif
 
+void copy(const float* x, int64_t stride, int64_t rows, int64_t size, float* y, int64_t y_row) {
+  const int64_t whole = size / kLanes * kLanes;
+  for (int64_t r = 0; r < rows; ++r, x += stride, y += y_row) {
+    for (int64_t i = 0; i < whole; i += kLanes) hn::StoreU(hn::LoadU(kTag, x + i), kTag, y + i);
+    if (whole == y_row) continue;
+    for (int64_t i = whole; i < size; ++i) y[i] = x[i];
+    for (int64_t i = size; i < y_row; ++i) y[i] = 0;
+  }
+}
+
 }  // namespace
 }  // namespace mica::cpu::simd::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
@@ -124,6 +134,7 @@ HWY_AFTER_NAMESPACE();
 namespace mica::cpu::simd {
 HWY_EXPORT(table);
 HWY_EXPORT(transpose);
+HWY_EXPORT(copy);
 
 const TileKernels& tile_kernels() {
   return *HWY_DYNAMIC_DISPATCH(table)();
@@ -131,6 +142,10 @@ const TileKernels& tile_kernels() {
 
 void transpose_rows(const float* x, int64_t stride, int64_t rows, int64_t depth, float* out, int64_t out_row) {
   HWY_DYNAMIC_DISPATCH(transpose)(x, stride, rows, depth, out, out_row);
+}
+
+void copy_rows(const float* x, int64_t stride, int64_t rows, int64_t size, float* y, int64_t y_row) {
+  HWY_DYNAMIC_DISPATCH(copy)(x, stride, rows, size, y, y_row);
 }
 
 }  // namespace mica::cpu::simd

@@ -45,8 +45,15 @@ const TileKernels* bfloat16_tile_kernels();
 /// out[k * out_row + r] = x[r * stride + k] for r < rows <= lanes and k < depth; zero for rows <= r < lanes.
 void transpose_rows(const float* x, int64_t stride, int64_t rows, int64_t depth, float* out, int64_t out_row);
 
+/// y[r * y_row + i] = x[r * stride + i] for i < size, zero for size <= i < y_row.
+void copy_rows(const float* x, int64_t stride, int64_t rows, int64_t size, float* y, int64_t y_row);
+
 /// y[r * y_words + k] = x[r, 2k] and x[r, 2k + 1] as a pair of bfloat16, for y_words = (depth + 1) / 2; an odd depth is
 /// filled up with zero. Only where bfloat16_tile_kernels() is not null.
 void convert_rows_to_bfloat16(const float* x, int64_t stride, int64_t rows, int64_t depth, float* y);
+
+/// y[p * y_row + i] = x[2p, i] and x[2p + 1, i] as a pair of bfloat16, for p < (rows + 1) / 2; zeros stand for the rows
+/// and columns that are missing. Only where bfloat16_tile_kernels() is not null.
+void pair_rows_as_bfloat16(const float* x, int64_t stride, int64_t rows, int64_t size, float* y, int64_t y_row);
 
 }  // namespace mica::cpu::simd

@@ -81,6 +81,24 @@ __attribute__((target("avx512f,avx512bw,avx512vl,avx512bf16"))) void convert(con
   }
 }
 
+__attribute__((target("avx512f,avx512bw,avx512vl,avx512bf16"))) void pair(const float* x, int64_t stride, int64_t rows,
+                                                                          int64_t size, float* y, int64_t y_row) {
+  // Lane 2i takes element i of the low half, lane 2i + 1 that of the high half.
+  alignas(64) uint16_t order[32];
+  for (int i = 0; i < 32; ++i) order[i] = static_cast<uint16_t>(i / 2 + i % 2 * 16);
+  const __m512i interleave = _mm512_load_si512(order);
+  for (int64_t r = 0; r < rows; r += 2, x += 2 * stride, y += y_row) {
+    for (int64_t i = 0; i < y_row; i += 16) {
+      const int64_t left = size - i < 0 ? 0 : size - i;
+      const auto mask = static_cast<__mmask16>(left >= 16 ? 0xffffU : (1U << left) - 1);
+      const __m512 first = _mm512_maskz_loadu_ps(mask, x + i);
+      const __m512 second = _mm512_maskz_loadu_ps(r + 1 < rows ? mask : 0, x + stride + i);
+      const __m512bh halves = _mm512_cvtne2ps_pbh(second, first);
+      _mm512_storeu_si512(y + i, _mm512_permutexvar_epi16(interleave, (__m512i)halves));
+    }
+  }
+}
+
 }  // namespace
 
 const TileKernels* bfloat16_tile_kernels() {
@@ -91,6 +109,10 @@ const TileKernels* bfloat16_tile_kernels() {
 
 void convert_rows_to_bfloat16(const float* x, int64_t stride, int64_t rows, int64_t depth, float* y) {
   convert(x, stride, rows, depth, y);
+}
+
+void pair_rows_as_bfloat16(const float* x, int64_t stride, int64_t rows, int64_t size, float* y, int64_t y_row) {
+  pair(x, stride, rows, size, y, y_row);
 }
 
 }  // namespace mica::cpu::simd
@@ -104,6 +126,7 @@ const TileKernels* bfloat16_tile_kernels() {
 }
 
 void convert_rows_to_bfloat16(const float*, int64_t, int64_t, int64_t, float*) {}
+void pair_rows_as_bfloat16(const float*, int64_t, int64_t, int64_t, float*, int64_t) {}
 
 }  // namespace mica::cpu::simd
 

@@ -1,0 +1,68 @@
+// Layer norm with residual, softmax and activations over rows of 384 and 768: nanoseconds an element.
+
+#include <string>
+
+#include "mica/bench/peak.h"
+#include "mica/kernels/cpu/simd/activation.h"
+#include "mica/kernels/cpu/simd/norm.h"
+
+namespace mica::bench {
+namespace {
+
+// `body` works on arrays x, y, z of rows * size floats and a row of `size`.
+template <typename Body>
+void add(const std::string& name, const Body& body) {
+  for (const int threads : {1, 2}) {
+    for (const auto& [rows, size] : {std::pair<int64_t, int64_t>{16, 384}, {128, 384}, {128, 768}, {1024, 768}}) {
+      const std::string title =
+          name + "/threads:" + std::to_string(threads) + "/" + std::to_string(rows) + "x" + std::to_string(size);
+      benchmark::RegisterBenchmark(title.c_str(),
+                                   [=, rows = rows, size = size](benchmark::State& state) {
+                                     Array x(rows * size), y(rows * size), z(rows * size), row(size);
+                                     const auto elements = static_cast<double>(rows * size);
+                                     report(state, elements, threads, false,
+                                            [&] { body(x.get(), y.get(), z.get(), row.get(), rows, size); });
+                                     state.counters["ns_element"] = state.counters["us"] * 1e3 / elements;
+                                   })
+          ->UseManualTime()
+          ->MinTime(0.05);
+    }
+  }
+}
+
+void add_all() {
+  add("layer_norm", [](const float* x, const float* residual, float* y, const float* row, int64_t rows, int64_t size) {
+    cpu::simd::layer_norm({.x = x,
+                           .x_row = size,
+                           .residual = residual,
+                           .residual_row = size,
+                           .weight = row,
+                           .bias = row,
+                           .epsilon = 1e-5F,
+                           .y = y,
+                           .y_row = size,
+                           .size = size},
+                          rows);
+  });
+  add("softmax", [](const float* x, float* y, float*, const float*, int64_t rows, int64_t size) {
+    cpu::simd::softmax(x, y, rows, size, false);
+  });
+  for (const Activation activation : {Activation::gelu, Activation::gelu_tanh, Activation::silu, Activation::tanh}) {
+    add(std::string(name(activation)), [=](const float* x, float* y, float*, const float*, int64_t rows, int64_t size) {
+      cpu::simd::activation_forward(activation, x, y, rows * size);
+    });
+  }
+  add("gelu_backward", [](const float* x, const float* dy, float* dx, const float*, int64_t rows, int64_t size) {
+    cpu::simd::activation_backward(Activation::gelu, x, dy, dx, rows * size);
+  });
+}
+
+}  // namespace
+}  // namespace mica::bench
+
+int main(int argc, char** argv) {
+  mica::bench::add_all();
+  benchmark::Initialize(&argc, argv);
+  benchmark::RunSpecifiedBenchmarks();
+  return 0;
+}

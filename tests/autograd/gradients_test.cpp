@@ -1,0 +1,148 @@
+// Every differentiable op against finite differences in float64.
+
+#include "tests/autograd/support.h"
+
+#include "mica/autograd/activation.h"
+#include "mica/autograd/attention.h"
+#include "mica/autograd/embedding.h"
+#include "mica/autograd/linear.h"
+#include "mica/autograd/loss.h"
+#include "mica/autograd/norm.h"
+#include "mica/autograd/shape.h"
+
+namespace mica {
+namespace {
+
+using Inputs = std::vector<Tensor>;
+
+TEST(Gradients, Linear) {
+  check_gradients([](const Inputs& in) { return linear(in[0], in[1], in[2]); },
+                  {random_input({2, 3, 5}, 1), random_input({4, 5}, 2), random_input({4}, 3)});
+  check_gradients([](const Inputs& in) { return linear(in[0], in[1]); },
+                  {random_input({3, 5}, 1), random_input({1, 5}, 2)});
+}
+
+TEST(Gradients, MatmulInAllFourOrientations) {
+  for (const bool ta : {false, true}) {
+    for (const bool tb : {false, true}) {
+      const Shape a = ta ? Shape{2, 4, 3} : Shape{2, 3, 4};
+      const Shape b = tb ? Shape{2, 5, 4} : Shape{2, 4, 5};
+      check_gradients([=](const Inputs& in) { return matmul(in[0], in[1], ta, tb); },
+                      {random_input(a, 1), random_input(b, 2)});
+    }
+  }
+}
+
+TEST(Gradients, Activations) {
+  for (const Activation activation :
+       {Activation::relu, Activation::gelu, Activation::gelu_tanh, Activation::quick_gelu, Activation::silu,
+        Activation::tanh, Activation::sigmoid, Activation::relu2, Activation::mish, Activation::elu}) {
+    SCOPED_TRACE(std::string(name(activation)));
+    check_gradients([=](const Inputs& in) { return activate(affine(in[0], 3), activation); }, {random_input({23}, 4)});
+  }
+}
+
+TEST(Gradients, LayerNormWithAndWithoutResidual) {
+  check_gradients([](const Inputs& in) { return layer_norm(in[0], in[1], in[2], 1e-5); },
+                  {random_input({3, 7}, 1), random_input({7}, 2), random_input({7}, 3)});
+  check_gradients([](const Inputs& in) { return add_layer_norm(in[0], in[1], in[2], in[3], 1e-5); },
+                  {random_input({2, 2, 7}, 1), random_input({2, 2, 7}, 4), random_input({7}, 2), random_input({7}, 3)});
+  check_gradients([](const Inputs& in) { return layer_norm(in[0], in[1], {}, 1e-5); },
+                  {random_input({3, 7}, 1), random_input({7}, 2)});
+}
+
+TEST(Gradients, EmbeddingSum) {
+  const Tensor ids = Tensor::from(std::vector<int64_t>{1, 4, 1, 0}, {2, 2});
+  const Tensor types = Tensor::from(std::vector<int64_t>{0, 1, 1, 0}, {2, 2});
+  check_gradients(
+      [=](const Inputs& in) {
+        return embedding_sum({{in[0], ids, -1}, {in[1], types, -1}});
+      },
+      {random_input({5, 3}, 1), random_input({2, 3}, 2)});
+}
+
+TEST(Gradients, AnEmbeddingsPaddingRowGetsNone) {
+  const Tensor table = random_input({4, 2}, 1);
+  backward(sum(embedding(table, Tensor::from(std::vector<int64_t>{0, 1, 1, 3}), 1)));
+  const std::vector<double> gradient = table.grad().to_vector<double>();
+  EXPECT_EQ(gradient, (std::vector<double>{1, 1, 0, 0, 0, 0, 1, 1}));
+}
+
+TEST(Gradients, Losses) {
+  const Tensor labels = Tensor::from(std::vector<int64_t>{2, -100, 0, 3});
+  check_gradients([=](const Inputs& in) { return cross_entropy(in[0], labels); }, {random_input({4, 5}, 1)});
+  const Tensor targets = random_input({4, 5}, 2).detach();
+  check_gradients([=](const Inputs& in) { return mse_loss(in[0], targets); }, {random_input({4, 5}, 1)});
+  check_gradients([=](const Inputs& in) { return bce_with_logits(in[0], targets); }, {random_input({4, 5}, 1)});
+}
+
+TEST(Gradients, ElementwiseWithBroadcasting) {
+  for (const auto& f : {add, subtract, multiply}) {
+    check_gradients([&](const Inputs& in) { return f(in[0], in[1]); },
+                    {random_input({2, 3, 4}, 1), random_input({3, 1}, 2)});
+    check_gradients([&](const Inputs& in) { return f(in[0], in[1]); }, {random_input({4}, 1), random_input({2, 4}, 2)});
+  }
+  check_gradients([](const Inputs& in) { return divide(in[0], affine(in[1], 1, 3)); },
+                  {random_input({2, 3}, 1), random_input({3}, 2)});
+}
+
+TEST(Gradients, ReductionsAndSoftmax) {
+  check_gradients([](const Inputs& in) { return sum(in[0], 1); }, {random_input({2, 3, 4}, 1)});
+  check_gradients([](const Inputs& in) { return mean(in[0], -1); }, {random_input({2, 3, 4}, 1)});
+  check_gradients([](const Inputs& in) { return mean(in[0]); }, {random_input({2, 3}, 1)});
+  check_gradients([](const Inputs& in) { return softmax(in[0]); }, {random_input({2, 5}, 1)});
+  check_gradients([](const Inputs& in) { return log_softmax(in[0]); }, {random_input({2, 5}, 1)});
+}
+
+TEST(Gradients, Shapes) {
+  check_gradients([](const Inputs& in) { return reshape(in[0], Shape{3, 4}); }, {random_input({2, 6}, 1)});
+  check_gradients([](const Inputs& in) { return transpose(in[0], 0, 2); }, {random_input({2, 3, 4}, 1)});
+  check_gradients([](const Inputs& in) { return slice(in[0], 1, 1, 3); }, {random_input({2, 4}, 1)});
+  check_gradients([](const Inputs& in) { return select(in[0], -1, -2); }, {random_input({2, 4}, 1)});
+  check_gradients([](const Inputs& in) { return split_heads(in[0], Shape{2, 2, 3}); }, {random_input({2, 6}, 1)});
+  const Tensor index = Tensor::from(std::vector<int64_t>{2, 0, 2});
+  check_gradients([=](const Inputs& in) { return index_select(in[0], index); }, {random_input({3, 2, 2}, 1)});
+}
+
+// Ragged sequences, fewer key heads than query heads, mask, bias: everything at once and one by one.
+TEST(Gradients, Attention) {
+  const SequenceOffsets offsets = SequenceOffsets::from_lengths({3, 1, 4});
+  const Tensor mask = Tensor::from(std::vector<uint8_t>{1, 0, 1, 1, 1, 1, 1, 0}).to(DType::boolean);
+  for (const bool causal : {false, true}) {
+    for (const bool masked : {false, true}) {
+      const auto f = [&](const Inputs& in) {
+        return attention(in[0], in[1], in[2], offsets, offsets,
+                         {.scale = 0.7, .causal = causal, .key_mask = masked ? mask : Tensor(), .bias = in[3]});
+      };
+      check_gradients(f, {random_input({8, 4, 3}, 1), random_input({8, 2, 3}, 2), random_input({8, 2, 3}, 3),
+                          random_input({1, 4, 4, 4}, 4)});
+    }
+  }
+}
+
+TEST(Gradients, AttentionAcrossSequencesOfOtherLengths) {
+  const SequenceOffsets queries = SequenceOffsets::from_lengths({2, 3});
+  const SequenceOffsets keys = SequenceOffsets::from_lengths({4, 1});
+  check_gradients([&](const Inputs& in) { return attention(in[0], in[1], in[2], queries, keys, {.scale = 0.5}); },
+                  {random_input({5, 2, 3}, 1), random_input({5, 2, 3}, 2), random_input({5, 2, 3}, 3)});
+}
+
+// With the seed set before each call, dropout is a fixed function like any other.
+TEST(Gradients, Dropout) {
+  check_gradients(
+      [](const Inputs& in) {
+        manual_seed(7);
+        return dropout(in[0], 0.4);
+      },
+      {random_input({50}, 1)});
+  const SequenceOffsets offsets = SequenceOffsets::from_lengths({5});
+  check_gradients(
+      [&](const Inputs& in) {
+        manual_seed(7);
+        return attention(in[0], in[1], in[2], offsets, offsets, {.scale = 0.5, .dropout = 0.3});
+      },
+      {random_input({5, 2, 3}, 1), random_input({5, 2, 3}, 2), random_input({5, 2, 3}, 3)});
+}
+
+}  // namespace
+}  // namespace mica

@@ -1,0 +1,211 @@
+#!/usr/bin/env python3
+"""Makes golden cases with the reference, in the format that README.md beside this file describes.
+
+    python generate.py OUT_FOLDER             all variants listed below
+    python generate.py OUT_FOLDER bert        those of one model type
+
+Needs torch, transformers, safetensors and numpy. Only whoever adds cases runs it: the tests read what it wrote.
+"""
+
+import json
+import math
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+import transformers
+from safetensors.numpy import save_file
+from transformers import AutoConfig
+
+SMALL = dict(vocab_size=61, hidden_size=24, num_hidden_layers=2, num_attention_heads=3, intermediate_size=30,
+             max_position_embeddings=40)
+SMALL_DISTILBERT = dict(vocab_size=61, dim=24, n_layers=2, n_heads=3, hidden_dim=30, max_position_embeddings=40)
+
+# model_type, task, name of the variant, what differs in the config, and how labels look.
+VARIANTS = [
+    ("bert", "sequence_classification", "multi_label", dict(num_labels=4, problem_type="multi_label_classification"), "multi_label"),
+    ("bert", "sequence_classification", "regression", dict(num_labels=1), "regression"),
+    ("bert", "causal_lm", "decoder", dict(is_decoder=True), "default"),
+    ("bert", "masked_lm", "untied", dict(tie_word_embeddings=False, hidden_act="relu"), "default"),
+    ("bert", "base", "left_padded", dict(hidden_act="gelu_new"), "left_padded"),
+    ("bert", "base", "blind_row", {}, "blind_row"),
+    ("roberta", "causal_lm", "decoder", dict(is_decoder=True), "default"),
+    ("roberta", "base", "left_padded", {}, "left_padded"),
+    ("roberta", "sequence_classification", "three_labels", dict(num_labels=3), "default"),
+    ("electra", "masked_lm", "narrow_embeddings", dict(embedding_size=10, hidden_act="silu"), "default"),
+    ("electra", "causal_lm", "decoder", dict(embedding_size=10, is_decoder=True), "default"),
+    ("albert", "masked_lm", "shared_layers", dict(embedding_size=10, num_hidden_layers=3, num_hidden_groups=1, inner_group_num=2), "default"),
+    ("albert", "base", "gelu_new", dict(embedding_size=10, num_hidden_layers=4, num_hidden_groups=2, hidden_act="gelu_new"), "default"),
+    ("ernie", "base", "task_types", dict(use_task_id=True, task_type_vocab_size=5), "task_types"),
+    ("ernie", "causal_lm", "decoder", dict(is_decoder=True), "default"),
+    ("megatron-bert", "causal_lm", "decoder", dict(is_decoder=True), "default"),
+    ("bert-generation", "causal_lm", "decoder", dict(is_decoder=True), "default"),
+    ("mpnet", "base", "long", dict(max_position_embeddings=160, relative_attention_num_buckets=32), "long"),
+    ("distilbert", "sequence_classification", "three_labels", dict(num_labels=3), "default"),
+    ("xlm-roberta", "token_classification", "five_labels", dict(num_labels=5), "default"),
+]
+
+AUTO = {
+    "base": "AutoModel", "causal_lm": "AutoModelForCausalLM", "masked_lm": "AutoModelForMaskedLM",
+    "sequence_classification": "AutoModelForSequenceClassification",
+    "token_classification": "AutoModelForTokenClassification",
+}
+
+
+def uniform(text, count):
+    """The hash stream: `count` numbers in [-1, 1) that depend on the text alone."""
+    h = 0xCBF29CE484222325
+    for byte in text.encode():
+        h = ((h ^ byte) * 0x100000001B3) & (2**64 - 1)
+    with np.errstate(over="ignore"):
+        z = np.uint64(h) + np.arange(1, count + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        z = z ^ (z >> np.uint64(31))
+    return 2 * ((z >> np.uint64(40)).astype(np.float64) * 2.0**-24) - 1
+
+
+def weight(name, shape):
+    v = uniform(name, int(np.prod(shape)))
+    if len(shape) >= 2:
+        v = v * math.sqrt(3 / np.prod(shape[1:]))
+    elif name.endswith("bias"):
+        v = 0.1 * v
+    else:
+        v = 1 + 0.1 * v
+    return torch.from_numpy(v.astype(np.float32).reshape(shape))
+
+
+def saved_parameters(model):
+    """Names and tensors as save_pretrained writes them: tied tensors once, under the name that the reference keeps."""
+    seen = {}
+    tied = set(getattr(model, "all_tied_weights_keys", None) or [])
+    for name, tensor in model.named_parameters(remove_duplicate=False):
+        if name not in tied and tensor.data_ptr() not in seen:
+            seen[tensor.data_ptr()] = (name, tensor)
+    return dict(seen.values())
+
+
+def inputs_of(model_type, config, kind):
+    length = 130 if kind == "long" else 9
+    rng = np.random.default_rng(7)
+    ids = rng.integers(5, config.vocab_size, (2, length))
+    mask = np.ones_like(ids)
+    if kind == "left_padded":
+        ids[1, :3], mask[1, :3] = config.pad_token_id, 0
+    elif kind == "blind_row":
+        mask[1, :] = 0  # nothing visible at all: every key then weighs the same
+    else:
+        ids[1, -3:], mask[1, -3:] = config.pad_token_id, 0
+    inputs = {"input_ids": ids, "attention_mask": mask}
+    if getattr(config, "type_vocab_size", 0) and model_type in ("bert", "ernie", "albert", "electra", "megatron-bert"):
+        inputs["token_type_ids"] = rng.integers(0, config.type_vocab_size, ids.shape)
+    if kind == "task_types":
+        inputs["task_type_ids"] = rng.integers(0, config.task_type_vocab_size, ids.shape)
+    return {k: torch.from_numpy(v.astype(np.int64)) for k, v in inputs.items()}
+
+
+def labels_of(task, kind, config, inputs):
+    rng = np.random.default_rng(11)
+    batch, length = inputs["input_ids"].shape
+    if kind == "multi_label":
+        return torch.from_numpy(rng.integers(0, 2, (batch, config.num_labels)).astype(np.float32))
+    if kind == "regression":
+        return torch.from_numpy(rng.normal(size=batch).astype(np.float32))
+    if task == "sequence_classification":
+        return torch.from_numpy(rng.integers(0, config.num_labels, batch))
+    if task == "token_classification":
+        labels = rng.integers(0, config.num_labels, (batch, length))
+    else:
+        labels = rng.integers(0, config.vocab_size, (batch, length))
+    labels[0, :2] = -100
+    return torch.from_numpy(labels)
+
+
+def tensors_of(output):
+    return {k: v for k, v in output.items() if torch.is_tensor(v)}
+
+
+def run(model, inputs, labels):
+    """Outputs without labels, then loss and gradients: by the labels, or by a fixed projection of the outputs."""
+    model.zero_grad()
+    outputs = {k: v.detach().clone() for k, v in tensors_of(model(**inputs)).items()}
+    if labels is not None:
+        loss = model(**inputs, labels=labels.to(model.dtype) if labels.is_floating_point() else labels).loss
+    else:
+        loss = 0
+        for name, value in tensors_of(model(**inputs)).items():
+            w = torch.from_numpy(uniform(name + "#out", value.numel())).reshape(value.shape)
+            loss = loss + (value * w.to(value.dtype)).sum() / value.numel()
+    loss.backward()
+    gradients = {}
+    for name, tensor in saved_parameters(model).items():
+        g = torch.zeros_like(tensor) if tensor.grad is None else tensor.grad
+        g = g.double().flatten().numpy()
+        gradients[name] = (float(np.linalg.norm(g)), float(g @ uniform(name + "#grad", g.size)))
+    return outputs, float(loss.detach()), gradients
+
+
+def make(model_type, task, variant, overrides, kind, folder):
+    small = SMALL_DISTILBERT if model_type == "distilbert" else SMALL
+    config = AutoConfig.for_model(model_type, **{**small, **overrides})
+    model = getattr(transformers, AUTO[task]).from_config(config, attn_implementation="eager").eval()
+    parameters = saved_parameters(model)
+    with torch.no_grad():
+        for name, tensor in parameters.items():
+            tensor.copy_(weight(name, tuple(tensor.shape)))
+    inputs = inputs_of(model_type, config, kind)
+    labels = None if task == "base" else labels_of(task, kind, config, inputs)
+    outputs, loss, gradients = run(model, inputs, labels)
+    shapes = [[n, list(t.shape)] for n, t in sorted(parameters.items())]
+    stored = {"input." + k: v.numpy() for k, v in inputs.items()}
+    stored.update({"output." + k: v.numpy() for k, v in outputs.items()})
+    if labels is not None:
+        stored["label.labels"] = labels.numpy()
+    generate = None
+    if task == "causal_lm":
+        prompt = inputs["input_ids"].clone()
+        prompt[prompt == config.pad_token_id] = 4
+        more = {k: v for k, v in inputs.items() if k == "token_type_ids"}
+        ids = model.generate(input_ids=prompt, attention_mask=torch.ones_like(prompt), max_new_tokens=8, do_sample=False,
+                             eos_token_id=None, pad_token_id=0, **more)
+        stored["generate.input_ids"], stored["generate.ids"] = prompt.numpy(), ids.numpy()
+        generate = {"new_tokens": 8, "inputs": ["attention_mask", "input_ids", *more]}
+    double_outputs, double_loss, double_gradients = run(model.double(), inputs, labels)
+
+    def noise(name):
+        a, b = outputs[name].double(), double_outputs[name]
+        return float((a - b).abs().max())
+
+    case = {
+        "format": 1, "model_type": model_type, "task": task, "architecture": type(model).__name__,
+        "transformers_version": transformers.__version__, "config": json.loads(config.to_json_string(use_diff=False)),
+        "parameters": shapes,
+        "inputs": {k: {"dtype": "I64", "shape": list(v.shape)} for k, v in inputs.items()},
+        "outputs": {k: {"shape": list(v.shape), "noise": noise(k), "max_abs": float(v.abs().max())} for k, v in outputs.items()},
+        "objective": "projection" if labels is None else "labels",
+        "loss": {"value": loss, "noise": abs(loss - double_loss)},
+        "grads": {n: [g[0], g[1], max(abs(g[0] - double_gradients[n][0]), abs(g[1] - double_gradients[n][1]))]
+                  for n, g in gradients.items()},
+    }
+    if labels is None:
+        case["projected"] = list(outputs)
+    else:
+        case["labels"] = {"labels": {"shape": list(labels.shape)}}
+    if generate:
+        case["generate"] = generate
+    target = Path(folder) / model_type
+    target.mkdir(parents=True, exist_ok=True)
+    stem = f"{task}.{variant}"
+    (target / f"{stem}.json").write_text(json.dumps(case) + "\n")
+    save_file({k: np.ascontiguousarray(v) for k, v in stored.items()}, target / f"{stem}.safetensors")
+    print(model_type, stem)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) not in (2, 3):
+        sys.exit(__doc__)
+    for variant in VARIANTS:
+        if len(sys.argv) == 2 or variant[0] == sys.argv[2]:
+            make(*variant, sys.argv[1])
