@@ -4,6 +4,7 @@
 
 #include "cli/common.h"
 #include "cli/subcommands.h"
+
 #include "mica/base/error.h"
 #include "mica/models/pipelines/question_answering.h"
 #include "mica/tokenizers/utf8.h"

@@ -4,6 +4,7 @@
 
 #include "cli/common.h"
 #include "cli/subcommands.h"
+
 #include "mica/models/pipelines/text_classification.h"
 
 namespace mica::cli {
@@ -51,13 +52,13 @@ void execute(const Options& options) {
     for (TextInput& input : inputs) input.pair = options.pair;
   }
   const TextClassificationPipeline pipeline(options.model, {.dtype = load.dtype, .device = load.device});
-  const Results results = run_pipeline(
-      pipeline, inputs,
-      {.top_k = options.top_k.value_or(1),
-       .function_to_apply =
-           options.function.empty() ? ScoreFunction::automatic : score_function_from_name(options.function),
-       .batch_size = options.batch_size,
-       .progress = progress_bar("classifying")});
+  const Results results =
+      run_pipeline(pipeline, inputs,
+                   {.top_k = options.top_k.value_or(1),
+                    .function_to_apply = options.function.empty() ? ScoreFunction::automatic
+                                                                  : score_function_from_name(options.function),
+                    .batch_size = options.batch_size,
+                    .progress = progress_bar("classifying")});
   for (size_t i = 0; i < inputs.size(); ++i) {
     if (!options.json) {
       print(inputs[i], results[i]);
@@ -73,7 +74,8 @@ Action classify(Arguments& arguments) {
   auto options = std::make_shared<Options>();
   options->declare(arguments);
   arguments.texts("text", options->texts, "texts, or - for one a line from standard input");
-  arguments.flag("--jsonl", options->jsonl, "standard input holds a JSON value a line: a string or {\"text\", \"pair\"}");
+  arguments.flag("--jsonl", options->jsonl,
+                 "standard input holds a JSON value a line: a string or {\"text\", \"pair\"}");
   arguments.text("--pair", options->pair, "a second text that goes with each text");
   arguments.integer("--top-k", options->top_k, 1, 1 << 30, "labels to show, best first (default: the best one)");
   arguments.choice("--function", options->function, {"softmax", "sigmoid", "none"},

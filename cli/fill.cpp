@@ -4,6 +4,7 @@
 
 #include "cli/common.h"
 #include "cli/subcommands.h"
+
 #include "mica/models/pipelines/fill_mask.h"
 
 namespace mica::cli {

@@ -4,6 +4,7 @@
 
 #include "cli/common.h"
 #include "cli/subcommands.h"
+
 #include "mica/models/pipelines/token_classification.h"
 
 namespace mica::cli {

@@ -5,6 +5,7 @@
 
 #include "cli/common.h"
 #include "cli/subcommands.h"
+
 #include "mica/base/error.h"
 #include "mica/base/parallel.h"
 #include "mica/models/pipelines/json_writer.h"
@@ -31,9 +32,7 @@ TokenizerOptions tokenizer_options(const TokenizeOptions& options) {
   if (options.truncation == "only_second") result.truncation = Truncation::only_second;
   if (options.padding == "max_length") result.padding = Padding::max_length;
   if (options.stride) {
-    if (options.truncation.empty()) {
-      throw UsageError{"--stride without --truncation", "mica tokenize", "say which text is cut into windows"};
-    }
+    if (!result.truncation.given()) result.truncation = Truncation::longest_first;
     result.stride = *options.stride;
     result.return_overflowing_tokens = true;
   }
@@ -48,8 +47,8 @@ void write(JsonWriter& json, const char* key, std::span<const int32_t> values) {
   json.end_array();
 }
 
-std::string row_json(const BatchEncoding& encoding, size_t row) {
-  JsonWriter json;
+// The keys of one row; the object stays open.
+void write_row(JsonWriter& json, const BatchEncoding& encoding, size_t row) {
   json.begin_object();
   write(json, "ids", encoding.input_ids[row]);
   json.key("tokens").begin_array();
@@ -62,6 +61,20 @@ std::string row_json(const BatchEncoding& encoding, size_t row) {
   write(json, "type_ids", encoding.token_type_ids[row]);
   write(json, "attention_mask", encoding.attention_mask[row]);
   write(json, "special_tokens_mask", encoding.special_tokens_mask(row));
+}
+
+// The first row; the windows that follow it stand under "overflowing".
+std::string to_json(const BatchEncoding& encoding, bool windows) {
+  JsonWriter json;
+  write_row(json, encoding, 0);
+  if (windows) {
+    json.key("overflowing").begin_array();
+    for (size_t row = 1; row < encoding.size(); ++row) {
+      write_row(json, encoding, row);
+      json.end_object();
+    }
+    json.end_array();
+  }
   return json.end_object().text();
 }
 
@@ -86,14 +99,14 @@ void execute(const TokenizeOptions& options) {
     const std::optional<std::string>& pair = input.pair ? input.pair : options.pair;
     const BatchEncoding encoding = pair ? tokenizer(std::string_view(input.text), std::string_view(*pair), call)
                                         : tokenizer(std::string_view(input.text), call);
-    if (!options.json) write_line(pair ? input.text + " | " + *pair : input.text);
+    if (options.json) {
+      write_line(to_json(encoding, options.stride.has_value()));
+      continue;
+    }
+    write_line(pair ? input.text + " | " + *pair : input.text);
     for (size_t row = 0; row < encoding.size(); ++row) {
-      if (options.json) {
-        write_line(row_json(encoding, row));
-      } else {
-        if (encoding.size() > 1) write_line("  window " + std::to_string(row + 1));
-        print_row(encoding, row);
-      }
+      if (encoding.size() > 1) write_line("  window " + std::to_string(row + 1));
+      print_row(encoding, row);
     }
   }
 }
@@ -162,7 +175,8 @@ Action tokenize(Arguments& arguments) {
   auto options = std::make_shared<TokenizeOptions>();
   options->declare(arguments);
   arguments.texts("text", options->texts, "texts, or - for one a line from standard input");
-  arguments.flag("--jsonl", options->jsonl, "standard input holds a JSON value a line: a string or {\"text\", \"pair\"}");
+  arguments.flag("--jsonl", options->jsonl,
+                 "standard input holds a JSON value a line: a string or {\"text\", \"pair\"}");
   arguments.text("--pair", options->pair, "a second text that goes with each text");
   arguments.flag("--no-special", options->no_special, "without special tokens such as [CLS]");
   arguments.integer("--max-length", options->max_length, 0, int64_t{1} << 40, "tokens of the longest row");

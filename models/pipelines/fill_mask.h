@@ -35,7 +35,8 @@ class FillMaskPipeline {
   /// The same for each text, in the order of the texts.
   std::vector<std::vector<std::vector<Fill>>> operator()(const std::vector<std::string>& texts,
                                                          const FillMaskOptions& options = {}) const;
-  std::vector<std::vector<std::vector<Fill>>> operator()(std::initializer_list<std::string_view> texts, const FillMaskOptions& options = {}) const {
+  std::vector<std::vector<std::vector<Fill>>> operator()(std::initializer_list<std::string_view> texts,
+                                                         const FillMaskOptions& options = {}) const {
     return (*this)(std::vector<std::string>(texts.begin(), texts.end()), options);
   }
 

@@ -1,8 +1,8 @@
 #pragma once
 // Text classification: labels for a text, or for a pair of texts.
 
-#include <optional>
 #include <initializer_list>
+#include <optional>
 #include <string_view>
 
 #include "mica/models/pipelines/parts.h"
@@ -44,7 +44,8 @@ class TextClassificationPipeline {
                                                   const TextClassificationOptions& options = {}) const;
   std::vector<std::vector<LabelScore>> operator()(const std::vector<TextPair>& pairs,
                                                   const TextClassificationOptions& options = {}) const;
-  std::vector<std::vector<LabelScore>> operator()(std::initializer_list<std::string_view> texts, const TextClassificationOptions& options = {}) const {
+  std::vector<std::vector<LabelScore>> operator()(std::initializer_list<std::string_view> texts,
+                                                  const TextClassificationOptions& options = {}) const {
     return (*this)(std::vector<std::string>(texts.begin(), texts.end()), options);
   }
 

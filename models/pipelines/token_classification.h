@@ -1,8 +1,8 @@
 #pragma once
 // Token classification (named entities, parts of speech): a label for each token, or for each run of tokens.
 
-#include <optional>
 #include <initializer_list>
+#include <optional>
 #include <string_view>
 
 #include "mica/models/pipelines/parts.h"
@@ -48,7 +48,8 @@ class TokenClassificationPipeline {
   /// One list a text, in the order of the texts.
   std::vector<std::vector<Entity>> operator()(const std::vector<std::string>& texts,
                                               const TokenClassificationOptions& options = {}) const;
-  std::vector<std::vector<Entity>> operator()(std::initializer_list<std::string_view> texts, const TokenClassificationOptions& options = {}) const {
+  std::vector<std::vector<Entity>> operator()(std::initializer_list<std::string_view> texts,
+                                              const TokenClassificationOptions& options = {}) const {
     return (*this)(std::vector<std::string>(texts.begin(), texts.end()), options);
   }
 
