@@ -119,7 +119,8 @@ int64_t AddedVocabulary::add(const std::vector<AddedToken>& tokens, const Vocabu
     by_id_.insert_or_assign(id, token);
     if (token.special) special_.insert(token.content);
     if (flags_.size() <= static_cast<size_t>(id)) flags_.resize(static_cast<size_t>(id) + 1, 0);
-    flags_[static_cast<size_t>(id)] = is_special(token.content) ? kAdded | kSpecial : kAdded;
+    flags_[static_cast<size_t>(id)] = kAdded;
+    texts_[id] = token.content;
     ++added;
   }
   return added;
@@ -140,6 +141,7 @@ void AddedVocabulary::build(const Normalizer* normalizer) {
     if (normalizer != nullptr) normalizer->normalize(content);
     normalized.push_back(content.text());
     normalized_ids_.push_back(id);
+    texts_[id] = content.text();
   };
   for (const bool special : {true, false}) {
     for (const int32_t id : order_) {
@@ -147,6 +149,7 @@ void AddedVocabulary::build(const Normalizer* normalizer) {
       if (is_special(token.content) == special) place(id, token);
     }
   }
+  for (const auto& [id, text] : texts_) flags_[static_cast<size_t>(id)] = is_special(text) ? kAdded | kSpecial : kAdded;
   raw_ = PatternMatcher(raw);
   normalized_ = PatternMatcher(normalized);
 }

@@ -70,6 +70,9 @@ class AddedVocabulary {
   std::optional<int32_t> find(std::string_view token) const;
   /// The added token with this id, or null.
   const AddedToken* token(int32_t id) const;
+  /// What an added id decodes to: for one that is matched in the normalized text, its normalized form, as the
+  /// reference has it.
+  std::string_view text(int32_t id) const { return texts_.at(id); }
   bool is_added(int32_t id) const {
     return static_cast<uint32_t>(id) < flags_.size() && flags_[static_cast<size_t>(id)] != 0;
   }
@@ -80,6 +83,7 @@ class AddedVocabulary {
  private:
   std::unordered_map<std::string, int32_t> ids_;
   std::map<int32_t, AddedToken> by_id_;
+  std::unordered_map<int32_t, std::string> texts_;
   std::vector<int32_t> order_;  // ids as they came: of equal patterns the first wins, special ones before others
   std::unordered_set<std::string> special_;
   static constexpr uint8_t kAdded = 1, kSpecial = 2;

@@ -93,7 +93,7 @@ void Engine::encode_segment(std::string_view segment, int32_t first, bool split_
 }
 
 std::string_view Engine::text(int32_t id) const {
-  if (const AddedToken* token = added.token(id)) return token->content;
+  if (added.is_added(id)) return added.text(id);
   return model->vocabulary().token(id);
 }
 

@@ -129,7 +129,9 @@ std::vector<std::pair<std::string, int32_t>> Tokenizer::get_vocab() const {
   std::vector<std::pair<std::string, int32_t>> all;
   for (int64_t i = 0; i < impl_->engine->id_bound(); ++i) {
     const auto id = static_cast<int32_t>(i);
-    if (impl_->engine->knows(id)) all.emplace_back(impl_->engine->text(id), id);
+    if (!impl_->engine->knows(id)) continue;
+    const AddedToken* added = impl_->engine->added.token(id);
+    all.emplace_back(added != nullptr ? added->content : std::string(impl_->engine->text(id)), id);
   }
   return all;
 }
