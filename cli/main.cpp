@@ -24,7 +24,14 @@ int main(int argc, char** argv) {
   using namespace mica::cli;
   mica::set_warning_handler([](const std::string& message) { complain("warning", message); });
   const std::vector<Subcommand> subcommands{
+      {"info", "what this program can do here, or what is in a model folder", info},
+      {"tokenize", "texts to token ids", tokenize},
+      {"decode", "token ids to text", decode},
       {"embed", "sentence vectors of texts, and how alike they are", embed},
+      {"classify", "labels for texts", classify},
+      {"tag", "labelled spans of texts", tag},
+      {"answer", "the span of a context that answers a question", answer},
+      {"fill", "words for the masks in texts", fill},
       {"run", "feed named tensors to a model and write its outputs", run},
       {"bench", "latency, throughput and memory of a model on this machine", bench},
   };

@@ -5,8 +5,15 @@
 
 namespace mica::cli {
 
+Action answer(Arguments& arguments);
 Action bench(Arguments& arguments);
+Action classify(Arguments& arguments);
+Action decode(Arguments& arguments);
 Action embed(Arguments& arguments);
+Action fill(Arguments& arguments);
+Action info(Arguments& arguments);
 Action run(Arguments& arguments);
+Action tag(Arguments& arguments);
+Action tokenize(Arguments& arguments);
 
 }  // namespace mica::cli

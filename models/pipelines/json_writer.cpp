@@ -92,6 +92,19 @@ JsonWriter& JsonWriter::null() {
   return *this;
 }
 
+JsonWriter& JsonWriter::raw(std::string_view json) {
+  separate();
+  for (size_t i = 0; i < json.size(); ++i) {
+    if (json[i] == '\n') {
+      // Line breaks and indentation stand between values only: inside strings they are escaped.
+      while (i + 1 < json.size() && json[i + 1] == ' ') ++i;
+      continue;
+    }
+    text_ += json[i];
+  }
+  return *this;
+}
+
 void JsonWriter::quote(std::string_view text) {
   constexpr std::string_view hex = "0123456789abcdef";
   std::string storage;

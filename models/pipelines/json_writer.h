@@ -25,6 +25,7 @@ class JsonWriter {
   JsonWriter& value(double number);
   JsonWriter& value(std::span<const float> numbers);
   JsonWriter& null();
+  JsonWriter& raw(std::string_view json);  ///< a value that is JSON already, put on one line
 
   const std::string& text() const { return text_; }
 
