@@ -89,6 +89,7 @@ Tensor attention(const Tensor& query, const Tensor& key, const Tensor& value, co
     arguments.seed = source.seed ^ ((source.stream + 1) * 0x9E3779B97F4A7C15U);
   }
   const bool tracked = wants_grad({&query, &key, &value, &options.bias});
+  if (!tracked) arguments.product_dtype = options.product_dtype;
   Tensor output = Tensor::empty(query.shape(), query.dtype(), query.device());
   const Tensor log_sum_exp =
       tracked ? Tensor::empty({query.size(1), query.size(0)}, query.dtype(), query.device()) : Tensor();

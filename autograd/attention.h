@@ -36,6 +36,7 @@ struct AttentionOptions {
   Tensor key_mask;  ///< bool [key_rows], false hides the key
   Tensor bias;      ///< [count or 1, heads or 1, queries or 1, keys], added to the scores; differentiable
   double dropout = 0;
+  DType product_dtype = DType::float32;  ///< of the products where no gradient is wanted
 };
 
 /// output[row, head, :] for query [query_rows, heads, head_size], key and value [key_rows, key_value_heads, head_size];

@@ -5,6 +5,7 @@
 #include "mica/bench/peak.h"
 #include "mica/kernels/cpu/simd/activation.h"
 #include "mica/kernels/cpu/simd/norm.h"
+#include "mica/kernels/cpu/simd/random.h"
 
 namespace mica::bench {
 namespace {
@@ -44,6 +45,19 @@ void add_all() {
                            .size = size},
                           rows);
   });
+  add("layer_norm_backward", [](const float* x, float* dy, float* dx, float* row, int64_t rows, int64_t size) {
+    static std::vector<float> statistics(4096, 0.5F), sums(4096);
+    cpu::simd::layer_norm_backward({.dy = dy,
+                                    .sum = x,
+                                    .mean = statistics.data(),
+                                    .rstd = statistics.data(),
+                                    .weight = row,
+                                    .ds = dx,
+                                    .dweight = sums.data(),
+                                    .dbias = sums.data() + 2048,
+                                    .size = size},
+                                   rows);
+  });
   add("softmax", [](const float* x, float* y, float*, const float*, int64_t rows, int64_t size) {
     cpu::simd::softmax(x, y, rows, size, false);
   });
@@ -52,6 +66,10 @@ void add_all() {
       cpu::simd::activation_forward(activation, x, y, rows * size);
     });
   }
+  add("dropout", [](const float* x, float* y, float* u, const float*, int64_t rows, int64_t size) {
+    cpu::simd::uniform_blocks(1, 2, 0, rows * size / 4, u);
+    cpu::simd::drop(u, 0.1F, 1.1F, x, y, rows * size);
+  });
   add("gelu_backward", [](const float* x, const float* dy, float* dx, const float*, int64_t rows, int64_t size) {
     cpu::simd::activation_backward(Activation::gelu, x, dy, dx, rows * size);
   });

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 
-#include "mica/base/checked.h"
 #include "mica/base/error.h"
 
 namespace mica {
@@ -12,7 +11,13 @@ Shape::Shape(std::span<const int64_t> dims) : rank_(static_cast<int>(dims.size()
     throw Error("tensor of " + std::to_string(dims.size()) + " dimensions", "shape", "at most 8 are supported");
   }
   std::copy(dims.begin(), dims.end(), dims_.begin());
-  checked_mul(checked_product(dims, "shape " + to_string(*this)), 2, "shape " + to_string(*this));
+  // A shape is made for every op: no text for the error before there is one.
+  int64_t product = 1;
+  bool fits = true;
+  for (const int64_t dim : dims) fits = fits && dim >= 0 && !__builtin_mul_overflow(product, dim, &product);
+  if (!fits || product > INT64_MAX / 2) {
+    throw Error("shape " + to_string(*this), "shape", "dimensions must not be negative, nor their product exceed 2^62");
+  }
 }
 
 int64_t Shape::numel() const {

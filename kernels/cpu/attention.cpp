@@ -1,6 +1,6 @@
-// Attention in its plain form; float32 without dropout goes forward through the SIMD kernels. One (sequence, head) at a
-// time and a block of its queries at once: the scores of the block in full,
-// softmax, product with the values. The backward pass makes the weights again from the scores and log_sum_exp.
+// Attention in its plain form; float32 goes through the SIMD kernels, but for gradients of the bias. One (sequence,
+// head) at a time and a block of its queries at once: the scores of the block in full, softmax, product with the
+// values. The backward pass makes the weights again from the scores and log_sum_exp.
 
 #include "mica/kernels/attention.h"
 
@@ -305,8 +305,8 @@ void backward(const AttentionArguments& arguments, const View& output, const Vie
 }  // namespace cpu
 
 void CpuAttention::forward(const AttentionArguments& arguments, const View& output, const View& log_sum_exp) {
-  if (arguments.query.dtype == DType::float32 && arguments.dropout == 0)
-    return cpu::simd::attention_forward(arguments, output, log_sum_exp);
+  if (arguments.query.dtype == DType::float32)
+    return cpu::simd::attention_forward(arguments, output, log_sum_exp, arguments.product_dtype == DType::bfloat16);
   cpu::with_floating("attention.forward", arguments.query.dtype,
                      [&](auto tag) { cpu::forward<decltype(tag)>(arguments, output, log_sum_exp); });
 }
@@ -314,6 +314,9 @@ void CpuAttention::forward(const AttentionArguments& arguments, const View& outp
 void CpuAttention::backward(const AttentionArguments& arguments, const View& output, const View& log_sum_exp,
                             const View& d_output, const View& d_query, const View& d_key, const View& d_value,
                             const View& d_bias) {
+  if (arguments.query.dtype == DType::float32 && !d_bias) {
+    return cpu::simd::attention_backward(arguments, output, log_sum_exp, d_output, d_query, d_key, d_value);
+  }
   cpu::with_floating("attention.backward", arguments.query.dtype, [&](auto tag) {
     cpu::backward<decltype(tag)>(arguments, output, log_sum_exp, d_output, {d_query, d_key, d_value, d_bias});
   });

@@ -123,10 +123,7 @@ void CpuLinear::matmul(const View& a, bool transpose_a, const View& b, bool tran
 }
 
 void CpuLinear::forward(const View& x, const View& weight, const Epilogue& epilogue, const View& y) {
-  // The SIMD kernel wants a weight whose rows or columns are contiguous; others (a tied, transposed slice) go the plain
-  // way.
-  if (x.dtype == DType::float32 && weight.dtype == DType::float32 && (weight.stride(0) == 1 || weight.stride(1) == 1))
-    return simd::linear(x, weight, in_float32(epilogue), y);
+  if (x.dtype == DType::float32) return simd::linear(x, weight, in_float32(epilogue), y);
   with_floating("linear.forward", x.dtype, [&](auto tag) {
     cpu::forward<decltype(tag)>(x, weight.data, weight.dtype, weight.stride(0), weight.size(0), epilogue, y);
   });

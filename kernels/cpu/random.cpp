@@ -7,8 +7,10 @@
 
 #include <cmath>
 #include <numbers>
+#include <type_traits>
 
 #include "mica/kernels/cpu/backend.h"
+#include "mica/kernels/cpu/simd/random.h"
 #include "mica/kernels/cpu/support.h"
 
 namespace mica {
@@ -24,13 +26,7 @@ void for_uniform(uint64_t seed, uint64_t stream, int64_t n, const Body& body) {
   parallel_for(chunks, 8, [&](int64_t begin, int64_t end) {
     for (int64_t chunk = begin; chunk < end; ++chunk) {
       float u[kChunk];
-      for (int64_t i = 0; i < kChunk; i += 4) {
-        const auto block = static_cast<uint64_t>(chunk * kChunk + i) / 4;
-        const auto words = philox({static_cast<uint32_t>(block), static_cast<uint32_t>(block >> 32),
-                                   static_cast<uint32_t>(stream), static_cast<uint32_t>(stream >> 32)},
-                                  seed);
-        for (size_t lane = 0; lane < 4; ++lane) u[i + static_cast<int64_t>(lane)] = uniform_from_word(words[lane]);
-      }
+      simd::uniform_blocks(seed, stream, static_cast<uint64_t>(chunk * kChunk) / 4, kChunk / 4, u);
       body(chunk * kChunk, std::min(kChunk, n - chunk * kChunk), u);
     }
   });
@@ -76,10 +72,15 @@ void CpuRandom::dropout(uint64_t seed, uint64_t stream, double p, const View& x,
   with_floating("random.dropout", x.dtype, [&](auto tag) {
     using T = decltype(tag);
     const auto scale = static_cast<T>(1 / (1 - p));
+    const float threshold = simd::dropout_threshold(p);
     for_uniform(seed, stream, x.numel(), [&](int64_t first, int64_t count, const float* u) {
       const T* in = x.as<const T>() + first;
       T* out = y.as<T>() + first;
-      for (int64_t i = 0; i < count; ++i) out[i] = static_cast<double>(u[i]) >= p ? in[i] * scale : T(0);
+      if constexpr (std::is_same_v<T, float>) {
+        simd::drop(u, threshold, scale, in, out, count);
+      } else {
+        for (int64_t i = 0; i < count; ++i) out[i] = u[i] >= threshold ? in[i] * scale : T(0);
+      }
     });
   });
 }

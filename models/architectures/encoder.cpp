@@ -54,7 +54,8 @@ EncoderSpec encoder_spec(const Config& config) {
   return spec;
 }
 
-Encoder::Encoder(const Scope& scope, EncoderSpec spec, bool with_pooler) : spec_(std::move(spec)) {
+Encoder::Encoder(const Scope& scope, EncoderSpec spec, bool with_pooler)
+    : spec_(std::move(spec)), product_dtype_(scope.options().dtype) {
   const EncoderNames& names = spec_.names;
   const int64_t hidden = spec_.hidden_size;
   const int64_t size = spec_.embedding_size;
@@ -151,7 +152,8 @@ Tensor Encoder::attend(const EncoderLayer& layer, const Tensor& x, const Rows& r
                                  .causal = spec_.causal,
                                  .key_mask = rows.key_mask,
                                  .bias = bias,
-                                 .dropout = rows.training ? spec_.attention_dropout : 0};
+                                 .dropout = rows.training ? spec_.attention_dropout : 0,
+                                 .product_dtype = product_dtype_};
   const Tensor mixed = attention(parts[0], parts[1], parts[2], rows.offsets, rows.offsets, options);
   return reshape(mixed, Shape{rows.rows(), spec_.hidden_size});
 }

@@ -109,6 +109,7 @@ class Encoder {
   Tensor attend(const EncoderLayer& layer, const Tensor& x, const Rows& rows, const Tensor& bias) const;
 
   EncoderSpec spec_;
+  DType product_dtype_;
   Tensor word_, position_, token_type_, task_type_, relative_bias_;
   LayerNorm embeddings_norm_, final_norm_;
   Linear project_, pooler_;

@@ -5,6 +5,7 @@
 #include <numeric>
 
 #include "mica/kernels/cpu/simd/attention.h"
+#include "mica/kernels/cpu/simd/packed_linear.h"
 #include "mica/tests/kernels/simd_support.h"
 
 namespace mica {
@@ -72,14 +73,14 @@ struct Result {
   std::vector<float> output, log_sum_exp;
 };
 
-Result run(const Case& c, Operands& operands) {
+Result run(const Case& c, Operands& operands, bool bfloat16 = false) {
   const int64_t rows = operands.query_offsets.back();
   Result result;
   result.output.assign(static_cast<size_t>(rows * c.heads * c.value_size), NAN);
   result.log_sum_exp.assign(static_cast<size_t>(rows * c.heads), NAN);
   cpu::simd::attention_forward(operands.arguments,
                                Operands::view(result.output, rows, c.heads, c.value_size, c.heads * c.value_size),
-                               matrix(result.log_sum_exp, c.heads, rows, rows));
+                               matrix(result.log_sum_exp, c.heads, rows, rows), bfloat16);
   return result;
 }
 
@@ -157,7 +158,7 @@ TEST(SimdAttention, Sizes) {
     for (const int64_t size : {1, 5, 16, 17, 32, 40, 64, 80, 128, 256})
       expect_attention({.queries = {3, 17, 1, 20}, .keys = {3, 17, 1, 20}, .size = size, .value_size = size});
     expect_attention({.queries = {9}, .keys = {50}, .size = 24, .value_size = 10});
-    expect_attention({.queries = {40, 0, 2}, .keys = {40, 7, 0}, .heads = 1, .key_heads = 1});
+    expect_attention({.queries = {40, 0, 2}, .keys = {40, 7, 0}});
   });
 }
 
@@ -213,6 +214,91 @@ TEST(SimdAttention, NotANumberReachesTheOutput) {
   Operands operands(c);
   operands.key[40] = NAN;
   for (const float x : run(c, operands).output) EXPECT_TRUE(std::isnan(x));
+}
+
+struct Gradients {
+  std::vector<float> query, key, value;
+  bool operator==(const Gradients&) const = default;
+};
+
+Gradients run_backward(const Case& c, Operands& operands, Result& forward, std::vector<float>& d_output) {
+  const int64_t rows = operands.query_offsets.back(), key_rows = operands.key_offsets.back();
+  Gradients d;
+  d.query.assign(static_cast<size_t>(rows * c.heads * c.size), NAN);
+  d.key.assign(static_cast<size_t>(key_rows * c.key_heads * c.size), NAN);
+  d.value.assign(static_cast<size_t>(key_rows * c.key_heads * c.value_size), NAN);
+  const auto of_rows = [&](std::vector<float>& data, int64_t n, int64_t heads, int64_t size) {
+    return Operands::view(data, n, heads, size, heads * size);
+  };
+  cpu::simd::attention_backward(operands.arguments, of_rows(forward.output, rows, c.heads, c.value_size),
+                                matrix(forward.log_sum_exp, c.heads, rows, rows),
+                                of_rows(d_output, rows, c.heads, c.value_size), of_rows(d.query, rows, c.heads, c.size),
+                                of_rows(d.key, key_rows, c.key_heads, c.size),
+                                of_rows(d.value, key_rows, c.key_heads, c.value_size));
+  return d;
+}
+
+// The gradient along a direction against the difference quotient of the forward pass in that direction, of a function
+// that is the sum of output * d_output: sums in double, steps so large that float32 does not drown them.
+TEST(SimdAttention, BackwardFollowsTheDifferenceQuotient) {
+  for_each_target([] {
+    for (const float dropout : {0.0F, 0.3F}) {
+      for (const bool masked : {false, true}) {
+        Case c{.queries = {5, 33, 18}, .keys = {7, 33, 50}, .heads = 4, .key_heads = 2, .size = 20, .value_size = 24};
+        c.causal = c.mask = masked;
+        if (masked) c.bias = {3, 1, 33};
+        if (masked) c.keys = c.queries;
+        Operands operands(c);
+        // A query that sees nothing has a gradient all the same, that of equal weights: not what a quotient shows.
+        if (masked)
+          for (size_t i = 0; i < c.keys.size(); ++i) operands.mask[static_cast<size_t>(operands.key_offsets[i])] = 1;
+        operands.arguments.dropout = dropout;
+        operands.arguments.seed = 99;
+        Result forward = run(c, operands);
+        std::vector<float> d_output = random_floats(static_cast<int64_t>(forward.output.size()), 20);
+        const Gradients d = run_backward(c, operands, forward, d_output);
+        const auto value = [&] {
+          const Result result = run(c, operands);
+          double sum = 0;
+          for (size_t i = 0; i < d_output.size(); ++i) sum += double{result.output[i]} * double{d_output[i]};
+          return sum;
+        };
+        const auto check = [&](std::vector<float>& x, const std::vector<float>& gradient, int64_t row, int64_t used) {
+          const std::vector<float> before = x, direction = random_floats(static_cast<int64_t>(x.size()), 21);
+          double exact = 0, norm = 0;
+          for (size_t i = 0; i < gradient.size(); ++i) {
+            const auto at = static_cast<size_t>(static_cast<int64_t>(i) / used * row + static_cast<int64_t>(i) % used);
+            exact += double{gradient[i]} * double{direction[at]};
+            norm += double{gradient[i]} * double{gradient[i]};
+          }
+          constexpr float kStep = 1.0F / 256;
+          double ends[2];
+          for (const int side : {0, 1}) {
+            for (size_t i = 0; i < x.size(); ++i) x[i] = before[i] + (side == 0 ? -kStep : kStep) * direction[i];
+            ends[side] = value();
+          }
+          x = before;
+          // The third derivative leaves kStep^2 of the size of the gradient; rounding, an epsilon of the value / kStep.
+          EXPECT_NEAR((ends[1] - ends[0]) / (2 * double{kStep}), exact, 2e-3 * std::sqrt(norm) + 1e-3);
+        };
+        check(operands.query, d.query, c.heads * c.size + 3, c.heads * c.size);
+        check(operands.key, d.key, c.key_heads * c.size + 5, c.key_heads * c.size);
+        check(operands.value, d.value, c.key_heads * c.value_size + 7, c.key_heads * c.value_size);
+        for_thread_counts([&] { EXPECT_EQ(run_backward(c, operands, forward, d_output), d); });
+      }
+    }
+  });
+}
+
+TEST(SimdAttention, Bfloat16ProductsStayClose) {
+  if (cpu::simd::packed_dtype(DType::bfloat16) != DType::bfloat16) GTEST_SKIP() << "no instruction";
+  for (const int64_t size : {17, 32, 64}) {
+    Case c{.queries = {5, 33, 600}, .keys = {5, 33, 600}, .size = size, .value_size = size};
+    Operands operands(c);
+    const Result exact = run(c, operands), rounded = run(c, operands, true);
+    // Scores err by 2^-8 of sum |q||k|, values and weights by 2^-9: a few percent of a unit at most.
+    for (size_t i = 0; i < exact.output.size(); ++i) ASSERT_NEAR(rounded.output[i], exact.output[i], 0.03) << i;
+  }
 }
 
 TEST(SimdAttention, SameBitsForAnyThreadsAndAnyBatch) {

@@ -5,6 +5,8 @@
 
 #include "mica/kernels/cpu/simd/activation.h"
 #include "mica/kernels/cpu/simd/norm.h"
+#include "mica/kernels/cpu/simd/random.h"
+#include "mica/kernels/random.h"
 #include "mica/tests/kernels/simd_support.h"
 
 namespace mica {
@@ -250,6 +252,35 @@ TEST(SimdSoftmax, ForwardAndBackward) {
       }
     }
   });
+}
+
+TEST(SimdRandom, UniformNumbersAreThoseOfOneBlockAtATime) {
+  for_each_target([] {
+    // The counter's lower word runs over in the middle.
+    for (const uint64_t first : {uint64_t{0}, uint64_t{0xfffffff0}, uint64_t{0x1234567890}}) {
+      for (const int64_t blocks : {1, 15, 16, 17, 40}) {
+        std::vector<float> u(static_cast<size_t>(4 * blocks + 1), -1);
+        cpu::simd::uniform_blocks(0x123456789abcdef0, 0xfedcba9876543210, first, blocks, u.data());
+        for (int64_t i = 0; i < 4 * blocks; ++i) {
+          const uint64_t index = 4 * first + static_cast<uint64_t>(i);
+          ASSERT_EQ(u[static_cast<size_t>(i)],
+                    uniform_from_word(philox_word(0x123456789abcdef0, 0xfedcba9876543210, index)));
+        }
+        ASSERT_EQ(u.back(), -1);
+      }
+    }
+  });
+}
+
+TEST(SimdRandom, ThresholdComparesAsDoubleDoes) {
+  for (const double p : {0.0, 0.1, 0.25, 0.5, 1e-9, 0.9999999}) {
+    const float threshold = cpu::simd::dropout_threshold(p);
+    for (const auto word : {uint32_t{0}, uint32_t{0x19999900}, uint32_t{0x19999a00}, uint32_t{0x40000000},
+                            uint32_t{0x3fffff00}, uint32_t{0xffffffff}}) {
+      const float u = uniform_from_word(word);
+      EXPECT_EQ(u >= threshold, double{u} >= p) << p << " " << word;
+    }
+  }
 }
 
 TEST(SimdNorm, SameBitsForAnyThreadsAndAnyBatch) {

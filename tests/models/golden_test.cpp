@@ -1,6 +1,6 @@
 // Every golden case of the folder (MICA_GOLDEN_DIR, or the project's own), one test each.
 
-#include "tests/support/golden.h"
+#include "mica/tests/support/golden.h"
 
 #include <cstdlib>
 

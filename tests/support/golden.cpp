@@ -1,4 +1,4 @@
-#include "tests/support/golden.h"
+#include "mica/tests/support/golden.h"
 
 #include <algorithm>
 #include <cmath>

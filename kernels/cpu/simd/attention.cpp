@@ -10,10 +10,8 @@
 
 #include <cmath>
 #include <limits>
-#include <vector>
 
-#include "mica/base/parallel.h"
-#include "mica/kernels/cpu/simd/attention_rows.h"
+#include "mica/kernels/cpu/simd/attention_parts.h"
 #include "mica/kernels/cpu/simd/scratch.h"
 #include "mica/kernels/cpu/simd/tile.h"
 
@@ -22,25 +20,6 @@ namespace {
 
 constexpr int64_t kKeyBlock = 528;  // a multiple of every target's panel width; sentences of 512 fit
 constexpr int64_t kMaxTile = kMaxTileRows;
-
-int64_t ceil_div(int64_t a, int64_t b) {
-  return (a + b - 1) / b;
-}
-
-struct Sequence {
-  int64_t query_begin, queries, key_begin, keys;
-  Sequence(const AttentionArguments& a, int64_t i) {
-    const auto at = static_cast<size_t>(i);
-    query_begin = a.query_segments.host[at];
-    queries = a.query_segments.host[at + 1] - query_begin;
-    key_begin = a.key_segments.host[at];
-    keys = a.key_segments.host[at + 1] - key_begin;
-  }
-};
-
-const float* element(const View& view, int64_t row, int64_t head) {
-  return view.as<const float>() + row * view.stride(0) + head * view.stride(1);
-}
 
 // A thread's work: it walks over (sequence, head, tile) in order and keeps the packed keys and values of the key head
 // it is at.
@@ -62,7 +41,7 @@ class Worker {
     const int64_t key_head = head / (a_.query.size(1) / a_.key.size(1));
     if (sequence != packed_sequence_ || key_head != packed_head_) {
       pack(s, key_head);
-      if (sequence != packed_sequence_) make_mask(s);
+      if (a_.key_mask && sequence != packed_sequence_) make_mask(a_, s, mask_);
       packed_sequence_ = sequence;
       packed_head_ = key_head;
     }
@@ -99,7 +78,7 @@ class Worker {
   // the values fetches 128 bytes of each of its keys, then of its values.
   void plan_prefetch(const Sequence& s, int64_t key_head, int64_t tile_index) {
     next_ = nullptr;
-    if (key_head + 1 == a_.key.size(1)) return;
+    if (s.keys == 0 || key_head + 1 == a_.key.size(1)) return;
     constexpr int64_t kFloats = 32;
     const int64_t steps = std::max<int64_t>(1, words(std::min(s.keys, kKeyBlock)));
     const int64_t turns = ceil_div(s.keys, steps);  // of a tile, to come by all rows
@@ -114,40 +93,20 @@ class Worker {
     }
   }
 
-  void make_mask(const Sequence& s) {
-    if (!a_.key_mask) return;
-    const auto* visible = a_.key_mask.as<const uint8_t>() + s.key_begin * a_.key_mask.stride(0);
-    for (int64_t k = 0; k < s.keys; ++k)
-      mask_[k] = visible[k * a_.key_mask.stride(0)] != 0 ? 0 : -std::numeric_limits<float>::infinity();
-  }
-
   // The queries [first, last) of a sequence, at most a tile.
   void attend(const Sequence& s, int64_t sequence, int64_t head, int64_t first, int64_t last) {
     const int64_t rows = last - first;
     float largest[kMaxTile], sum[kMaxTile], correction[kMaxTile];
     std::fill_n(largest, kMaxTile, -std::numeric_limits<float>::infinity());
     std::fill_n(sum, kMaxTile, 0.0F);
-    ScoreRows task;
-    task.rows = rows;
+    ScoreRows task = score_task(a_, s, sequence, head, first, rows, mask_);
     task.stride = kKeyBlock;
-    task.prepare = a_.bias || a_.key_mask || !(a_.scale > 0);
-    task.scale = a_.scale;
-    task.exponent = task.prepare ? 1 : a_.scale;
-    if (a_.bias) {
-      const View& bias = a_.bias;
-      task.bias_row = bias.size(2) == 1 ? 0 : bias.stride(2);
-      task.bias = bias.as<const float>() + (bias.size(0) == 1 ? 0 : sequence * bias.stride(0)) +
-                  (bias.size(1) == 1 ? 0 : head * bias.stride(1)) + first * task.bias_row;
-    }
-    task.mask = a_.key_mask ? mask_ : nullptr;
-    task.causal = a_.causal;
-    task.visible_first = first + s.keys - s.queries + 1;
-    task.all_keys = s.keys;
     task.largest = largest;
     task.sum = sum;
     task.correction = correction;
 
-    float* scores = scratch(Scratch::scores, kMaxTile * (kKeyBlock + value_row_ + kKeyBlock + size_words_));
+    float* scores =
+        scratch(Scratch::scores, kMaxTile * (kKeyBlock + value_row_ + kKeyBlock + size_words_) + 2 * kKeyBlock + 8);
     float* result = scores + kMaxTile * kKeyBlock;
     float* weights = half_ ? result + kMaxTile * value_row_ : scores;
     const float* query = element(a_.query, s.query_begin + first, head);
@@ -163,6 +122,7 @@ class Worker {
       const int64_t count = std::min(kKeyBlock, keys - k);
       multiply_keys(s, query, query_row, rows, k, count, scores);
       score_rows(task, scores, k, count);
+      if (a_.dropout > 0) drop_weights(s, sequence, head, first, rows, k, count, scores);
       if (half_) convert_rows_to_bfloat16(scores, kKeyBlock, rows, count, weights);
       if (k > 0) scale_rows(result, value_row_, rows, value_row_, correction, result, value_row_);
       multiply_values(weights, half_ ? words(count) : kKeyBlock, rows, k, count, k > 0, result);
@@ -172,7 +132,7 @@ class Worker {
     float* out = const_cast<float*>(element(output_, out_row, head));
     for (int64_t r = 0; r < rows; ++r) {
       const bool blind = sum[r] == 0;  // else the largest alone gave 1, or a NaN its NaN
-      if (blind) mean_of_values(s, result + r * value_row_);
+      if (blind) mean_of_values(s, sequence, head, first + r, scores, result + r * value_row_);
       correction[r] = blind ? 1 : 1 / sum[r];
       if (log_sum_exp_) {
         const float total =
@@ -221,13 +181,29 @@ class Worker {
     }
   }
 
-  // What a query that sees no key gets: all keys weigh the same.
-  void mean_of_values(const Sequence& s, float* to) const {
-    const float* value = element(a_.value, s.key_begin, packed_head_);
+  void drop_weights(const Sequence& s, int64_t sequence, int64_t head, int64_t first, int64_t rows, int64_t first_key,
+                    int64_t count, float* scores) {
+    float* uniform = scores + kMaxTile * (kKeyBlock + value_row_ + kKeyBlock + size_words_);
+    float* factors = uniform + kKeyBlock + 8;
+    for (int64_t r = 0; r < rows; ++r) {
+      dropout_factors(a_, s, sequence, head, first + r, first_key, count, uniform, factors);
+      multiply_row(scores + r * kKeyBlock, factors, count);
+    }
+  }
+
+  // What a query that sees no key gets: all keys weigh the same. `space` is that of the scores.
+  void mean_of_values(const Sequence& s, int64_t sequence, int64_t head, int64_t query, float* space, float* to) const {
+    const auto share = 1 / static_cast<float>(std::max<int64_t>(1, s.keys));
     std::fill_n(to, value_row_, 0.0F);
-    for (int64_t k = 0; k < s.keys; ++k)
-      for (int64_t i = 0; i < value_size_; ++i) to[i] += value[k * a_.value.stride(0) + i];
-    for (int64_t i = 0; i < value_size_; ++i) to[i] /= static_cast<float>(std::max<int64_t>(1, s.keys));
+    for (int64_t first = 0; first < s.keys; first += kKeyBlock) {
+      const int64_t count = std::min(kKeyBlock, s.keys - first);
+      std::fill_n(space, count, 1.0F);
+      if (a_.dropout > 0) dropout_factors(a_, s, sequence, head, query, first, count, space + kKeyBlock, space);
+      for (int64_t k = 0; k < count; ++k) {
+        const float* value = element(a_.value, s.key_begin + first + k, packed_head_);
+        for (int64_t i = 0; i < value_size_; ++i) to[i] += space[k] * share * value[i];
+      }
+    }
   }
 
   const AttentionArguments& a_;
@@ -251,38 +227,23 @@ void attention_forward(const AttentionArguments& arguments, const View& output, 
   const int64_t heads = arguments.query.size(1), sequences = arguments.query_segments.count();
   if (arguments.value.size(2) == 0) return;
   const int64_t tallest = tile_kernels().rows;
-  // The cost of a sequence's head: its products, and the packing of its keys.
-  const auto cost = [&](int64_t i) {
+  double total = 0;
+  const auto cost = [&](int64_t i) {  // products, and the packing of the keys
     const Sequence s(arguments, i);
     return static_cast<double>(heads) *
            (static_cast<double>(s.queries) * static_cast<double>(s.keys + 32) + static_cast<double>(s.keys) * 4);
   };
-  double total = 0;
   for (int64_t i = 0; i < sequences; ++i) total += cost(i);
+  const auto tiles = [&](int64_t i) { return ceil_div(Sequence(arguments, i).queries, tallest); };
   const bool small = total * static_cast<double>(arguments.query.size(2)) < 65536;
-  const int64_t pieces = small ? 1 : num_threads();
-  parallel_for(pieces, 1, [&](int64_t begin, int64_t end) {
-    Worker worker(arguments, output, log_sum_exp, bfloat16);
-    const double from = total * static_cast<double>(begin) / static_cast<double>(pieces);
-    const double to = total * static_cast<double>(end) / static_cast<double>(pieces);
-    double passed = 0;
-    for (int64_t i = 0; i < sequences; ++i) {
-      if (end < pieces && passed >= to) break;
-      const Sequence s(arguments, i);
-      const int64_t tiles = ceil_div(s.queries, tallest), units = heads * tiles;
-      const double price = cost(i);
-      if (units > 0) {
-        // Units whose place on the line of costs falls into [from, to).
-        const auto unit_at = [&](double place) {
-          const double unit = std::ceil((place - passed) / price * static_cast<double>(units));
-          return static_cast<int64_t>(std::clamp(unit, 0.0, static_cast<double>(units)));
+  share_by_cost(
+      sequences, small, [&](int64_t i) { return heads * tiles(i); }, cost,
+      [&] {
+        return [&, worker = Worker(arguments, output, log_sum_exp, bfloat16)](int64_t i, int64_t unit) mutable {
+          const int64_t count = tiles(i);
+          worker.tile(i, unit / count, unit % count, count);
         };
-        const int64_t first = begin == 0 ? 0 : unit_at(from), last = end == pieces ? units : unit_at(to);
-        for (int64_t unit = first; unit < last; ++unit) worker.tile(i, unit / tiles, unit % tiles, tiles);
-      }
-      passed += price;
-    }
-  });
+      });
 }
 
 }  // namespace mica::cpu::simd

@@ -5,9 +5,13 @@
 
 namespace mica::cpu::simd {
 
-/// As AttentionKernels::forward, float32, without dropout. `bfloat16`: where the CPU multiplies bfloat16, query, key,
+/// As AttentionKernels::forward, float32. `bfloat16`: where the CPU multiplies bfloat16, query, key,
 /// value and weights are rounded to it inside the products; sums and softmax stay float32.
 void attention_forward(const AttentionArguments& arguments, const View& output, const View& log_sum_exp,
                        bool bfloat16 = false);
+
+/// As AttentionKernels::backward, float32, without d_bias.
+void attention_backward(const AttentionArguments& arguments, const View& output, const View& log_sum_exp,
+                        const View& d_output, const View& d_query, const View& d_key, const View& d_value);
 
 }  // namespace mica::cpu::simd

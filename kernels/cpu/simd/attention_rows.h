@@ -37,4 +37,16 @@ void score_rows(const ScoreRows& task, float* s, int64_t first_key, int64_t keys
 /// y[r, :] = x[r, :] * factors[r]; y may be x.
 void scale_rows(float* x, int64_t stride, int64_t rows, int64_t size, const float* factors, float* y, int64_t y_row);
 
+/// Turns scores into weights by a known log sum exp of each row (the lowest number: a row that sees no key).
+void weight_rows(const ScoreRows& task, float* s, int64_t keys, const float* log_sum_exp);
+
+/// One row of the backward pass: ds = p * (dp * factors - total), and p = p * factors; dp becomes ds. No factors: 1.
+void score_gradient_row(float* p, float* dp, const float* factors, float total, int64_t keys);
+
+/// x[i] = x[i] * factors[i].
+void multiply_row(float* x, const float* factors, int64_t count);
+
+/// The sum of x[i] * y[i].
+float dot_row(const float* x, const float* y, int64_t count);
+
 }  // namespace mica::cpu::simd

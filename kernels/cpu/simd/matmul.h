@@ -7,7 +7,7 @@ namespace mica::cpu::simd {
 
 /// As LinearKernels::matmul.
 void matmul(const View& a, bool transpose_a, const View& b, bool transpose_b, const View& c, double alpha, double beta);
-/// As LinearKernels::forward, all float32.
+/// As LinearKernels::forward, for x of float32; the weight of any floating dtype and strides.
 void linear(const View& x, const View& weight, const Epilogue& epilogue, const View& y);
 
 }  // namespace mica::cpu::simd

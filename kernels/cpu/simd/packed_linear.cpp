@@ -55,6 +55,7 @@ int64_t packed_bytes(int64_t out, int64_t in, DType packed_dtype) {
 }
 
 void pack_weight(const View& weight, int64_t first_row, const PackedWeight& packed) {
+  if (!is_floating(weight.dtype)) unsupported("linear.pack", weight.dtype, Device());
   const TileKernels& kernels = kernels_for(packed.dtype);
   const int64_t words = words_for(packed.dtype, packed.in), width = kernels.width(), lanes = kernels.lanes;
   const int64_t rows = weight.size(0), first_vector = first_row / lanes;

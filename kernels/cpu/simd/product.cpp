@@ -8,7 +8,11 @@
 #include "mica/kernels/cpu/simd/product.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cstring>
+#include <optional>
+
+#include <hwy/cache_control.h>
 
 #include "mica/base/parallel.h"
 #include "mica/kernels/cpu/simd/scratch.h"
@@ -19,6 +23,7 @@ namespace {
 constexpr int64_t kRowBlockWords = 192 * 1024;  // of A: most of an L2
 constexpr int64_t kLongestDepth = 4096;         // words of a panel that are worked off in one go
 constexpr int64_t kDepthBlock = 2048;
+constexpr int64_t kTransposedDepth = 32;
 
 int64_t ceil_div(int64_t a, int64_t b) {
   return (a + b - 1) / b;
@@ -30,6 +35,17 @@ struct Share {
   Share(int64_t n, int64_t parts, int64_t i) : first(n * i / parts), last(n * (i + 1) / parts) {}
   int64_t size() const { return last - first; }
 };
+
+// to[k * rows + r] = from[k * stride + r].
+void copy_tile(const float* from, int64_t stride, int64_t depth, int64_t rows, float* to) {
+  if (rows == kMaxTileRows) {
+    for (int64_t k = 0; k < depth; ++k)
+      std::memcpy(to + k * kMaxTileRows, from + k * stride, kMaxTileRows * sizeof(float));
+    return;
+  }
+  for (int64_t k = 0; k < depth; ++k)
+    for (int64_t r = 0; r < rows; ++r) to[k * rows + r] = from[k * stride + r];
+}
 
 // One block of rows: where its part of A is, and how it is cut into tiles.
 struct RowBlock {
@@ -54,13 +70,16 @@ struct RowBlock {
       a = copy;
       a_row = words;
     } else if (a_depth != 1) {
-      // Neighbours in a column of A lie far apart: give each tile its own small matrix, depth by depth.
+      // Neighbours in a column of A lie far apart: give each tile its own small matrix, depth by depth, a few depths at
+      // a time so that each line of A is fetched once.
       float* copy = scratch(Scratch::rows, rows * words);
-      for (int64_t t = 0; t < tiles; ++t) {
-        const Share tile(rows, tiles, t);
-        float* to = copy + tile.first * words;
-        const auto bytes = static_cast<size_t>(tile.size()) * sizeof(float);
-        for (int64_t k = 0; k < words; ++k) std::memcpy(to + k * tile.size(), a + tile.first + k * a_depth, bytes);
+      for (int64_t k = 0; k < words; k += kTransposedDepth) {
+        const int64_t depth = std::min(kTransposedDepth, words - k);
+        for (int64_t t = 0; t < tiles; ++t) {
+          const Share tile(rows, tiles, t);
+          copy_tile(a + tile.first + k * a_depth, a_depth, depth, tile.size(),
+                    copy + tile.first * words + k * tile.size());
+        }
       }
       a = copy;
       tiled = true;
@@ -81,6 +100,18 @@ void finish_rows(const Product& product, int64_t row, int64_t column, const floa
   if (finish.residual != nullptr) finish.residual += row * finish.residual_row + column;
   finish.y += row * finish.y_row + column;
   finish_tile(finish, sum, sum_row, rows, columns);
+}
+
+// Fetches where a tile's result goes, and what is added to it, while its sums are made: the stores would otherwise wait
+// for lines from L3, a tile's worth at once.
+void prefetch_rows(const Product& product, int64_t row, int64_t column, int64_t rows, int64_t columns) {
+  const TileFinish& finish = product.finish;
+  for (int64_t r = row; r < row + rows; ++r) {
+    for (int64_t c = column; c < column + columns; c += 16) {
+      __builtin_prefetch(finish.y + r * finish.y_row + c, 1, 3);
+      if (finish.residual != nullptr) __builtin_prefetch(finish.residual + r * finish.residual_row + c, 0, 3);
+    }
+  }
 }
 
 void multiply_panel(const RowBlock& block, int64_t panel, const float* next) {
@@ -115,6 +146,7 @@ void multiply_panel(const RowBlock& block, int64_t panel, const float* next) {
       task.next = prefetch ? following + t * task.depth * task.next_step : task.b;
       const int64_t step = task.next_step;
       if (!prefetch) task.next_step = 0;
+      if (last) prefetch_rows(product, block.first + tile.first, column, tile.size(), columns);
       kernel[static_cast<size_t>(tile.size() - 1)](task);
       task.next_step = step;
       if (last) finish_rows(product, block.first + tile.first, column, task.c, width, tile.size(), columns);
@@ -152,6 +184,39 @@ Grid choose_grid(const Product& product) {
   return best;
 }
 
+// Layer norm of rows whose columns were made by several threads, without a barrier that could hang: a thread that has
+// waited long enough goes, and whoever comes last, or the caller, does what is left.
+class SharedNorm {
+ public:
+  SharedNorm(const LayerNorm& norm, int64_t rows, int64_t pieces)
+      : norm_(norm), rows_(rows), pieces_(pieces), chunks_(std::min(rows, 2 * pieces)) {}
+
+  /// A thread has made `pieces` of the product.
+  void arrive(int64_t pieces) {
+    int64_t made = made_.fetch_add(pieces, std::memory_order_acq_rel) + pieces;
+    if (pieces == pieces_) return;  // it is alone
+    for (int spin = 0; made < pieces_ && spin < kSpins; ++spin) {
+      hwy::Pause();
+      made = made_.load(std::memory_order_acquire);
+    }
+    if (made == pieces_) finish();
+  }
+
+  /// When all pieces are made: norms rows until none is left.
+  void finish() {
+    for (int64_t chunk = next_.fetch_add(1); chunk < chunks_; chunk = next_.fetch_add(1)) {
+      const Share share(rows_, chunks_, chunk);
+      layer_norm_rows(norm_, share.first, share.last);
+    }
+  }
+
+ private:
+  static constexpr int kSpins = 500;  // some ten microseconds
+  const LayerNorm& norm_;
+  const int64_t rows_, pieces_, chunks_;
+  std::atomic<int64_t> made_{0}, next_{0};
+};
+
 }  // namespace
 
 int64_t packed_floats(const TileKernels& kernels, int64_t columns, int64_t words) {
@@ -180,17 +245,21 @@ void multiply_block(const Product& product, int64_t row_begin, int64_t row_end, 
 void multiply(const Product& product) {
   if (product.rows <= 0 || product.columns <= 0) return;
   const Grid grid = choose_grid(product);
-  const int64_t panels = product.panel_count();
-  parallel_for(grid.rows * grid.panels, 1, [&](int64_t begin, int64_t end) {
+  const int64_t panels = product.panel_count(), pieces = grid.rows * grid.panels;
+  // With the columns divided no thread sees whole rows; who is done waits a moment for the others, then all share the
+  // norm.
+  std::optional<SharedNorm> shared;
+  if (product.norm != nullptr && grid.panels > 1 && panels > 1) shared.emplace(*product.norm, product.rows, pieces);
+  parallel_for(pieces, 1, [&](int64_t begin, int64_t end) {
     for (int64_t piece = begin; piece < end; ++piece) {
       const Share row_share(product.rows, grid.rows, piece / grid.panels);
       const Share panel_share(panels, grid.panels, piece % grid.panels);
       if (row_share.size() > 0 && panel_share.size() > 0)
         multiply_block(product, row_share.first, row_share.last, panel_share.first, panel_share.last);
     }
+    if (shared) shared->arrive(end - begin);
   });
-  // With the columns divided no thread saw whole rows. There are few rows then: this costs a microsecond or two.
-  if (product.norm != nullptr && grid.panels > 1 && panels > 1) layer_norm(*product.norm, product.rows);
+  if (shared) shared->finish();
 }
 
 }  // namespace mica::cpu::simd

@@ -1,4 +1,4 @@
-// Softmax over rows, and the softmax step of attention.
+// Softmax over rows.
 //
 // Must read and write each element once and take one power of 2 of it: about 16 operations a vector. Three passes over
 // a row (largest, powers with their sum, scale), each on data that the pass before left in L1 or L2.
@@ -6,7 +6,6 @@
 #include <cmath>
 
 #include "mica/base/parallel.h"
-#include "mica/kernels/cpu/simd/attention_rows.h"
 #include "mica/kernels/cpu/simd/norm.h"
 #include "mica/kernels/cpu/simd/targets.h"
 
@@ -22,7 +21,6 @@ namespace mica::cpu::simd::HWY_NAMESPACE {
 namespace {
 
 constexpr float kInfinity = HUGE_VALF;
-constexpr float kLog2E = 1.44269504F;
 
 HWY_INLINE float largest_of(const float* x, int64_t size) {
   Vector m0 = constant(-kInfinity), m1 = m0;
@@ -103,69 +101,6 @@ void backward(const float* y, const float* dy, float* dx, int64_t rows, int64_t 
   }
 }
 
-void scores(const ScoreRows& task, float* s, int64_t first_key, int64_t keys) {
-  for (int64_t r = 0; r < task.rows; ++r) {
-    float* row = s + r * task.stride;
-    const int64_t visible = task.visible(r) - first_key < keys ? task.visible(r) - first_key : keys;
-    if (task.prepare) {
-      const Vector scale = constant(task.scale);
-      const float* bias = task.bias != nullptr ? task.bias + r * task.bias_row + first_key : nullptr;
-      const float* mask = task.mask != nullptr ? task.mask + first_key : nullptr;
-      for_vectors(visible > 0 ? visible : 0, [=](int64_t i, int64_t n) HWY_ATTR {
-        Vector t = hn::Mul(hn::LoadU(kTag, row + i), scale);
-        if (bias != nullptr) t = hn::Add(t, load(bias + i, n));
-        if (mask != nullptr) t = hn::Add(t, load(mask + i, n));
-        hn::StoreU(t, kTag, row + i);
-      });
-    }
-    // Hidden keys, and the columns that fill up the last vector.
-    const int64_t end = (keys + kLanes - 1) / kLanes * kLanes;
-    for (int64_t i = visible > 0 ? visible : 0; i < end; ++i) row[i] = -kInfinity;
-
-    Vector m0 = constant(task.largest[r]), m1 = m0;
-    int64_t i = 0;
-    for (; i + 2 * kLanes <= end; i += 2 * kLanes) {
-      m0 = hn::Max(m0, hn::LoadU(kTag, row + i));
-      m1 = hn::Max(m1, hn::LoadU(kTag, row + i + kLanes));
-    }
-    if (i < end) m0 = hn::Max(m0, hn::LoadU(kTag, row + i));
-    const float largest = hn::GetLane(hn::MaxOfLanes(kTag, hn::Max(m0, m1)));
-    // Nothing visible so far: any finite number makes all weights zero.
-    const float level = largest == -kInfinity ? 0 : largest;
-    const Vector m = constant(level), c = constant(task.exponent * kLog2E);
-    const Four m4 = {{m, m, m, m}}, c4 = {{c, c, c, c}};
-    Four sums = fill<Four>(0.0F);
-    for (i = 0; i + 4 * kLanes <= end; i += 4 * kLanes) {
-      const Four e = exp2_negative(mul(sub(load_four(row + i), m4), c4));
-      sums = add(sums, e);
-      store_four(e, row + i);
-    }
-    for (; i < end; i += kLanes) {
-      const Vector e = exp2_negative(hn::Mul(hn::Sub(hn::LoadU(kTag, row + i), m), c));
-      sums.v[0] = hn::Add(sums.v[0], e);
-      hn::StoreU(e, kTag, row + i);
-    }
-    const float sum = sum_of(sums);
-    if (first_key > 0) {
-      const Vector old = constant(task.largest[r] == -kInfinity ? -kInfinity : task.largest[r] - level);
-      task.correction[r] = hn::GetLane(exp2_negative(hn::Mul(old, c)));
-      task.sum[r] = task.sum[r] * task.correction[r] + sum;
-    } else {
-      task.sum[r] = sum;
-    }
-    task.largest[r] = largest;
-  }
-}
-
-void scale(float* x, int64_t stride, int64_t rows, int64_t size, const float* factors, float* y, int64_t y_row) {
-  for (int64_t r = 0; r < rows; ++r) {
-    const float* from = x + r * stride;
-    float* to = y + r * y_row;
-    const Vector factor = constant(factors[r]);
-    for_vectors(size, [=](int64_t i, int64_t n) HWY_ATTR { store(hn::Mul(load(from + i, n), factor), to + i, n); });
-  }
-}
-
 }  // namespace
 }  // namespace mica::cpu::simd::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
@@ -174,8 +109,6 @@ HWY_AFTER_NAMESPACE();
 namespace mica::cpu::simd {
 HWY_EXPORT(forward);
 HWY_EXPORT(backward);
-HWY_EXPORT(scores);
-HWY_EXPORT(scale);
 
 namespace {
 int64_t row_grain(int64_t size) {
@@ -194,14 +127,6 @@ void softmax_backward(const float* y, const float* dy, float* dx, int64_t rows, 
     const int64_t at = begin * size;
     HWY_DYNAMIC_DISPATCH(backward)(y + at, dy + at, dx + at, end - begin, size, log);
   });
-}
-
-void score_rows(const ScoreRows& task, float* s, int64_t first_key, int64_t keys) {
-  HWY_DYNAMIC_DISPATCH(scores)(task, s, first_key, keys);
-}
-
-void scale_rows(float* x, int64_t stride, int64_t rows, int64_t size, const float* factors, float* y, int64_t y_row) {
-  HWY_DYNAMIC_DISPATCH(scale)(x, stride, rows, size, factors, y, y_row);
 }
 
 }  // namespace mica::cpu::simd

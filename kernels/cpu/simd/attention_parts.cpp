@@ -1,0 +1,47 @@
+#include "mica/kernels/cpu/simd/attention_parts.h"
+
+#include <cmath>
+#include <limits>
+
+#include "mica/kernels/cpu/simd/random.h"
+
+namespace mica::cpu::simd {
+
+void make_mask(const AttentionArguments& a, const Sequence& s, float* mask) {
+  const auto* visible = a.key_mask.as<const uint8_t>() + s.key_begin * a.key_mask.stride(0);
+  for (int64_t k = 0; k < s.keys; ++k)
+    mask[k] = visible[k * a.key_mask.stride(0)] != 0 ? 0 : -std::numeric_limits<float>::infinity();
+}
+
+ScoreRows score_task(const AttentionArguments& a, const Sequence& s, int64_t sequence, int64_t head, int64_t first,
+                     int64_t rows, const float* mask) {
+  ScoreRows task;
+  task.rows = rows;
+  task.prepare = a.bias || a.key_mask || !(a.scale > 0);
+  task.scale = a.scale;
+  task.exponent = task.prepare ? 1 : a.scale;
+  if (a.bias) {
+    const View& bias = a.bias;
+    task.bias_row = bias.size(2) == 1 ? 0 : bias.stride(2);
+    task.bias = bias.as<const float>() + (bias.size(0) == 1 ? 0 : sequence * bias.stride(0)) +
+                (bias.size(1) == 1 ? 0 : head * bias.stride(1)) + first * task.bias_row;
+  }
+  task.mask = a.key_mask ? mask : nullptr;
+  task.causal = a.causal;
+  task.visible_first = first + s.keys - s.queries + 1;
+  task.all_keys = s.keys;
+  return task;
+}
+
+void dropout_factors(const AttentionArguments& a, const Sequence& s, int64_t sequence, int64_t head, int64_t query,
+                     int64_t first_key, int64_t count, float* uniform, float* factors) {
+  const auto stream = static_cast<uint64_t>(sequence * a.query.size(1) + head);
+  const auto index = static_cast<uint64_t>(query * s.keys + first_key);
+  const auto skip = static_cast<int64_t>(index % 4);
+  uniform_blocks(a.seed, stream, index / 4, ceil_div(count + skip, 4), uniform);
+  const float scale = 1.0F / (1.0F - a.dropout), threshold = dropout_threshold(static_cast<double>(a.dropout));
+  std::fill_n(factors, count, 1.0F);
+  drop(uniform + skip, threshold, scale, factors, factors, count);
+}
+
+}  // namespace mica::cpu::simd
