@@ -161,15 +161,16 @@ Tensor Encoder::attend(const EncoderLayer& layer, const Tensor& x, const Rows& r
 Tensor Encoder::layer(const EncoderLayer& layer, const Tensor& hidden, const Rows& rows, const Tensor& bias) const {
   const double dropout = rows.training ? spec_.hidden_dropout : 0;
   if (spec_.norms == NormPlacement::after) {
-    const Tensor attended = layer.attention_output(
-        attend(layer, hidden, rows, bias), {.dropout = dropout, .residual = hidden, .norm = &layer.attention_norm});
-    const Tensor inner = layer.intermediate(attended, {.activation = spec_.activation});
-    return layer.output(inner, {.dropout = dropout, .residual = attended, .norm = &layer.output_norm});
+    return chain(
+        attend(layer, hidden, rows, bias),
+        {{&layer.attention_output, {.dropout = dropout, .residual = hidden, .norm = &layer.attention_norm}, -1, true},
+         {&layer.intermediate, {.activation = spec_.activation}},
+         {&layer.output, {.dropout = dropout, .norm = &layer.output_norm}, 0}});
   }
   const Tensor attended = layer.attention_output(attend(layer, layer.attention_norm(hidden), rows, bias),
                                                  {.dropout = dropout, .residual = hidden});
-  const Tensor inner = layer.intermediate(layer.output_norm(attended), {.activation = spec_.activation});
-  return layer.output(inner, {.dropout = dropout, .residual = attended});
+  return chain(layer.output_norm(attended), {{&layer.intermediate, {.activation = spec_.activation}},
+                                             {&layer.output, {.dropout = dropout, .residual = attended}}});
 }
 
 EncoderOutput Encoder::operator()(const Rows& rows) const {
