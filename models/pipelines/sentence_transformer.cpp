@@ -87,12 +87,21 @@ std::vector<ModuleEntry> read_modules(const std::string& root) {
   return modules;
 }
 
-std::string lowered(std::string_view text) {
+// The text in lower case, but for tokens that are matched before any normalisation ("[SEP]").
+std::string lowered(std::string_view text, const std::vector<std::string>& kept) {
   std::string result;
   result.reserve(text.size());
   const char* p = text.data();
   const char* end = p + text.size();
   while (p < end) {
+    const std::string_view rest(p, static_cast<size_t>(end - p));
+    const auto token =
+        std::find_if(kept.begin(), kept.end(), [&](const std::string& each) { return rest.starts_with(each); });
+    if (token != kept.end()) {
+      result += *token;
+      p += token->size();
+      continue;
+    }
     char32_t mapped[2];
     const int count = unicode::to_lower(utf8::next(p), mapped);
     for (int i = 0; i < count; ++i) utf8::append(mapped[i], result);
@@ -209,8 +218,13 @@ void SentenceTransformer::Impl::encode(std::span<const std::string_view> texts, 
     check_texts(texts);
     check_texts(std::array<std::string_view, 1>{prompt}, "prompt");
     changed.reserve(texts.size());
+    std::vector<std::string> kept;
+    for (const auto& [token, id] : tokenizer.added_tokens()) {
+      if (!token.normalized && !token.content.empty()) kept.push_back(token.content);
+    }
     for (std::string_view& view : views) {
-      changed.push_back(lower_case ? lowered(prompt + std::string(view)) : prompt + std::string(view));
+      const std::string text = prompt + std::string(view);
+      changed.push_back(lower_case ? lowered(text, kept) : text);
       view = changed.back();
     }
   }
