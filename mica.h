@@ -1,0 +1,26 @@
+#pragma once
+// All that a user of mica needs: models, tokenizers, pipelines, tensors and their gradients. Inside the library nothing
+// includes this file.
+
+#include "mica/autograd/activation.h"
+#include "mica/autograd/attention.h"
+#include "mica/autograd/elementwise.h"
+#include "mica/autograd/embedding.h"
+#include "mica/autograd/linear.h"
+#include "mica/autograd/loss.h"
+#include "mica/autograd/norm.h"
+#include "mica/autograd/random.h"
+#include "mica/autograd/reduce.h"
+#include "mica/autograd/shape.h"
+#include "mica/autograd/tape.h"
+#include "mica/base/error.h"
+#include "mica/base/parallel.h"
+#include "mica/base/warnings.h"
+#include "mica/models/auto/auto_config.h"
+#include "mica/models/auto/auto_model.h"
+#include "mica/models/auto/table.h"
+#include "mica/models/pipelines/pipeline.h"
+#include "mica/models/pipelines/sentence_transformer.h"
+#include "mica/tensor/safetensors.h"
+#include "mica/tensor/tensor.h"
+#include "mica/tokenizers/tokenizer.h"
