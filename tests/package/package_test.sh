@@ -37,6 +37,19 @@ check_header() {
   [ -z "$found" ] || { echo "mica/$1 needs $found" >&2 && return 1; }
 }
 
+# shellcheck disable=SC2016 # fences of Markdown
+# The README's C++ compiles: its includes and usings, and the rest as the body of a function.
+readme() {
+  sed -n '/^```cpp$/,/^```$/p' "$source/README.md" | grep -v '^```' >"$work/readme.txt"
+  {
+    grep -E '^(#include|using)' "$work/readme.txt"
+    echo 'void readme() {'
+    grep -vE '^(#include|using)' "$work/readme.txt"
+    echo '}'
+  } >"$work/readme.cpp"
+  "$cxx" -std=c++20 -I"$prefix/include" -fsyntax-only "$work/readme.cpp" || fail "the C++ in README.md does not compile"
+}
+
 # The shared library shows mica's public names and nothing else.
 symbols() {
   local library names other
@@ -92,6 +105,7 @@ pkg_config() {
 case $step in
   install) install_package ;;
   headers) headers ;;
+  readme) readme ;;
   symbols) symbols ;;
   shared | static) examples "$step" ;;
   pkg_config) pkg_config ;;
