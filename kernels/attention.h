@@ -26,7 +26,7 @@ struct AttentionArguments {
   /// last dimension has stride 1), indexed by position inside the sequence, so it must reach the longest one.
   View bias;
   float dropout = 0;  ///< probability of dropping an attention weight; kept ones are scaled by 1 / (1 - p)
-  /// In which the forward products run: float32, or bfloat16 where the device multiplies it (else it is ignored).
+  /// In which weights and values may be multiplied in the forward pass: float32, or bfloat16 where the device has it.
   DType product_dtype = DType::float32;
   uint64_t seed = 0;  ///< of the dropout: element (sequence, head, query, key) draws the same number on every device
 };

@@ -30,11 +30,11 @@ class Worker {
         output_(output),
         log_sum_exp_(log_sum_exp),
         half_(bfloat16),
-        kernels_(bfloat16 ? *bfloat16_tile_kernels() : tile_kernels()),
+        kernels_(tile_kernels()),
+        value_kernels_(bfloat16 ? *bfloat16_tile_kernels() : tile_kernels()),
         size_(arguments.query.size(2)),
         value_size_(arguments.value.size(2)),
-        size_words_(words(size_)),
-        value_row_(ceil_div(value_size_, kernels_.lanes) * kernels_.lanes) {}
+        value_row_(ceil_div(value_size_, value_kernels_.lanes) * value_kernels_.lanes) {}
 
   void tile(int64_t sequence, int64_t head, int64_t index, int64_t tiles) {
     const Sequence s(a_, sequence);
@@ -50,24 +50,21 @@ class Worker {
   }
 
  private:
-  // Words that hold n steps of depth.
+  // Words that hold the values of n keys.
   int64_t words(int64_t n) const { return half_ ? (n + 1) / 2 : n; }
 
   void pack(const Sequence& s, int64_t key_head) {
     const int64_t lanes = kernels_.lanes, width = kernels_.width();
     const int64_t padded = ceil_div(s.keys, lanes) * lanes;
-    keys_ = scratch(Scratch::keys, padded * size_words_ + words(s.keys) * value_row_ + s.keys + lanes * size_words_);
-    values_ = keys_ + padded * size_words_;
+    keys_ = scratch(Scratch::keys, padded * size_ + words(s.keys) * value_row_ + s.keys);
+    values_ = keys_ + padded * size_;
     mask_ = values_ + words(s.keys) * value_row_;
-    float* rounded = mask_ + s.keys;
     const float* key = element(a_.key, s.key_begin, key_head);
     for (int64_t k = 0; k < s.keys; k += lanes) {
       const int64_t panel = k / width, panel_width = std::min(width, padded - panel * width);
       const int64_t rows = std::min(lanes, s.keys - k);
-      const float* from = key + k * a_.key.stride(0);
-      if (half_) convert_rows_to_bfloat16(from, a_.key.stride(0), rows, size_, rounded);
-      transpose_rows(half_ ? rounded : from, half_ ? size_words_ : a_.key.stride(0), rows, size_words_,
-                     keys_ + panel * width * size_words_ + k % width, panel_width);
+      transpose_rows(key + k * a_.key.stride(0), a_.key.stride(0), rows, size_,
+                     keys_ + panel * width * size_ + k % width, panel_width);
     }
     const float* value = element(a_.value, s.key_begin, key_head);
     const auto pack_values = half_ ? pair_rows_as_bfloat16 : copy_rows;
@@ -105,22 +102,14 @@ class Worker {
     task.sum = sum;
     task.correction = correction;
 
-    float* scores =
-        scratch(Scratch::scores, kMaxTile * (kKeyBlock + value_row_ + kKeyBlock + size_words_) + 2 * kKeyBlock + 8);
+    float* scores = scratch(Scratch::scores, kMaxTile * (kKeyBlock + value_row_ + kKeyBlock) + 2 * kKeyBlock + 8);
     float* result = scores + kMaxTile * kKeyBlock;
     float* weights = half_ ? result + kMaxTile * value_row_ : scores;
     const float* query = element(a_.query, s.query_begin + first, head);
-    int64_t query_row = a_.query.stride(0);
-    if (half_) {
-      float* rounded = weights + kMaxTile * kKeyBlock;
-      convert_rows_to_bfloat16(query, query_row, rows, size_, rounded);
-      query = rounded;
-      query_row = size_words_;
-    }
     const int64_t keys = task.visible(rows - 1);  // no query of the tile sees more
     for (int64_t k = 0; k < keys; k += kKeyBlock) {
       const int64_t count = std::min(kKeyBlock, keys - k);
-      multiply_keys(s, query, query_row, rows, k, count, scores);
+      multiply_keys(s, query, rows, k, count, scores);
       score_rows(task, scores, k, count);
       if (a_.dropout > 0) drop_weights(s, sequence, head, first, rows, k, count, scores);
       if (half_) convert_rows_to_bfloat16(scores, kKeyBlock, rows, count, weights);
@@ -144,17 +133,16 @@ class Worker {
     scale_rows(result, value_row_, rows, value_size_, correction, out, output_.stride(0));
   }
 
-  void multiply_keys(const Sequence& s, const float* query, int64_t query_row, int64_t rows, int64_t first,
-                     int64_t count, float* scores) {
+  void multiply_keys(const Sequence& s, const float* query, int64_t rows, int64_t first, int64_t count, float* scores) {
     const int64_t lanes = kernels_.lanes, width = kernels_.width();
     const int64_t padded = ceil_div(s.keys, lanes) * lanes;
     for (int64_t k = first; k < first + count; k += width) {
       const int64_t panel_width = std::min(width, padded - k);
       const TileTask task{.a = query,
-                          .a_row = query_row,
-                          .b = keys_ + k * size_words_,
+                          .a_row = a_.query.stride(0),
+                          .b = keys_ + k * size_,
                           .b_row = panel_width,
-                          .depth = size_words_,
+                          .depth = size_,
                           .c = scores + k - first,
                           .c_row = kKeyBlock};
       const int64_t vectors = std::min(panel_width, ceil_div(first + count - k, lanes) * lanes) / lanes;
@@ -164,26 +152,26 @@ class Worker {
 
   void multiply_values(const float* weights, int64_t weights_row, int64_t rows, int64_t first, int64_t count, bool add,
                        float* result) {
-    const int64_t vectors = value_row_ / kernels_.lanes, parts = ceil_div(vectors, kTileVectors);
+    const int64_t lanes = value_kernels_.lanes, vectors = value_row_ / lanes, parts = ceil_div(vectors, kTileVectors);
     for (int64_t p = 0; p < parts; ++p) {
       const int64_t begin = vectors * p / parts, wide = vectors * (p + 1) / parts - begin;
       const TileTask task{.a = weights,
                           .a_row = weights_row,
-                          .b = values_ + words(first) * value_row_ + begin * kernels_.lanes,
+                          .b = values_ + words(first) * value_row_ + begin * lanes,
                           .b_row = value_row_,
                           .depth = words(count),
-                          .c = result + begin * kernels_.lanes,
+                          .c = result + begin * lanes,
                           .c_row = value_row_,
                           .add = add,
                           .next = p == 0 && first == 0 ? next_ : nullptr,
                           .next_step = p == 0 && first == 0 && next_ != nullptr ? next_step_ : 0};
-      kernels_.product[static_cast<size_t>(wide - 1)][static_cast<size_t>(rows - 1)](task);
+      value_kernels_.product[static_cast<size_t>(wide - 1)][static_cast<size_t>(rows - 1)](task);
     }
   }
 
   void drop_weights(const Sequence& s, int64_t sequence, int64_t head, int64_t first, int64_t rows, int64_t first_key,
                     int64_t count, float* scores) {
-    float* uniform = scores + kMaxTile * (kKeyBlock + value_row_ + kKeyBlock + size_words_);
+    float* uniform = scores + kMaxTile * (kKeyBlock + value_row_ + kKeyBlock);
     float* factors = uniform + kKeyBlock + 8;
     for (int64_t r = 0; r < rows; ++r) {
       dropout_factors(a_, s, sequence, head, first + r, first_key, count, uniform, factors);
@@ -208,9 +196,9 @@ class Worker {
 
   const AttentionArguments& a_;
   const View &output_, &log_sum_exp_;
-  const bool half_;  // products of pairs of bfloat16
-  const TileKernels& kernels_;
-  const int64_t size_, value_size_, size_words_, value_row_;
+  const bool half_;  // weights and values are multiplied in pairs of bfloat16
+  const TileKernels &kernels_, &value_kernels_;
+  const int64_t size_, value_size_, value_row_;
   int64_t packed_sequence_ = -1, packed_head_ = -1;
   float* keys_ = nullptr;    // panels
   float* values_ = nullptr;  // [words of keys, value_row_]
