@@ -1,6 +1,5 @@
 #pragma once
-// All that a user of mica needs: models, tokenizers, pipelines, tensors and their gradients. Inside the library nothing
-// includes this file.
+// Everything that a program which uses mica includes.
 
 #include "mica/autograd/activation.h"
 #include "mica/autograd/attention.h"
@@ -18,9 +17,10 @@
 #include "mica/base/warnings.h"
 #include "mica/models/auto/auto_config.h"
 #include "mica/models/auto/auto_model.h"
-#include "mica/models/auto/table.h"
+#include "mica/models/generation/greedy.h"
 #include "mica/models/pipelines/pipeline.h"
 #include "mica/models/pipelines/sentence_transformer.h"
+#include "mica/models/pipelines/similarity.h"
 #include "mica/tensor/safetensors.h"
 #include "mica/tensor/tensor.h"
 #include "mica/tokenizers/tokenizer.h"

@@ -1,5 +1,6 @@
 #include "cli/arguments.h"
 
+#include <algorithm>
 #include <utility>
 
 #include <CLI/CLI.hpp>
@@ -8,6 +9,32 @@
 
 namespace mica::cli {
 namespace {
+
+// CLI11 takes "[a, b]" and "{}" for lists. Texts are texts: an argument in brackets gets a mark at its end before the
+// command line is parsed, and texts are taken from the raw words.
+constexpr char kMark = '\x01';
+
+std::string unmarked(std::string text) {
+  if (text.ends_with(kMark)) text.pop_back();
+  return text;
+}
+
+std::vector<std::string> marked(int argc, char** argv) {
+  std::vector<std::string> words(argv + 1, argv + argc);
+  for (std::string& word : words) {
+    if (word.starts_with('[') && word.ends_with(']')) word += kMark;
+  }
+  return words;
+}
+
+CLI::Option* add_text(CLI::App* app, const char* name, const char* help,
+                      std::function<void(const std::string&)> receive) {
+  const auto take = [receive = std::move(receive)](const CLI::results_t& words) {
+    receive(unmarked(words.back()));
+    return true;
+  };
+  return app->add_option(name, CLI::callback_t(take), help)->type_name("TEXT")->expected(1);
+}
 
 CLI::Option* bounded(CLI::Option* option, int64_t low, int64_t high) {
   return option->check(CLI::Range(low, high));
@@ -19,19 +46,24 @@ void Arguments::flag(const char* name, bool& value, const char* help) {
   app_->add_flag(name, value, help);
 }
 void Arguments::text(const char* name, std::string& value, const char* help) {
-  app_->add_option(name, value, help);
+  add_text(app_, name, help, [&value](const std::string& text) { value = text; });
 }
 void Arguments::text(const char* name, std::optional<std::string>& value, const char* help) {
-  app_->add_option(name, value, help);
+  add_text(app_, name, help, [&value](const std::string& text) { value = text; });
 }
 void Arguments::required_text(const char* name, std::string& value, const char* help) {
-  app_->add_option(name, value, help)->required();
+  add_text(app_, name, help, [&value](const std::string& text) { value = text; })->required();
 }
 void Arguments::texts(const char* name, std::vector<std::string>& values, const char* help) {
-  app_->add_option(name, values, help);
-}
-void Arguments::integers(const char* name, std::vector<int64_t>& values, const char* help) {
-  app_->add_option(name, values, help);
+  const auto take = [&values](const CLI::results_t& words) {
+    values.clear();
+    for (const std::string& word : words) values.push_back(unmarked(word));
+    return true;
+  };
+  app_->add_option(name, CLI::callback_t(take), help)
+      ->type_name("TEXT")
+      ->expected(1, CLI::detail::expected_max_vector_size)
+      ->allow_extra_args(true);
 }
 void Arguments::integer(const char* name, int64_t& value, int64_t low, int64_t high, const char* help) {
   bounded(app_->add_option(name, value, help), low, high);
@@ -61,7 +93,13 @@ bool run_command_line(int argc, char** argv, const std::vector<Subcommand>& subc
     return std::string("mica");
   };
   try {
-    app.parse(argc, argv);
+    std::vector<std::string> words = marked(argc, argv);
+    if (!words.empty() && !words[0].starts_with('-') &&
+        std::none_of(subcommands.begin(), subcommands.end(), [&](const Subcommand& s) { return words[0] == s.name; })) {
+      throw UsageError{"unknown subcommand \"" + printable(words[0]) + "\"", "mica", "see mica --help"};
+    }
+    std::reverse(words.begin(), words.end());  // as CLI11 wants them
+    app.parse(std::move(words));
   } catch (const CLI::CallForVersion&) {
     print(app.version());
     return false;
@@ -75,7 +113,7 @@ bool run_command_line(int argc, char** argv, const std::vector<Subcommand>& subc
     print(help);
     return false;
   } catch (const CLI::ParseError& error) {
-    throw UsageError{printable(error.what(), 300), where(), "see " + where() + " --help"};
+    throw UsageError{printable(unmarked(error.what()), 300), where(), "see " + where() + " --help"};
   }
   for (const auto& [part, action] : actions) {
     if (part->parsed()) action();

@@ -119,11 +119,10 @@ void execute(const Options& options) {
   NamedTensors named;
   for (const auto& [name, tensor] : output.named()) named.emplace_back(name, tensor.detach());
   if (options.generate) named.emplace_back("sequences", greedy(model, feed.inputs, *options.generate));
+  if (options.gradients) run_backward(feed, output, options.inputs);
+  // Nothing is written before everything is computed.
   save_safetensors(options.outputs, named);
-  if (options.gradients) {
-    run_backward(feed, output, options.inputs);
-    save_safetensors(*options.gradients, parameter_gradients(model));
-  }
+  if (options.gradients) save_safetensors(*options.gradients, parameter_gradients(model));
   for (const auto& [name, tensor] : named) {
     write_line(name + " " + std::string(mica::name(tensor.dtype())) + " " + to_string(tensor.shape()));
   }

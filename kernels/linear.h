@@ -1,6 +1,8 @@
 #pragma once
 // Products of activations with weights, and what is done to the result before it is stored.
 
+#include <span>
+
 #include "mica/kernels/activation.h"
 #include "mica/kernels/backend.h"
 
@@ -22,6 +24,13 @@ struct PackedWeight {
   void* data = nullptr;  ///< in device memory
   int64_t out = 0, in = 0;
   DType dtype = DType::float32;  ///< of the product: float32 or bfloat16 (where the device computes in it)
+};
+
+/// One layer of a chain.
+struct ChainStep {
+  PackedWeight weight;
+  Epilogue epilogue;  ///< its residual may be the y of an earlier step
+  View y;             ///< [rows, out]; empty where only the next step reads it
 };
 
 class LinearKernels {
@@ -48,6 +57,9 @@ class LinearKernels {
   virtual void pack(const View& weight, int64_t first_row, const PackedWeight& packed) = 0;
   /// As forward(), with the packed weight. x and y are activations of activation_dtype.
   virtual void forward_packed(const View& x, const PackedWeight& weight, const Epilogue& epilogue, const View& y) = 0;
+  /// Layer after layer on the same rows: each step's x is the y of the one before, the first's is `x`; the last one has
+  /// a y. The same results as forward_packed() step by step; rows between two steps need not reach memory.
+  virtual void forward_packed_chain(const View& x, std::span<const ChainStep> steps) = 0;
 };
 
 }  // namespace mica

@@ -83,6 +83,24 @@ std::vector<std::pair<std::string, Tensor>> ModelOutput::named() const {
   return result;
 }
 
+Rows Rows::sequences(int64_t first, int64_t last) const {
+  std::vector<int64_t> lengths;
+  for (int64_t i = first; i < last; ++i) lengths.push_back(offsets.length(i));
+  const int64_t begin = offsets.begin(first);
+  Rows part = *this;
+  part.offsets = SequenceOffsets::from_lengths(lengths, device);
+  const int64_t end = begin + part.offsets.rows();
+  for (Tensor* each :
+       {&part.input_ids, &part.token_type_ids, &part.position_ids, &part.task_type_ids, &part.key_mask}) {
+    if (each->defined()) *each = each->slice(0, begin, end);
+  }
+  if (inputs_embeds.defined()) {
+    part.inputs_embeds = inputs_embeds.reshape({rows(), inputs_embeds.size(-1)}).slice(0, begin, end);
+  }
+  part.tokens_shape = {part.offsets.rows()};
+  return part;
+}
+
 Rows to_rows(const ModelInputs& inputs, Device device) {
   const bool by_ids = inputs.input_ids.defined();
   if (by_ids == inputs.inputs_embeds.defined()) {

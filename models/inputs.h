@@ -68,6 +68,8 @@ struct Rows {
   Device device;
 
   int64_t rows() const { return offsets.rows(); }
+  /// The sequences [first, last) alone.
+  Rows sequences(int64_t first, int64_t last) const;
   int64_t batch() const { return offsets.count(); }
 };
 

@@ -56,6 +56,7 @@ class CpuLinear final : public LinearKernels {
   int64_t packed_bytes(int64_t out, int64_t in, DType packed_dtype) const override;
   void pack(const View& weight, int64_t first_row, const PackedWeight& packed) override;
   void forward_packed(const View& x, const PackedWeight& weight, const Epilogue& epilogue, const View& y) override;
+  void forward_packed_chain(const View& x, std::span<const ChainStep> steps) override;
 };
 
 class CpuLoss final : public LossKernels {

@@ -4,12 +4,14 @@
 #include "mica/kernels/linear.h"
 
 #include <algorithm>
+#include <vector>
 
 #include "mica/base/checked.h"
 #include "mica/kernels/cpu/backend.h"
 #include "mica/kernels/cpu/pointwise.h"
 #include "mica/kernels/cpu/product.h"
 #include "mica/kernels/cpu/simd/matmul.h"
+#include "mica/kernels/cpu/simd/packed_chain.h"
 #include "mica/kernels/cpu/simd/packed_linear.h"
 #include "mica/kernels/cpu/support.h"
 
@@ -163,6 +165,32 @@ void CpuLinear::forward_packed(const View& x, const PackedWeight& weight, const 
   with_floating("linear.forward_packed", x.dtype, [&](auto tag) {
     cpu::forward<decltype(tag)>(x, weight.data, weight.dtype, weight.in, weight.out, epilogue, y);
   });
+}
+
+void CpuLinear::forward_packed_chain(const View& x, std::span<const ChainStep> steps) {
+  bool simple = x.dtype == DType::float32;
+  for (const ChainStep& step : steps) {
+    simple = simple && step.weight.dtype != DType::float64;
+    for (const View* vector : {&step.epilogue.bias, &step.epilogue.norm_weight, &step.epilogue.norm_bias})
+      simple = simple && (!*vector || (vector->dtype == DType::float32 && vector->stride(0) == 1));
+  }
+  if (simple) return simd::packed_chain(x, steps);
+  // One by one, with whole rows between the steps in memory.
+  std::vector<std::vector<double>> memory;
+  View input = x;
+  for (const ChainStep& step : steps) {
+    View y = step.y;
+    if (!y) {
+      memory.emplace_back(static_cast<size_t>(x.size(0) * step.weight.out));
+      y.data = memory.back().data();
+      y.dtype = x.dtype;
+      y.rank = 2;
+      y.shape = {x.size(0), step.weight.out};
+      y.strides = {step.weight.out, 1};
+    }
+    forward_packed(input, step.weight, step.epilogue, y);
+    input = y;
+  }
 }
 
 }  // namespace mica

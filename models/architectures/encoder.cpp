@@ -17,6 +17,7 @@ namespace {
 constexpr int64_t kMaxSize = 1 << 20;
 constexpr int64_t kMaxVocabulary = 1 << 26;
 constexpr int64_t kMaxLayers = 4096;
+constexpr int64_t kGroupRows = 512;
 
 }  // namespace
 
@@ -161,18 +162,43 @@ Tensor Encoder::attend(const EncoderLayer& layer, const Tensor& x, const Rows& r
 Tensor Encoder::layer(const EncoderLayer& layer, const Tensor& hidden, const Rows& rows, const Tensor& bias) const {
   const double dropout = rows.training ? spec_.hidden_dropout : 0;
   if (spec_.norms == NormPlacement::after) {
-    const Tensor attended = layer.attention_output(
-        attend(layer, hidden, rows, bias), {.dropout = dropout, .residual = hidden, .norm = &layer.attention_norm});
-    const Tensor inner = layer.intermediate(attended, {.activation = spec_.activation});
-    return layer.output(inner, {.dropout = dropout, .residual = attended, .norm = &layer.output_norm});
+    return chain(
+        attend(layer, hidden, rows, bias),
+        {{&layer.attention_output, {.dropout = dropout, .residual = hidden, .norm = &layer.attention_norm}, -1, true},
+         {&layer.intermediate, {.activation = spec_.activation}},
+         {&layer.output, {.dropout = dropout, .norm = &layer.output_norm}, 0}});
   }
   const Tensor attended = layer.attention_output(attend(layer, layer.attention_norm(hidden), rows, bias),
                                                  {.dropout = dropout, .residual = hidden});
-  const Tensor inner = layer.intermediate(layer.output_norm(attended), {.activation = spec_.activation});
-  return layer.output(inner, {.dropout = dropout, .residual = attended});
+  return chain(layer.output_norm(attended), {{&layer.intermediate, {.activation = spec_.activation}},
+                                             {&layer.output, {.dropout = dropout, .residual = attended}}});
 }
 
+// Without a tape a large batch goes through all layers in groups of sequences, so that what one layer hands to the next
+// stays in cache. Each sequence's numbers are the same either way.
 EncoderOutput Encoder::operator()(const Rows& rows) const {
+  if (grad_enabled() || rows.training || rows.output_hidden_states || rows.rows() < 2 * kGroupRows)
+    return forward(rows);
+  EncoderOutput output;
+  for (int64_t first = 0; first < rows.batch();) {
+    int64_t last = first;
+    int64_t count = 0;
+    do {
+      count += rows.offsets.length(last++);
+    } while (last < rows.batch() && count + rows.offsets.length(last) <= kGroupRows);
+    if (first == 0 && last == rows.batch()) return forward(rows);
+    if (count > 0) {
+      const Tensor hidden = forward(rows.sequences(first, last)).hidden;
+      if (!output.hidden.defined())
+        output.hidden = Tensor::empty({rows.rows(), hidden.size(1)}, hidden.dtype(), hidden.device());
+      output.hidden.slice(0, rows.offsets.begin(first), rows.offsets.begin(first) + count).copy_(hidden);
+    }
+    first = last;
+  }
+  return output;
+}
+
+EncoderOutput Encoder::forward(const Rows& rows) const {
   EncoderOutput output;
   Tensor x = embed(rows);
   Tensor bias;

@@ -104,6 +104,7 @@ class Encoder {
   int64_t max_tokens() const;
 
  private:
+  EncoderOutput forward(const Rows& rows) const;
   Tensor embed(const Rows& rows) const;
   Tensor layer(const EncoderLayer& layer, const Tensor& hidden, const Rows& rows, const Tensor& bias) const;
   Tensor attend(const EncoderLayer& layer, const Tensor& x, const Rows& rows, const Tensor& bias) const;

@@ -81,23 +81,32 @@ class PackedWeights {
 
 namespace {
 
-// y [rows, out] of x [rows, in] with everything that follows in one call of the kernel.
-Tensor run_packed(const Tensor& x, const PackedWeights::View& packed, const After& after) {
-  const Tensor y = Tensor::empty({x.size(0), packed.weight.out}, x.dtype(), x.device());
+// What follows a product, as the kernel takes it. `residual` must outlive the call.
+Epilogue epilogue_of(const After& after, const Tensor& bias, const Tensor& residual) {
   Epilogue epilogue;
-  epilogue.bias = packed.bias.view();
+  epilogue.bias = bias.view();
   epilogue.activation = after.activation;
-  Tensor residual;
-  if (after.residual.defined()) {
-    residual = after.residual.detach().contiguous().reshape(y.shape());
-    epilogue.residual = residual.view();
-  }
+  epilogue.residual = residual.view();
   if (after.norm != nullptr) {
     epilogue.norm_weight = after.norm->weight().view();
     epilogue.norm_bias = after.norm->bias().view();
     epilogue.norm_eps = static_cast<float>(after.norm->eps());
   }
-  backend(x.device()).linear().forward_packed(x.view(), packed.weight, epilogue, y.view());
+  return epilogue;
+}
+
+// A residual as rows like those of y.
+Tensor residual_rows(const Tensor& residual, const Shape& shape) {
+  return residual.defined() ? residual.detach().contiguous().reshape(shape) : Tensor();
+}
+
+// y [rows, out] of x [rows, in] with everything that follows in one call of the kernel.
+Tensor run_packed(const Tensor& x, const PackedWeights::View& packed, const After& after) {
+  const Tensor y = Tensor::empty({x.size(0), packed.weight.out}, x.dtype(), x.device());
+  const Tensor residual = residual_rows(after.residual, y.shape());
+  backend(x.device())
+      .linear()
+      .forward_packed(x.view(), packed.weight, epilogue_of(after, packed.bias, residual), y.view());
   return y;
 }
 
@@ -136,6 +145,37 @@ Tensor Linear::operator()(const Tensor& x, const After& after) const {
   Shape shape = x.shape();
   shape.set(-1, out());
   return y.reshape(shape);
+}
+
+Tensor chain(const Tensor& x, const std::vector<ChainLayer>& layers) {
+  const auto number = static_cast<size_t>(layers.size());
+  std::vector<Tensor> results(number);
+  bool tape = false;
+  for (const ChainLayer& each : layers)
+    tape = tape || needs_tape(x, each.layer->weight_, each.layer->bias_, each.after);
+  if (tape) {
+    for (size_t i = 0; i < number; ++i) {
+      After after = layers[i].after;
+      if (layers[i].residual_of >= 0) after.residual = results[static_cast<size_t>(layers[i].residual_of)];
+      results[i] = (*layers[i].layer)(i == 0 ? x : results[i - 1], after);
+    }
+    return results.back();
+  }
+  const Tensor rows = x.detach().contiguous();
+  std::vector<PackedWeights::View> packed;
+  std::vector<Tensor> residuals;
+  std::vector<ChainStep> steps;
+  for (size_t i = 0; i < number; ++i) {
+    const ChainLayer& each = layers[i];
+    packed.push_back(each.layer->packed_->get({{each.layer->weight_, each.layer->bias_}}));
+    const Shape shape{rows.size(0), each.layer->out()};
+    if (each.keep || i + 1 == number) results[i] = Tensor::empty(shape, x.dtype(), x.device());
+    residuals.push_back(each.residual_of >= 0 ? results[static_cast<size_t>(each.residual_of)]
+                                              : residual_rows(each.after.residual, shape));
+    steps.push_back({packed[i].weight, epilogue_of(each.after, packed[i].bias, residuals[i]), results[i].view()});
+  }
+  backend(x.device()).linear().forward_packed_chain(rows.view(), steps);
+  return results.back();
 }
 
 LinearGroup::LinearGroup(std::vector<Linear> layers, const BuildOptions& options)

@@ -23,6 +23,8 @@ struct After {
 /// Weights in the backend's own order, made when first needed and again after a weight was written to.
 class PackedWeights;
 
+struct ChainLayer;
+
 class Linear {
  public:
   Linear() = default;
@@ -40,9 +42,22 @@ class Linear {
   Tensor operator()(const Tensor& x, const After& after = {}) const;
 
  private:
+  friend Tensor chain(const Tensor& x, const std::vector<ChainLayer>& layers);
   Tensor weight_, bias_;
   std::shared_ptr<PackedWeights> packed_;
 };
+
+/// A step of chain(): a layer, and what follows it.
+struct ChainLayer {
+  const Linear* layer;
+  After after;           ///< its residual may be given by residual_of instead
+  int residual_of = -1;  ///< the earlier step whose result is the residual
+  bool keep = false;     ///< the result is wanted in memory, for a later residual_of
+};
+
+/// Layer after layer on the rows of x [rows, in], the last one's result. Where no gradient is wanted the rows between
+/// two layers stay in cache, and threads meet once.
+Tensor chain(const Tensor& x, const std::vector<ChainLayer>& layers);
 
 /// Several linear layers with one input (query, key and value), run as one product where no gradient is wanted.
 class LinearGroup {

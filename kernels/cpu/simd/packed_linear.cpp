@@ -106,13 +106,28 @@ Product linear_product(const View& x, int64_t out, const Epilogue& epilogue, con
   return product;
 }
 
-void packed_linear(const View& x, const PackedWeight& weight, const Epilogue& epilogue, const View& y) {
-  LayerNorm norm;
+namespace {
+
+Product packed_product(const View& x, const PackedWeight& weight, const Epilogue& epilogue, const View& y,
+                       LayerNorm& norm) {
   Product product = linear_product(x, weight.out, epilogue, y, norm);
   product.kernels = &kernels_for(weight.dtype);
   product.bfloat16 = weight.dtype == DType::bfloat16;
   product.panels = static_cast<const float*>(weight.data);
-  multiply(product);
+  return product;
+}
+
+}  // namespace
+
+void packed_linear(const View& x, const PackedWeight& weight, const Epilogue& epilogue, const View& y) {
+  LayerNorm norm;
+  multiply(packed_product(x, weight, epilogue, y, norm));
+}
+
+void packed_linear_here(const View& x, const PackedWeight& weight, const Epilogue& epilogue, const View& y) {
+  LayerNorm norm;
+  const Product product = packed_product(x, weight, epilogue, y, norm);
+  multiply_block(product, 0, product.rows, 0, product.panel_count());
 }
 
 }  // namespace mica::cpu::simd

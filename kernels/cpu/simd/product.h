@@ -34,7 +34,7 @@ int64_t packed_floats(const TileKernels& kernels, int64_t columns, int64_t words
 /// On all threads.
 void multiply(const Product& product);
 
-/// The rows [row_begin, row_end) and panels [panel_begin, panel_end) on this thread; no norm.
+/// The rows [row_begin, row_end) and panels [panel_begin, panel_end) on this thread; the norm if these are all panels.
 void multiply_block(const Product& product, int64_t row_begin, int64_t row_end, int64_t panel_begin, int64_t panel_end);
 
 }  // namespace mica::cpu::simd

@@ -38,7 +38,7 @@ struct Buffer {
 }  // namespace
 
 float* scratch(Scratch slot, int64_t count) {
-  thread_local std::array<Buffer, 5> buffers;
+  thread_local std::array<Buffer, static_cast<size_t>(Scratch::count)> buffers;
   Buffer& buffer = buffers[static_cast<size_t>(slot)];
   const size_t bytes = static_cast<size_t>(count) * sizeof(float);
   if (buffer.bytes < bytes) buffer.grow(bytes);
