@@ -1,5 +1,6 @@
 #pragma once
-// Everything that a program which uses mica includes.
+// All that a user of mica needs: models, tokenizers, pipelines, tensors and their gradients. Inside the library nothing
+// includes this file.
 
 #include "mica/autograd/activation.h"
 #include "mica/autograd/attention.h"
@@ -17,6 +18,7 @@
 #include "mica/base/warnings.h"
 #include "mica/models/auto/auto_config.h"
 #include "mica/models/auto/auto_model.h"
+#include "mica/models/auto/table.h"
 #include "mica/models/generation/greedy.h"
 #include "mica/models/pipelines/pipeline.h"
 #include "mica/models/pipelines/sentence_transformer.h"

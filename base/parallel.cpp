@@ -1,94 +1,140 @@
+// A pool of threads that meet cheaply and wait politely.
+//
+// The work of a call is cut into one share a thread; whoever is free takes the next one, the caller too. So a thread
+// that the system has taken off its core holds nobody up but with the share that it is at: on a busy machine a call
+// costs what the caller needs alone, where a fixed team would wait for its last member. Between calls a worker spins
+// for some tens of microseconds, since kernels follow each other that closely, and then sleeps. (OpenMP's runtime
+// offers neither: its team is fixed, and how long it spins is settled by the environment before a library has a say.)
+
 #include "mica/base/parallel.h"
 
 #include <algorithm>
 #include <atomic>
 #include <exception>
+#include <memory>
 #include <mutex>
 #include <string>
-
-#include <omp.h>
+#include <system_error>
+#include <thread>
 
 #include "mica/base/error.h"
 
-// ThreadSanitizer does not see how libgomp hands work to its threads and waits for them, since libgomp is not
-// instrumented. All parallel regions are in this file, so it can be told: what happened before `publish` on one thread
-// is seen after `see` on another. Functions that hold a region are not instrumented themselves, since the compiler
-// passes their variables to the threads in a way of its own.
-#ifdef __SANITIZE_THREAD__
-extern "C" {
-void __tsan_acquire(void* address);  // NOLINT(bugprone-reserved-identifier): the sanitizer's names
-void __tsan_release(void* address);  // NOLINT(bugprone-reserved-identifier)
-}
-#define MICA_HOLDS_A_REGION __attribute__((no_sanitize_thread))
-#else
-#define MICA_HOLDS_A_REGION
+#if defined(__x86_64__) || defined(__i386__)
+#include <immintrin.h>
 #endif
 
 namespace mica {
 namespace {
 
-inline void publish([[maybe_unused]] void* where) {
-#ifdef __SANITIZE_THREAD__
-  __tsan_release(where);
+constexpr int kSpins = 3000;      // of a worker without work: 30 to 100 microseconds
+constexpr int kJoinSpins = 1000;  // of a caller whose last share somebody else is at
+
+void pause() {
+#if defined(__x86_64__) || defined(__i386__)
+  _mm_pause();
+#elif defined(__aarch64__)
+  asm volatile("yield");
 #endif
 }
 
-inline void see([[maybe_unused]] void* where) {
-#ifdef __SANITIZE_THREAD__
-  __tsan_acquire(where);
-#endif
-}
+thread_local bool inside = false;  // of a parallel_for
 
 std::atomic<int>& thread_count() {
-  static std::atomic<int> count{std::max(1, omp_get_num_procs())};
+  static std::atomic<int> count{std::max(1, static_cast<int>(std::thread::hardware_concurrency()))};
   return count;
 }
 
-// One call of parallel_for, as its threads share it.
-class Job {
+// One call, as its threads share it.
+struct Job {
+  detail::RangeFunction function = nullptr;
+  void* context = nullptr;
+  int64_t n = 0, grain = 1, pieces = 0, shares = 0;
+};
+
+class Pool {
  public:
-  Job(int64_t n, int64_t grain, detail::RangeFunction function, void* context)
-      : n_(n), grain_(grain), function_(function), context_(context) {}
-
-  int64_t pieces() const { return (n_ + grain_ - 1) / grain_; }
-
-  // The share of one thread of the team.
-  void run_share(int64_t rank, int64_t team) {
-    see(&start_);
-    const int64_t begin = pieces() * rank / team * grain_;
-    const int64_t end = std::min(n_, pieces() * (rank + 1) / team * grain_);
-    if (begin < end) {
-      try {
-        function_(context_, begin, end);
-      } catch (...) {
-        const std::lock_guard lock(mutex_);
-        failure_ = std::current_exception();
+  // Returns when all of the job is done; rethrows what a share threw. Only one caller at a time.
+  void run(const Job& job) {
+    grow(static_cast<int>(job.shares) - 1);
+    job_ = job;
+    failure_ = nullptr;
+    next_.store(0, std::memory_order_relaxed);
+    open_.store(true);  // a worker that sees it sees the job
+    ticket_.fetch_add(1);
+    ticket_.notify_all();
+    take_shares();
+    // A worker first counts itself in and then looks whether the job is open: one that this loop does not see counted
+    // finds it closed.
+    open_.store(false);
+    for (int spin = 0; busy_.load() != 0; ++spin) {
+      if (spin < kJoinSpins) {
+        pause();
+      } else {
+        std::this_thread::yield();
       }
     }
-    publish(&end_);
-  }
-
-  void open() { publish(&start_); }
-  void close() {
-    see(&end_);
     if (failure_) std::rethrow_exception(failure_);
   }
 
+  std::mutex& mutex() { return mutex_; }
+
  private:
-  int64_t n_, grain_;
-  detail::RangeFunction function_;
-  void* context_;
-  char start_ = 0, end_ = 0;
-  std::mutex mutex_;
+  // Workers live as long as the process: there is no good moment to stop them in a library. A machine that gives no
+  // more threads gets by with those there are.
+  void grow(int wanted) {
+    try {
+      for (; workers_ < wanted; ++workers_) std::thread([this] { work(); }).detach();
+    } catch (const std::system_error&) {
+    }
+  }
+
+  void work() {
+    inside = true;
+    for (uint32_t seen = 0;;) {
+      uint32_t ticket = ticket_.load();
+      for (int spin = 0; ticket == seen && spin < kSpins; ++spin) {
+        pause();
+        ticket = ticket_.load();
+      }
+      if (ticket == seen) {
+        ticket_.wait(seen);
+        continue;
+      }
+      seen = ticket;
+      busy_.fetch_add(1);
+      if (open_.load()) take_shares();
+      busy_.fetch_sub(1);
+    }
+  }
+
+  void take_shares() {
+    for (int64_t share = next_.fetch_add(1); share < job_.shares; share = next_.fetch_add(1)) {
+      const int64_t begin = job_.pieces * share / job_.shares * job_.grain;
+      const int64_t end = std::min(job_.n, job_.pieces * (share + 1) / job_.shares * job_.grain);
+      if (begin >= end) continue;
+      try {
+        job_.function(job_.context, begin, end);
+      } catch (...) {
+        const std::lock_guard lock(failure_mutex_);
+        failure_ = std::current_exception();
+      }
+    }
+  }
+
+  std::mutex mutex_, failure_mutex_;
+  int workers_ = 0;
+  Job job_;
   std::exception_ptr failure_;
+  std::atomic<int64_t> next_{0};
+  std::atomic<bool> open_{false};
+  std::atomic<int> busy_{0};
+  alignas(64) std::atomic<uint32_t> ticket_{0};
 };
 
-MICA_HOLDS_A_REGION void run_on_team(Job& job, int threads) {
-#pragma omp parallel num_threads(threads)
-  {
-    // The team may be smaller than asked for, so the shares are computed from its real size.
-    job.run_share(omp_get_thread_num(), omp_get_num_threads());
-  }
+Pool& pool() {
+  // Never destroyed: workers may still look at it while the process ends.
+  static Pool* const instance = std::make_unique<Pool>().release();
+  return *instance;
 }
 
 }  // namespace
@@ -105,15 +151,21 @@ void set_num_threads(int n) {
 
 void detail::parallel_for(int64_t n, int64_t grain, RangeFunction function, void* context) {
   if (n <= 0) return;
-  Job job(n, std::max<int64_t>(1, grain), function, context);
-  const int threads = static_cast<int>(std::min<int64_t>(job.pieces(), num_threads()));
-  if (threads <= 1 || omp_in_parallel() != 0) {
+  Job job{.function = function, .context = context, .n = n, .grain = std::max<int64_t>(1, grain)};
+  job.pieces = (n + job.grain - 1) / job.grain;
+  job.shares = std::min<int64_t>(job.pieces, num_threads());
+  // Serially inside another parallel_for, and while another thread of the program has the pool.
+  std::unique_lock<std::mutex> lock;
+  if (job.shares > 1 && !inside) lock = std::unique_lock(pool().mutex(), std::try_to_lock);
+  if (!lock.owns_lock()) {
     function(context, 0, n);
     return;
   }
-  job.open();
-  run_on_team(job, threads);
-  job.close();
+  inside = true;
+  struct Leave {
+    ~Leave() { inside = false; }
+  } const leave;
+  pool().run(job);
 }
 
 }  // namespace mica

@@ -1,5 +1,5 @@
 #pragma once
-// The one place where threads are started: OpenMP behind parallel_for.
+// The one place where threads are started.
 
 #include <cstdint>
 #include <functional>
@@ -19,8 +19,8 @@ void parallel_for(int64_t n, int64_t grain, RangeFunction function, void* contex
 
 /// Calls body(begin, end) on pieces that cover [0, n), in parallel when there are at least two pieces of `grain`
 /// elements. Every piece is a multiple of `grain` long, but for the last. The pieces differ with the number of threads:
-/// a body must give each element the same result whatever piece it falls into. Inside a parallel_for it runs serially.
-/// An exception of a body reaches the caller.
+/// a body must give each element the same result whatever piece it falls into. Inside a parallel_for it runs serially,
+/// and so it does while another thread of the program is in one. An exception of a body reaches the caller.
 template <typename Body>
 void parallel_for(int64_t n, int64_t grain, Body&& body) {
   using Plain = std::remove_reference_t<Body>;

@@ -65,6 +65,28 @@ void Arguments::texts(const char* name, std::vector<std::string>& values, const 
       ->expected(1, CLI::detail::expected_max_vector_size)
       ->allow_extra_args(true);
 }
+void Arguments::list(const char* name, std::vector<std::string>& values, const char* help) {
+  const auto take = [&values](const CLI::results_t& words) {
+    values.clear();
+    for (const std::string& word : words) {
+      const std::string text = unmarked(word);
+      for (size_t begin = 0; begin <= text.size();) {
+        const size_t comma = std::min(text.find(',', begin), text.size());
+        if (text == ",") {
+          values.push_back(text);
+          break;
+        }
+        if (comma > begin) values.push_back(text.substr(begin, comma - begin));
+        begin = comma + 1;
+      }
+    }
+    return true;
+  };
+  app_->add_option(name, CLI::callback_t(take), help)
+      ->type_name("A,B,...")
+      ->expected(1, CLI::detail::expected_max_vector_size)
+      ->allow_extra_args(false);
+}
 void Arguments::integer(const char* name, int64_t& value, int64_t low, int64_t high, const char* help) {
   bounded(app_->add_option(name, value, help), low, high);
 }

@@ -17,8 +17,9 @@
 
 namespace mica::cli {
 
-void CommonOptions::declare(Arguments& arguments) {
-  arguments.required_text("model", model, "a model folder, or a hub id in the local Hugging Face cache");
+void CommonOptions::declare(Arguments& arguments, bool needs_model) {
+  const char* help = "a model folder, or a hub id in the local Hugging Face cache";
+  needs_model ? arguments.required_text("model", model, help) : arguments.text("model", model, help);
   arguments.text("--device", device, "cpu, cuda or cuda:N");
   arguments.text("--dtype", dtype, "of matrix products: float32 or bfloat16");
   arguments.integer("--threads", threads, 1, 1024, "threads to use (default: as many as the machine has)");

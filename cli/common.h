@@ -23,7 +23,7 @@ struct CommonOptions {
   int64_t threads = 0, batch_size = 32;
   bool json = false, jsonl = false;
 
-  void declare(Arguments& arguments);
+  void declare(Arguments& arguments, bool needs_model = true);
   /// Checks device and dtype, sets the number of threads.
   LoadOptions load_options() const;
 };

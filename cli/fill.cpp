@@ -49,7 +49,7 @@ Action fill(Arguments& arguments) {
   arguments.texts("text", options->texts, "texts with mask tokens, or - for one a line from standard input");
   arguments.flag("--jsonl", options->jsonl, "standard input holds a JSON value a line: a string or {\"text\"}");
   arguments.integer("--top-k", options->top_k, 1, 1 << 30, "words for each mask, best first (default: 5)");
-  arguments.texts("--targets", options->targets, "only these words compete");
+  arguments.list("--targets", options->targets, "only these words compete");
   return [options] { execute(*options); };
 }
 

@@ -23,12 +23,6 @@
 namespace mica::cli {
 namespace {
 
-struct Options {
-  std::string model, device = "cpu", dtype = "float32";
-  int64_t threads = 0, batch_size = 32;
-  bool json = false;
-};
-
 void print_program(bool as_json) {
   if (as_json) {
     JsonWriter json;
@@ -193,8 +187,8 @@ void print(const Folder& folder) {
   write_line(text);
 }
 
-void execute(const Options& options) {
-  if (options.threads > 0) set_num_threads(static_cast<int>(options.threads));
+void execute(const CommonOptions& options) {
+  options.load_options();
   if (options.model.empty()) return print_program(options.json);
   const Folder folder = inspect(options.model);
   options.json ? print_json(folder) : print(folder);
@@ -203,13 +197,8 @@ void execute(const Options& options) {
 }  // namespace
 
 Action info(Arguments& arguments) {
-  auto options = std::make_shared<Options>();
-  arguments.text("model", options->model, "a model folder or hub id; without it, what this program can do here");
-  arguments.text("--device", options->device, "taken for the sake of uniformity");
-  arguments.text("--dtype", options->dtype, "taken for the sake of uniformity");
-  arguments.integer("--threads", options->threads, 1, 1024, "threads to use");
-  arguments.integer("--batch-size", options->batch_size, 1, 1 << 20, "taken for the sake of uniformity");
-  arguments.flag("--json", options->json, "one JSON object");
+  auto options = std::make_shared<CommonOptions>();
+  options->declare(arguments, false);
   return [options] { execute(*options); };
 }
 

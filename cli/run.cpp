@@ -1,5 +1,6 @@
 // mica run: named tensors in, named outputs and gradients out; how mica is held against another implementation.
 
+#include <algorithm>
 #include <memory>
 #include <utility>
 
@@ -103,6 +104,17 @@ NamedTensors parameter_gradients(const Model& model) {
   return gradients;
 }
 
+// Greedy decoding numbers tokens from the first on and looks at all of them: it has no place for padding.
+Tensor generate(const Model& model, const ModelInputs& inputs, int64_t new_tokens, const std::string& path) {
+  if (inputs.attention_mask.defined()) {
+    const std::vector<int64_t> mask = inputs.attention_mask.to_vector<int64_t>();
+    if (std::find(mask.begin(), mask.end(), 0) != mask.end()) {
+      throw Error("--generate with padding in attention_mask", path, "give prompts of one length, without padding");
+    }
+  }
+  return greedy(model, inputs, new_tokens);
+}
+
 ModelOutput forward(const Model& model, const ModelInputs& inputs, bool tracked) {
   if (tracked) return model(inputs);
   const NoGrad no_grad;
@@ -118,7 +130,9 @@ void execute(const Options& options) {
   const ModelOutput output = forward(model, feed.inputs, options.gradients.has_value());
   NamedTensors named;
   for (const auto& [name, tensor] : output.named()) named.emplace_back(name, tensor.detach());
-  if (options.generate) named.emplace_back("sequences", greedy(model, feed.inputs, *options.generate));
+  if (options.generate) {
+    named.emplace_back("sequences", generate(model, feed.inputs, *options.generate, options.inputs));
+  }
   if (options.gradients) run_backward(feed, output, options.inputs);
   // Nothing is written before everything is computed.
   save_safetensors(options.outputs, named);

@@ -50,7 +50,7 @@ Action tag(Arguments& arguments) {
   arguments.flag("--jsonl", options->jsonl, "standard input holds a JSON value a line: a string or {\"text\"}");
   arguments.choice("--aggregation", options->aggregation, {"none", "simple", "first", "average", "max"},
                    "how tokens become spans (default: none, one a token)");
-  arguments.texts("--ignore", options->ignored, "labels to leave out (default: O)");
+  arguments.list("--ignore", options->ignored, "labels to leave out (default: O)");
   arguments.integer("--stride", options->stride, 0, 1 << 30,
                     "read long texts in windows that share this many tokens, instead of cutting them");
   return [options] { execute(*options); };

@@ -7,7 +7,6 @@
 #include "cli/subcommands.h"
 
 #include "mica/base/error.h"
-#include "mica/base/parallel.h"
 #include "mica/models/pipelines/json_writer.h"
 #include "mica/tokenizers/tokenizer.h"
 #include "mica/tokenizers/utf8.h"
@@ -88,7 +87,7 @@ void print_row(const BatchEncoding& encoding, size_t row) {
 }
 
 void execute(const TokenizeOptions& options) {
-  if (options.threads > 0) set_num_threads(static_cast<int>(options.threads));
+  options.load_options();
   const std::vector<TextInput> inputs = read_inputs(options.texts, options.jsonl, {"text", "pair"});
   const Tokenizer tokenizer = Tokenizer::from_pretrained(options.model);
   const TokenizerOptions call = tokenizer_options(options);
@@ -140,6 +139,7 @@ std::vector<int64_t> ids_of(const std::string& line, const std::string& where) {
 }
 
 void execute(const DecodeCommand& options) {
+  options.load_options();
   const Tokenizer tokenizer = Tokenizer::from_pretrained(options.model);
   std::vector<std::vector<int64_t>> rows;
   if (options.ids.size() == 1 && options.ids[0] == "-") {

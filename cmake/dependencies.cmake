@@ -1,15 +1,17 @@
 # What the library needs, found once. All of these are Debian packages; ./dev installs them.
-find_package(OpenMP REQUIRED COMPONENTS CXX)
+set(THREADS_PREFER_PTHREAD_FLAG ON)
+find_package(Threads REQUIRED)
 find_package(Eigen3 REQUIRED NO_MODULE)
 find_package(nlohmann_json REQUIRED)
 find_package(PkgConfig REQUIRED)
 pkg_check_modules(HWY REQUIRED IMPORTED_TARGET libhwy)
 pkg_check_modules(UTF8PROC REQUIRED IMPORTED_TARGET libutf8proc)
+pkg_check_modules(PCRE2 REQUIRED IMPORTED_TARGET libpcre2-8)
 
-set(MICA_LINK_LIBRARIES OpenMP::OpenMP_CXX PkgConfig::HWY PkgConfig::UTF8PROC)
+set(MICA_LINK_LIBRARIES Threads::Threads PkgConfig::HWY PkgConfig::UTF8PROC PkgConfig::PCRE2)
 set(MICA_PRIVATE_LIBRARIES ${MICA_LINK_LIBRARIES} Eigen3::Eigen nlohmann_json::nlohmann_json)
 
 # What `mica info` reports.
-string(JOIN ", " MICA_BUILT_WITH "${CMAKE_CXX_COMPILER_ID} ${CMAKE_CXX_COMPILER_VERSION}" "OpenMP ${OpenMP_CXX_VERSION}"
-       "Eigen ${Eigen3_VERSION}" "Highway ${HWY_VERSION}" "utf8proc ${UTF8PROC_VERSION}"
+string(JOIN ", " MICA_BUILT_WITH "${CMAKE_CXX_COMPILER_ID} ${CMAKE_CXX_COMPILER_VERSION}" "Eigen ${Eigen3_VERSION}"
+       "Highway ${HWY_VERSION}" "utf8proc ${UTF8PROC_VERSION}" "PCRE2 ${PCRE2_VERSION}"
        "nlohmann_json ${nlohmann_json_VERSION}")

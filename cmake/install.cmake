@@ -61,7 +61,7 @@ install(FILES ${PROJECT_BINARY_DIR}/mica-config.cmake ${PROJECT_BINARY_DIR}/mica
 
 # pkg-config: paths are told from where mica.pc lies, so that the whole tree may be moved.
 file(RELATIVE_PATH MICA_PC_PREFIX /${CMAKE_INSTALL_LIBDIR}/pkgconfig /)
-set(MICA_PC_PRIVATE -fopenmp ${HWY_LDFLAGS} ${UTF8PROC_LDFLAGS})
+set(MICA_PC_PRIVATE -pthread ${HWY_LDFLAGS} ${UTF8PROC_LDFLAGS} ${PCRE2_LDFLAGS})
 list(JOIN MICA_PC_PRIVATE " " MICA_PC_PRIVATE)
 configure_file(cmake/mica.pc.in ${PROJECT_BINARY_DIR}/mica.pc @ONLY)
 install(FILES ${PROJECT_BINARY_DIR}/mica.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "mica/base/error.h"
+#include "mica/tokenizers/pattern.h"
 #include "mica/tokenizers/unicode.h"
 #include "mica/tokenizers/utf8.h"
 
@@ -164,6 +165,44 @@ class CharDelimiterSplit : public PreTokenizer {
   char32_t delimiter_;
 };
 
+// Cuts at the matches of a pattern; inverted, at what lies between them.
+class Split : public PreTokenizer {
+ public:
+  Split(Pattern pattern, SplitBehavior behavior, bool invert)
+      : pattern_(std::move(pattern)), behavior_(behavior), invert_(invert) {}
+
+  void split(NormalizedText& text, std::vector<ByteRange>& pieces) const override {
+    std::vector<ByteRange> result;
+    std::vector<Part> parts;
+    for (const ByteRange piece : pieces) {
+      parts.clear();
+      uint32_t open = piece.begin;
+      const std::string_view part = std::string_view(text.text()).substr(piece.begin, piece.end - piece.begin);
+      pattern_.find(part, [&](size_t begin, size_t end) {
+        const auto first = piece.begin + static_cast<uint32_t>(begin);
+        if (open < first) parts.push_back({{open, first}, invert_});
+        open = piece.begin + static_cast<uint32_t>(end);
+        parts.push_back({{first, open}, !invert_});
+      });
+      if (open < piece.end) parts.push_back({{open, piece.end}, invert_});
+      join_parts(parts, behavior_, result);
+    }
+    pieces = std::move(result);
+  }
+
+  Json to_json() const override {
+    return {{"type", "Split"},
+            {"pattern", pattern_.to_json()},
+            {"behavior", kBehaviors.begin()[static_cast<size_t>(behavior_)]},
+            {"invert", invert_}};
+  }
+
+ private:
+  Pattern pattern_;
+  SplitBehavior behavior_;
+  bool invert_;
+};
+
 class PreTokenizerSequence : public PreTokenizer {
  public:
   explicit PreTokenizerSequence(std::vector<PreTokenizerPtr> parts) : parts_(std::move(parts)) {}
@@ -194,14 +233,19 @@ PreTokenizerPtr read_one(const std::string& type, Fields& fields) {
     const char* p = delimiter.data();
     return std::make_shared<CharDelimiterSplit>(utf8::next(p));
   }
+  if (type == "Split") {
+    Pattern pattern = Pattern::read(fields, "pattern");
+    const auto behavior = static_cast<SplitBehavior>(fields.choice("behavior", kBehaviors));
+    return std::make_shared<Split>(std::move(pattern), behavior, fields.boolean("invert", false));
+  }
   if (type == "Sequence") {
     std::vector<PreTokenizerPtr> parts;
     for (Fields& part : fields.objects("pretokenizers")) parts.push_back(make_pre_tokenizer(std::move(part)));
     return std::make_shared<PreTokenizerSequence>(std::move(parts));
   }
   fields.fail("unknown pre-tokenizer \"" + printable(type, 60) + "\" at " + fields.path(),
-              "known are BertPreTokenizer, CharDelimiterSplit, Digits, Punctuation, Sequence, Whitespace, "
-              "WhitespaceSplit");
+              "known are BertPreTokenizer, CharDelimiterSplit, Digits, Punctuation, Sequence, Split, "
+              "Whitespace, WhitespaceSplit");
 }
 
 }  // namespace

@@ -98,6 +98,8 @@ TEST_F(Run, Generates) {
   const Tensor sequences = outputs().tensor("sequences");
   EXPECT_EQ(sequences.shape(), (Shape{2, 8}));
   EXPECT_NE(outputs().find("logits"), nullptr);
+  const Tensor padded = Tensor::from(std::vector<int64_t>{1, 1, 1, 1, 1, 1, 1, 1, 1, 0}, {2, 5});
+  expect_failure(run({{"input_ids", ids()}, {"attention_mask", padded}}, {"--generate", "3"}), 1, "padding");
 }
 
 TEST_F(Run, RegressionTakesFloatLabels) {

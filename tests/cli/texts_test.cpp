@@ -135,6 +135,7 @@ TEST(Program, Tag) {
   ASSERT_FALSE(groups.empty());
   expect_keys(groups[0], {"entity_group", "score", "word", "start", "end"});
   EXPECT_EQ(json_lines(mica({"tag", model, "", "--json"}))[0], Json::array());
+  EXPECT_EQ(json_lines(mica({"tag", model, "--ignore", "B-A,I-A,C", "--json", "ada lives"}))[0], Json::array());
   EXPECT_GT(lines(mica({"tag", model, "ada"}).out).size(), 1U);
 }
 
@@ -163,8 +164,9 @@ TEST(Program, Fill) {
   const Json two = json_lines(mica({"fill", model, "[MASK] [MASK]", "--json", "--top-k", "2"}))[0];
   ASSERT_EQ(two.size(), 2U);
   EXPECT_EQ(two[1].size(), 2U);
-  const Json chosen = json_lines(mica({"fill", model, "[MASK]", "--json", "--targets", "love", "hate"}))[0];
-  EXPECT_EQ(chosen.size(), 2U);
+  const Json chosen =
+      json_lines(mica({"fill", model, "--targets", "love,hate", "--targets", "city", "--json", "[MASK]"}))[0];
+  EXPECT_EQ(chosen.size(), 3U);
   expect_failure(mica({"fill", model, "ada"}), 1, "[MASK]");
 }
 

@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include "mica/base/error.h"
 #include "mica/tokenizers/decoders.h"
 #include "mica/tokenizers/models/word_level.h"
 #include "mica/tokenizers/models/wordpiece.h"
@@ -108,6 +109,37 @@ TEST(PreTokenizers, Kinds) {
   EXPECT_EQ(split(R"({"type":"CharDelimiterSplit","delimiter":"é"})", "aébé"), (Words{"a", "b"}));
   EXPECT_EQ(split(R"({"type":"Sequence","pretokenizers":[{"type":"WhitespaceSplit"},{"type":"Punctuation"}]})", "a. b"),
             (Words{"a", ".", "b"}));
+}
+
+// What the tokenizers library 0.23 gives for "a--b-c-" and the pattern "-".
+TEST(PreTokenizers, SplitByStringOrExpressionInEveryBehavior) {
+  for (const char* pattern : {R"({"String":"-"})", R"({"Regex":"-"})"}) {
+    const auto with = [&](const std::string& behavior, bool invert) {
+      return split((std::string(R"({"type":"Split","pattern":)") + pattern + R"(,"behavior":")" + behavior +
+                    R"(","invert":)" + (invert ? "true" : "false") + "}")
+                       .c_str(),
+                   "a--b-c-");
+    };
+    EXPECT_EQ(with("Removed", false), (Words{"a", "b", "c"}));
+    EXPECT_EQ(with("Isolated", false), (Words{"a", "-", "-", "b", "-", "c", "-"}));
+    EXPECT_EQ(with("MergedWithPrevious", false), (Words{"a-", "-", "b-", "c-"}));
+    EXPECT_EQ(with("MergedWithNext", false), (Words{"a", "-", "-b", "-c", "-"}));
+    EXPECT_EQ(with("Contiguous", false), (Words{"a", "--", "b", "-", "c", "-"}));
+    EXPECT_EQ(with("Removed", true), (Words{"-", "-", "-", "-"}));
+  }
+  EXPECT_EQ(split(R"({"type":"Split","pattern":{"Regex":"\\p{L}+|é"},"behavior":"Isolated","invert":false})", "ab é1"),
+            (Words{"ab", " ", "é", "1"}));
+  EXPECT_EQ(split(R"({"type":"Split","pattern":{"Regex":"x*"},"behavior":"Isolated"})", "axxé"),
+            (Words{"a", "xx", "é"}));
+}
+
+TEST(PreTokenizers, SplitRefusesBadExpressionsAndStopsExplodingOnes) {
+  EXPECT_THROW(split(R"({"type":"Split","pattern":{"Regex":"("},"behavior":"Isolated"})", "a"), Error);
+  EXPECT_THROW(split(R"({"type":"Split","pattern":{"Regex":"a","String":"a"},"behavior":"Isolated"})", "a"), Error);
+  EXPECT_THROW(split(R"({"type":"Split","pattern":"a","behavior":"Isolated"})", "a"), Error);
+  EXPECT_THROW(
+      split(R"({"type":"Split","pattern":{"Regex":"^(a+)+$"},"behavior":"Isolated"})", std::string(60, 'a') + "!"),
+      Error);
 }
 
 TEST(PreTokenizers, PunctuationBehaviors) {

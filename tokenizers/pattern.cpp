@@ -1,0 +1,112 @@
+#include "mica/tokenizers/pattern.h"
+
+#define PCRE2_CODE_UNIT_WIDTH 8
+#include <array>
+
+#include <pcre2.h>
+
+#include "mica/base/error.h"
+
+namespace mica {
+namespace {
+
+// Steps of one search. The patterns of published tokenizers need a few for each character; one that explodes needs 2^n.
+constexpr uint32_t kMatchLimit = 10'000'000;
+constexpr uint32_t kHeapLimit = 64 * 1024;  // KiB
+constexpr size_t kMaxPattern = 64 * 1024;   // bytes
+
+struct FreeCode {
+  void operator()(pcre2_code* code) const { pcre2_code_free(code); }
+};
+struct FreeMatch {
+  void operator()(pcre2_match_data* data) const { pcre2_match_data_free(data); }
+};
+struct FreeContext {
+  void operator()(pcre2_match_context* context) const { pcre2_match_context_free(context); }
+};
+
+std::string message(int code) {
+  std::array<PCRE2_UCHAR, 256> text{};
+  pcre2_get_error_message(code, text.data(), text.size());
+  return reinterpret_cast<const char*>(text.data());
+}
+
+PCRE2_SPTR units(std::string_view text) {
+  return reinterpret_cast<PCRE2_SPTR>(text.data());
+}
+
+}  // namespace
+
+struct Pattern::Impl {
+  std::string text;
+  std::unique_ptr<pcre2_code, FreeCode> code;  // null: a plain string
+  std::unique_ptr<pcre2_match_context, FreeContext> limits;
+};
+
+Pattern Pattern::read(Fields& fields, const char* key) {
+  Fields pattern = fields.object(key);
+  auto impl = std::make_shared<Impl>();
+  const bool regular = pattern.has("Regex");
+  impl->text = pattern.string(regular ? "Regex" : "String");
+  pattern.finish();
+  if (impl->text.size() > kMaxPattern)
+    fields.fail("a pattern of " + std::to_string(impl->text.size()) + " bytes", "shorten it");
+  if (regular) {
+    int error = 0;
+    PCRE2_SIZE at = 0;
+    // A pattern may not look at single bytes or leave the engine (callouts), whatever it asks for.
+    impl->code.reset(pcre2_compile(units(impl->text), impl->text.size(),
+                                   PCRE2_UTF | PCRE2_UCP | PCRE2_NEVER_BACKSLASH_C, &error, &at, nullptr));
+    if (!impl->code) {
+      fields.fail("the regular expression of " + fields.path() + " does not compile at byte " + std::to_string(at) +
+                      ": " + message(error),
+                  "mend the file");
+    }
+    pcre2_jit_compile(impl->code.get(), PCRE2_JIT_COMPLETE);  // where there is no JIT, the interpreter serves
+    impl->limits.reset(pcre2_match_context_create(nullptr));
+    if (!impl->limits) throw Error("out of memory", fields.file(), "free some");
+    pcre2_set_match_limit(impl->limits.get(), kMatchLimit);
+    pcre2_set_heap_limit(impl->limits.get(), kHeapLimit);
+  }
+  Pattern result;
+  result.impl_ = std::move(impl);
+  return result;
+}
+
+void Pattern::find(std::string_view text, const std::function<void(size_t begin, size_t end)>& found) const {
+  if (!impl_->code) {
+    if (impl_->text.empty()) return;
+    for (size_t at = text.find(impl_->text); at != text.npos; at = text.find(impl_->text, at + impl_->text.size())) {
+      found(at, at + impl_->text.size());
+    }
+    return;
+  }
+  const std::unique_ptr<pcre2_match_data, FreeMatch> data(
+      pcre2_match_data_create_from_pattern(impl_->code.get(), nullptr));
+  if (!data) throw Error("out of memory", "tokenizer", "free some");
+  size_t at = 0;
+  while (at <= text.size()) {
+    const int count = pcre2_match(impl_->code.get(), units(text), text.size(), at, PCRE2_NO_UTF_CHECK, data.get(),
+                                  impl_->limits.get());
+    if (count == PCRE2_ERROR_NOMATCH) return;
+    if (count < 0) {
+      throw Error("the regular expression \"" + printable(impl_->text) + "\" gives up: " + message(count), "tokenizer",
+                  "use a text without such long runs, or mend the expression");
+    }
+    const PCRE2_SIZE* range = pcre2_get_ovector_pointer(data.get());
+    // \K in a lookahead can start a match after its end; a match behind the last one would never end.
+    if (range[1] < range[0] || range[1] < at) return;
+    if (range[0] < range[1]) found(range[0], range[1]);
+    at = range[1];
+    if (range[0] == range[1]) {  // an empty match: go on behind the next character
+      ++at;
+      while (at < text.size() && (static_cast<unsigned char>(text[at]) & 0xc0) == 0x80) ++at;
+    }
+  }
+}
+
+Json Pattern::to_json() const {
+  return {{impl_->code ? "Regex" : "String", impl_->text}};
+}
+
+}  // namespace mica
