@@ -68,10 +68,15 @@ TextInput input_from_json(const std::string& line, const std::string& where, con
     if (!takes(fields, key)) throw Error("unknown field \"" + printable(key) + "\"", where, "use " + known);
     if (!value.is_string()) throw Error("field \"" + key + "\" is no string", where, "make it a string");
     auto text = value.get<std::string>();
-    if (key == "text") input.text = std::move(text);
-    if (key == "pair") input.pair = std::move(text);
-    if (key == "question") input.question = std::move(text);
-    if (key == "context") input.context = std::move(text);
+    if (key == "text") {
+      input.text = std::move(text);
+    } else if (key == "pair") {
+      input.pair = std::move(text);
+    } else if (key == "question") {
+      input.question = std::move(text);
+    } else if (key == "context") {
+      input.context = std::move(text);
+    }
   }
   for (const std::string& field : fields) {
     if (field != "pair" && !json.contains(field)) {

@@ -91,7 +91,8 @@ Config Config::from_json(std::string_view text, const std::string& where) {
 }
 
 Config::Config(const Config& other) : impl_(other.impl_) {}
-Config::Config(Config&& other) noexcept : impl_(other.impl_) {}
+// A config that was moved from stays a config: its fields are read through the same values.
+Config::Config(Config&& other) noexcept : impl_(other.impl_) {}  // NOLINT(performance-move-constructor-init)
 Config& Config::operator=(const Config& other) {
   impl_ = other.impl_;
   return *this;

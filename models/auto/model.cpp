@@ -77,8 +77,7 @@ Model Model::build(Config config, Task task, const LoadOptions& options, const s
   if (drops_pooler && !spec.names.pooler.empty()) {
     for (const char* name : {"weight", "bias"}) (encoder_scope / spec.names.pooler).ignore(name);
   }
-  impl->encoder =
-      std::make_unique<Encoder>(encoder_scope, std::move(spec), needs_pooler(task, style) && !drops_pooler);
+  impl->encoder = std::make_unique<Encoder>(encoder_scope, std::move(spec), needs_pooler(task, style) && !drops_pooler);
   impl->head = make_head(task, style, impl->config, root, *impl->encoder);
   impl->store.finish(folder, family.architecture(task));
   return Model(std::move(impl));

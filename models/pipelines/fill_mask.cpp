@@ -106,7 +106,8 @@ std::vector<std::vector<Fill>> FillMaskPipeline::operator()(std::string_view tex
 std::vector<std::vector<std::vector<Fill>>> FillMaskPipeline::operator()(const std::vector<std::string>& texts,
                                                                          const FillMaskOptions& options) const {
   if (options.top_k < 1) throw Error("top_k is " + std::to_string(options.top_k), "fill-mask", "use 1 or more");
-  const auto& [model, tokenizer] = parts_;
+  const Model& model = parts_.model;
+  const Tokenizer& tokenizer = parts_.tokenizer;
   const std::vector<int64_t> targets = target_ids(options.targets);
   const BatchEncoding encoding = tokenize_rows(tokenizer, views_of(texts), {}, token_limit(model, tokenizer));
   const int32_t mask = mask_id(tokenizer);

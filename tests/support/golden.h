@@ -16,7 +16,9 @@ struct Case {
 };
 
 /// What a test's output shows of a case.
-inline std::ostream& operator<<(std::ostream& out, const Case& which) { return out << which.json_path; }
+inline std::ostream& operator<<(std::ostream& out, const Case& which) {
+  return out << which.json_path;
+}
 
 /// All cases of a folder, by name; aliases (tasks served by another case) are left out.
 std::vector<Case> find_cases(const std::string& folder);
