@@ -38,7 +38,7 @@ TEST_F(Parallel, CoversEveryElementOnceInPiecesOfTheGrain) {
 TEST_F(Parallel, UsesSeveralThreads) {
   set_num_threads(2);
   std::atomic<int> arrived{0};
-  bool met = false;
+  std::atomic<bool> met{false};
   // Each of two shares waits, for a while, until the other one runs too.
   for (int attempt = 0; attempt < 100 && !met; ++attempt) {
     arrived = 0;
@@ -47,7 +47,7 @@ TEST_F(Parallel, UsesSeveralThreads) {
       for (int i = 0; i < 1000 && arrived < 2; ++i) std::this_thread::yield();
       if (arrived == 2) met = true;
     });
-    met = met || arrived == 2;
+    if (arrived == 2) met = true;
   }
   EXPECT_TRUE(met);
 }
