@@ -36,7 +36,7 @@ def commands(arguments) -> dict[str, list[str]]:
         "openvino, cached": [*once, "openvino", *tail, "--graph", plain, "--cache", f"{plain}.cache"],
     }
     if arguments.mica:
-        found["mica"] = [arguments.mica, "embed", arguments.model, TEXT]
+        found["mica"] = [arguments.mica, "embed", arguments.model, TEXT, "--json"]
     return found
 
 
