@@ -259,13 +259,14 @@ void BertFast::emit(const char* word, size_t size, const CharSpan* origin, int32
   out.push(model_->unk_id(), {origin[0].begin, origin[size - 1].end}, number);
 }
 
-bool BertFast::encode(std::string_view segment, int32_t first, bool one_word, int32_t& word, Scratch& scratch,
+bool BertFast::encode(std::string_view segment, int32_t first, bool one_word, int32_t& word, Scratch& any,
                       TokenList& out) const {
   const size_t out_before = out.size();
   const int32_t word_before = word;
   const int32_t step = one_word ? 0 : 1;
   // Room for the longest word that is cut, one character more, and a key's reading ahead.
   const size_t room = 4 * (limit_ + 1) + 64;
+  auto& scratch = static_cast<OpenWord&>(any);
   if (scratch.word.size() < room) {
     scratch.word.resize(room);
     scratch.origin.resize(room);

@@ -13,33 +13,31 @@
 #include <string_view>
 #include <vector>
 
+#include "mica/tokenizers/fast_path.h"
 #include "mica/tokenizers/models/wordpiece.h"
 #include "mica/tokenizers/normalizers.h"
 #include "mica/tokenizers/pretokenizers.h"
-#include "mica/tokenizers/token_list.h"
 
 namespace mica {
 
-class BertFast {
+class BertFast : public FastPath {
  public:
   /// Null unless the components are BERT's three.
   static std::shared_ptr<const BertFast> make(const Normalizer* normalizer, const PreTokenizer* pre_tokenizer,
                                               const TokenModel* model);
-  ~BertFast();
+  ~BertFast() override;
   BertFast(const BertFast&) = delete;
   BertFast& operator=(const BertFast&) = delete;
 
-  struct Scratch {
+  std::unique_ptr<Scratch> make_scratch() const override { return std::make_unique<OpenWord>(); }
+  bool encode(std::string_view segment, int32_t first, bool one_word, int32_t& word, Scratch& scratch,
+              TokenList& out) const override;
+
+ private:
+  struct OpenWord : Scratch {
     std::vector<char> word;        // the normalized bytes of the open word
     std::vector<CharSpan> origin;  // what each of them stands for
   };
-
-  /// Appends the tokens of a segment (valid UTF-8 whose first character has number `first`). Returns false, leaving
-  /// `out` and `word` as they were, when the segment needs the separate components.
-  bool encode(std::string_view segment, int32_t first, bool one_word, int32_t& word, Scratch& scratch,
-              TokenList& out) const;
-
- private:
   // What becomes of a character: up to three characters in the low bits (index of an expansion for `several`).
   enum Kind : uint8_t { kKeep, kSpace, kPunctuation, kDrop, kChinese, kSeveral, kUnsupported };
   struct Action {

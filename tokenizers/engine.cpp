@@ -11,7 +11,7 @@ namespace mica {
 
 void Engine::prepare() {
   added.build(normalizer.get());
-  fast_ = BertFast::make(normalizer.get(), pre_tokenizer.get(), model.get());
+  fast_ = make_fast_path(normalizer.get(), pre_tokenizer.get(), model.get());
 }
 
 void Engine::push_added(std::string_view matched, int32_t id, CharSpan place, int32_t word, TokenList& out) const {
@@ -53,7 +53,10 @@ void Engine::encode(std::string_view raw, bool split_special, bool one_word, int
 
 void Engine::encode_segment(std::string_view segment, int32_t first, bool split_special, bool one_word, int32_t& word,
                             EncodeScratch& scratch, TokenList& out) const {
-  if (fast_ && !added.any_normalized() && fast_->encode(segment, first, one_word, word, scratch.fast, out)) return;
+  if (fast_ && !added.any_normalized() && !segment.empty()) {
+    if (!scratch.fast) scratch.fast = fast_->make_scratch();
+    if (fast_->encode(segment, first, one_word, word, *scratch.fast, out)) return;
+  }
   NormalizedText& text = scratch.text;
   text.assign(segment, first);
   if (normalizer) normalizer->normalize(text);

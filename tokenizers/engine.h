@@ -10,8 +10,8 @@
 #include <vector>
 
 #include "mica/tokenizers/added_vocabulary.h"
-#include "mica/tokenizers/bert_fast.h"
 #include "mica/tokenizers/decoders.h"
+#include "mica/tokenizers/fast_path.h"
 #include "mica/tokenizers/models/model.h"
 #include "mica/tokenizers/normalizers.h"
 #include "mica/tokenizers/options.h"
@@ -45,14 +45,14 @@ struct FilePadding {
   std::string pad_token = "[PAD]";
 };
 
-/// Memory that one thread reuses from text to text.
+/// Memory that one thread reuses from text to text, with one engine.
 struct EncodeScratch {
   NormalizedText text;
   std::vector<AddedVocabulary::Piece> raw_pieces, normalized_pieces;
   std::vector<ByteRange> words;
   std::vector<ModelToken> tokens;
   std::string valid_text;
-  BertFast::Scratch fast;
+  std::unique_ptr<FastPath::Scratch> fast;  // made by the path when it first needs it
 };
 
 /// Immutable once prepared; a tokenizer that gets tokens added works on a copy, which shares the heavy parts.
@@ -94,7 +94,7 @@ class Engine : public tokenizer_detail::TokenTexts {
                       EncodeScratch& scratch, TokenList& out) const;
   void push_added(std::string_view matched, int32_t id, CharSpan place, int32_t word, TokenList& out) const;
 
-  std::shared_ptr<const BertFast> fast_;
+  std::shared_ptr<const FastPath> fast_;
 };
 
 }  // namespace mica
