@@ -21,7 +21,8 @@ Json vocabulary_json(const Vocabulary& vocabulary) {
 }
 
 TokenModelPtr make_model(Fields fields, ModelData data) {
-  if (!data.vocabulary) fields.fail("missing key " + fields.path() + ".vocab", "give the vocabulary as an object of ids");
+  if (!data.vocabulary)
+    fields.fail("missing key " + fields.path() + ".vocab", "give the vocabulary as an object of ids");
   // Files of the first versions leave the type out; what else they hold tells it.
   std::string type = fields.string("type", fields.has("continuing_subword_prefix") ? "WordPiece" : "");
   if (data.scored && (type == "WordPiece" || type == "WordLevel")) {

@@ -47,14 +47,16 @@ class Handler {
         if (parts_++ != 0) misplaced("a text where a score should be");
         token_.swap(v);
         return true;
-      case Place::merges: return merge(v);
+      case Place::merges:
+        return merge(v);
       case Place::merge:
         if (parts_ == 2) misplaced("more than two tokens");
         (parts_++ == 0 ? token_ : right_).swap(v);
         return true;
       case Place::settings:
       case Place::ids:
-      case Place::scored: break;
+      case Place::scored:
+        break;
     }
     return value(Json(std::move(v)));
   }
@@ -85,11 +87,16 @@ class Handler {
   }
   bool start_array(size_t) {
     switch (place_) {
-      case Place::scored: place_ = Place::scored_token; break;
-      case Place::merges: place_ = Place::merge; break;
+      case Place::scored:
+        place_ = Place::scored_token;
+        break;
+      case Place::merges:
+        place_ = Place::merge;
+        break;
       case Place::ids:
       case Place::scored_token:
-      case Place::merge: misplaced("an array");
+      case Place::merge:
+        misplaced("an array");
       case Place::settings:
         if (at_model("vocab")) {
           begin_vocabulary(Place::scored);
@@ -106,9 +113,12 @@ class Handler {
   }
   bool end_array() {
     switch (place_) {
-      case Place::settings: return close();
+      case Place::settings:
+        return close();
       case Place::scored:
-      case Place::merges: place_ = Place::settings; break;
+      case Place::merges:
+        place_ = Place::settings;
+        break;
       case Place::scored_token:
         if (parts_ != 2) misplaced("less than a token and its score");
         place_ = Place::scored;
@@ -118,7 +128,8 @@ class Handler {
         data_.merges.add(token_, right_);
         place_ = Place::merges;
         break;
-      case Place::ids: break;
+      case Place::ids:
+        break;
     }
     return true;
   }
@@ -150,11 +161,13 @@ class Handler {
   }
   [[noreturn]] void misplaced(const std::string& what) const {
     switch (place_) {
-      case Place::ids: fail("model.vocab: \"" + printable(token_, 60) + "\" has " + what + " where an id should be");
+      case Place::ids:
+        fail("model.vocab: \"" + printable(token_, 60) + "\" has " + what + " where an id should be");
       case Place::scored:
       case Place::scored_token:
         fail("model.vocab[" + std::to_string(data_.scores.size()) + "] is no [token, score]: it has " + what);
-      default: fail("model.merges[" + std::to_string(data_.merges.size()) + "] is no pair of tokens: it has " + what);
+      default:
+        fail("model.merges[" + std::to_string(data_.merges.size()) + "] is no pair of tokens: it has " + what);
     }
   }
 
