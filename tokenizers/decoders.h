@@ -21,6 +21,10 @@ class Decoder {
     static_cast<void>(token), static_cast<void>(first), static_cast<void>(text);
     return false;
   }
+  /// append() of a token is the same bytes wherever it stands.
+  virtual bool each_alone() const { return false; }
+  /// What the whole text needs after the appending.
+  virtual void finish(std::string& text) const { static_cast<void>(text); }
   virtual Json to_json() const = 0;
 };
 

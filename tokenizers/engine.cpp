@@ -131,7 +131,10 @@ std::string Engine::decode(std::span<const int32_t> ids, bool skip_special) cons
     if (!decoder->append(text(ids[done]), first, all)) break;
     first = false;
   }
-  if (decoder && done == ids.size()) return all;
+  if (decoder && done == ids.size()) {
+    decoder->finish(all);
+    return all;
+  }
   std::vector<std::string> tokens;
   tokens.reserve(ids.size());
   for (const int32_t id : ids) {
