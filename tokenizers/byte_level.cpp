@@ -78,18 +78,14 @@ class ByteLevelDecoder : public Decoder {
   void decode(std::vector<std::string>& tokens) const override {
     std::string all;
     for (const std::string& token : tokens) append(token, all.empty(), all);
-    finish(all);
-    tokens.assign(1, std::move(all));
+    std::string mended;
+    tokens.assign(1, std::string(utf8::valid(all, mended)));
   }
   bool append(std::string_view token, bool, std::string& text) const override {
     if (!byte_level::unspell(token, text)) text += token;
     return true;
   }
-  bool each_alone() const override { return true; }
-  void finish(std::string& text) const override {
-    std::string mended;
-    if (const std::string_view valid = utf8::valid(text, mended); valid.data() != text.data()) text = std::move(mended);
-  }
+  bool makes_bytes() const override { return true; }
   Json to_json() const override {
     return {{"type", "ByteLevel"},
             {"add_prefix_space", settings_.add_prefix_space},
