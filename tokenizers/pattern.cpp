@@ -6,6 +6,7 @@
 #include <pcre2.h>
 
 #include "mica/base/error.h"
+#include "mica/tokenizers/split_scanner.h"
 
 namespace mica {
 namespace {
@@ -41,6 +42,7 @@ struct Pattern::Impl {
   std::string text;
   std::unique_ptr<pcre2_code, FreeCode> code;  // null: a plain string
   std::unique_ptr<pcre2_match_context, FreeContext> limits;
+  split::FindAll scanner = nullptr;  // stands in for the code where the expression is well known
 };
 
 Pattern Pattern::read(Fields& fields, const char* key) {
@@ -62,6 +64,7 @@ Pattern Pattern::read(Fields& fields, const char* key) {
                       ": " + message(error),
                   "mend the file");
     }
+    impl->scanner = split::find_scanner(impl->text);
     pcre2_jit_compile(impl->code.get(), PCRE2_JIT_COMPLETE);  // where there is no JIT, the interpreter serves
     impl->limits.reset(pcre2_match_context_create(nullptr));
     if (!impl->limits) throw Error("out of memory", fields.file(), "free some");
@@ -79,6 +82,10 @@ void Pattern::find(std::string_view text, const std::function<void(size_t begin,
     for (size_t at = text.find(impl_->text); at != text.npos; at = text.find(impl_->text, at + impl_->text.size())) {
       found(at, at + impl_->text.size());
     }
+    return;
+  }
+  if (impl_->scanner != nullptr) {
+    impl_->scanner(text, found);
     return;
   }
   const std::unique_ptr<pcre2_match_data, FreeMatch> data(

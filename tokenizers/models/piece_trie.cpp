@@ -203,4 +203,9 @@ PieceTrie::PieceTrie(const Vocabulary& vocabulary, std::string_view continuing_p
   continuing_root_ = builder.build(continuations);
 }
 
+PieceTrie::PieceTrie(std::vector<Piece> pieces) {
+  Builder builder(*this);
+  root_ = builder.build(pieces);
+}
+
 }  // namespace mica

@@ -23,7 +23,14 @@ class PieceTrie {
     uint32_t length = 0;  ///< bytes; 0: nothing matched
   };
 
+  struct Piece {
+    std::string_view text;
+    int32_t id;
+  };
+
   PieceTrie(const Vocabulary& vocabulary, std::string_view continuing_prefix);
+  /// Of any byte strings, all different and none empty; the trie of continuations is empty.
+  explicit PieceTrie(std::vector<Piece> pieces);
 
   /// The longest piece that `text` starts with. Pieces end where characters end.
   Match longest(std::string_view text, bool continuing) const {
@@ -60,10 +67,7 @@ class PieceTrie {
   struct Tail {
     uint32_t begin, length;
   };
-  struct Item {
-    std::string_view text;
-    int32_t id;
-  };
+  using Item = Piece;
   struct Builder;
 
   std::vector<Cell> cells_;  // cell 0 is the state without children: the root of nothing

@@ -1,0 +1,79 @@
+#pragma once
+// Byte-level BPE straight from bytes to ids, without joining pair by pair.
+//
+// A row of tokens is what BPE makes of a text exactly when every token is what BPE makes of its own bytes and every two
+// neighbours are what it makes of theirs together: joins inside a token do not depend on what lies outside, and of the
+// joins across a border the first one shows between the two tokens alone. That row is unique, so it is found from the
+// left: the longest token that goes with the one before it; where none does, one step back. A position that was found
+// to lead nowhere is not tried again, which bounds the work: it is linear in the text. (The observation is that of the
+// `bpe` crate of GitHub's rust-gems, H. van Antwerpen and A. Neubeck 2024; ranks take the place of its ids here.)
+//
+// Whether two tokens go together: undo their joins, the highest rank first, and look at each stage whether the pair at
+// the border has a rank that comes before the join just undone.
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "mica/tokenizers/models/bpe.h"
+#include "mica/tokenizers/models/piece_trie.h"
+
+namespace mica {
+
+class ByteBpe {
+ public:
+  /// Null where the model is no byte-level one (it has an affix, drops joins, lacks the token of a byte), or where its
+  /// merges are not in an order in which they could have been learned. `model` must outlive the result.
+  static std::unique_ptr<const ByteBpe> make(const Bpe& model);
+
+  /// What one thread keeps from word to word: verdicts on pairs of tokens, and where a search stands.
+  class Memory {
+   public:
+    Memory() : verdicts_(kVerdicts, 0) {}
+
+   private:
+    friend class ByteBpe;
+    static constexpr size_t kVerdicts = size_t{1} << 15;
+    std::vector<uint64_t> verdicts_;  // left, right, and in the lowest bits 2 | whether they go together
+    std::vector<uint64_t> dead_;      // positions that lead nowhere, as bits
+  };
+
+  /// The tokens of a word (any bytes), appended to `ids`.
+  void encode(std::string_view word, Memory& memory, std::vector<int32_t>& ids) const;
+  /// Bytes of a token.
+  uint32_t length(int32_t id) const { return tokens_[static_cast<size_t>(id)].length; }
+
+ private:
+  // How BPE makes a token of its bytes: the two parts of the last join, and its rank plus 1 (0: a byte).
+  struct Token {
+    int32_t left = -1, right = -1;
+    uint32_t rank = kUnmade;
+    uint32_t length = 0;
+  };
+  static constexpr uint32_t kUnmade = UINT32_MAX;
+
+  explicit ByteBpe(const Bpe& model) : model_(&model) {}
+  bool find_bytes();
+  bool find_splits();
+  void build_trie();
+  bool go_together(int32_t left, int32_t right, uint32_t limit) const;
+  bool go_together(int32_t left, int32_t right, Memory& memory) const;
+  PieceTrie::Match shorter(PieceTrie::Match match) const;
+  std::string_view text(int32_t id) const {
+    return std::string_view(text_).substr(begins_[static_cast<size_t>(id)], length(id));
+  }
+
+  const Bpe* model_;
+  std::vector<Token> tokens_;     // by id
+  std::vector<uint32_t> begins_;  // of their bytes in text_
+  std::string text_;
+  std::unique_ptr<const PieceTrie> trie_;                // of the tokens that BPE makes
+  std::unique_ptr<std::atomic<int32_t>[]> shorter_;      // the longest token that a token begins with; see shorter()
+  std::unordered_map<std::string_view, int32_t> whole_;  // tokens that BPE does not make, but that stay whole as words
+};
+
+}  // namespace mica
