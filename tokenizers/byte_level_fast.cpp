@@ -6,6 +6,7 @@
 #include <mutex>
 #include <utility>
 
+#include "mica/base/pages.h"
 #include "mica/tokenizers/models/bpe.h"
 #include "mica/tokenizers/normalizers.h"
 #include "mica/tokenizers/pretokenizers.h"
@@ -16,7 +17,8 @@ namespace mica {
 namespace {
 
 constexpr size_t kKeyBytes = 15;
-constexpr size_t kSlots = size_t{1} << 15;  // 1 MB a thread
+constexpr size_t kSlots = size_t{1} << 16;  // 2 MB a thread
+constexpr size_t kMostTokens = 5;           // of a word in the table
 
 // The first `size` (1 to 15) bytes at `p`, the rest blank, the size in the top byte. `room` bytes are readable.
 void load_key(const char* p, size_t size, size_t room, uint64_t* low, uint64_t* high) {
@@ -99,7 +101,7 @@ bool is_isolated_split(const Json& json) {
 }  // namespace
 
 struct ByteLevelFast::Memory {
-  std::vector<Slot> slots = std::vector<Slot>(kSlots);
+  BlockVector<Slot> slots = BlockVector<Slot>(kSlots);
   ByteBpe::Memory bpe;
   std::vector<int32_t> ids;  // of the word at hand
   std::string spaced;        // the text with a space before it
@@ -252,75 +254,137 @@ void ByteLevelFast::long_word(const char* p, size_t size, int32_t number, int32_
 void ByteLevelFast::new_word(const char* p, size_t size, uint64_t low, uint64_t high, int32_t number, int32_t word,
                              Memory& memory, Writer& writer) const {
   long_word(p, size, number, word, memory, writer);
-  if (memory.ids.size() > 3) return;
+  const size_t count = memory.ids.size();
+  if (count > kMostTokens) return;
   Slot* const pair = &memory.slots[(hash_key(low, high) & (kSlots / 2 - 1)) * 2];
   pair[1] = pair[0];
   Slot& slot = pair[0];
-  slot.low = low;
-  slot.high = high;
-  slot.count = static_cast<uint8_t>(memory.ids.size());
-  for (size_t i = 0; i < memory.ids.size(); ++i) {
-    slot.ids[i] = memory.ids[i];
-    slot.lengths[i] = static_cast<uint8_t>(bpe_->length(memory.ids[i]));
+  slot = {low, high, 0, uint64_t{count} << 58};
+  for (size_t i = 0; i < count; ++i) {
+    const auto id = static_cast<uint64_t>(memory.ids[i]);
+    if (i < 3) {
+      slot.first |= id << 21 * i;
+    } else {
+      slot.rest |= id << 21 * (i - 3);
+    }
+    if (i < kMostTokens - 1) slot.rest |= uint64_t{bpe_->length(memory.ids[i]) & 15} << (42 + 4 * i);
   }
 }
 
+// A word, or what can be encoded on its own of one that is long or written without spaces.
+struct ByteLevelFast::Part {
+  const char* begin;
+  uint32_t size;
+  bool ends_word;
+  uint64_t low, high;  // the key of up to kKeyBytes bytes
+  const Slot* slots;   // the two where it may be
+};
+
+// Where the part that starts at `p` ends: before the first character that no token joins with the one before it.
+const char* ByteLevelFast::end_of_part(const char* p, const char* end) const {
+  bool beyond_ascii = static_cast<unsigned char>(*p) >= 0x80;
+  char32_t last = utf8::next(p);
+  while (p < end) {
+    const char* const at = p;
+    const char32_t c = utf8::next(p);
+    if (beyond_ascii && c >= 0x80 && !bpe_->may_cross(last, c, at[-1], at[0])) return at;
+    beyond_ascii = c >= 0x80;
+    last = c;
+  }
+  return end;
+}
+
+// The tokens of a word that has several.
+void ByteLevelFast::write_several(const Slot& slot, const Part& part, int32_t number, int32_t characters, int32_t word,
+                                  Writer& writer) const {
+  writer.need(kMostTokens);
+  const int count = slot.count();
+  const bool ascii = characters == static_cast<int32_t>(part.size);
+  const char* p = part.begin;
+  const char* const end = p + part.size;
+  for (int i = 0; i < count; ++i) {
+    const auto length = static_cast<int32_t>(i + 1 < count ? slot.length(i) : end - p);
+    const char* const stop = p + length;
+    if (ascii) {
+      writer.put(slot.id(i), number, number + length, word);
+      number += length;
+      p = stop;
+    } else {
+      const int32_t begin = continues(*p) ? number - 1 : number;
+      for (; p < stop; ++p) number += continues(*p) ? 0 : 1;
+      writer.put(slot.id(i), begin, number, word);
+    }
+  }
+}
+
+// Parts are cut some ahead of being looked up, so that their slots are on the way from memory meanwhile.
 template <typename Scanner>
 void ByteLevelFast::encode_with(std::string_view text, int32_t number, int32_t step, int32_t& word, Memory& memory,
                                 TokenList& out) const {
+  constexpr size_t kAhead = 16;
+  constexpr uint64_t kSize = uint64_t{0xff} << 56;
   const Scanner scanner;
   const Slot* const slots = memory.slots.data();
+  const bool cuts = bpe_->cuts();
   Writer writer(out, text.size());
+  Part parts[kAhead];
   int32_t now = word;
   const char* p = text.data();
   const char* const end = p + text.size();
+  const char* word_end = p;  // of the word that is being cut into parts
   while (p < end) {
-    bool gap = false;
-    const char* const after = scanner.next(p, end, &gap);
-    const auto size = static_cast<size_t>(after - p);
-    if (size > kKeyBytes) {
-      long_word(p, size, number, now, memory, writer);
-      size_t others = 0;
-      for (const char* q = p; q < after; ++q) others += continues(*q) ? 1 : 0;
-      number += static_cast<int32_t>(size - others);
-      now += step;
-      p = after;
-      continue;
-    }
-    uint64_t low = 0, high = 0;
-    load_key(p, size, static_cast<size_t>(end - p), &low, &high);
-    const Slot* slot = &slots[(hash_key(low, high) & (kSlots / 2 - 1)) * 2];
-    if (slot->low != low || slot->high != high) ++slot;
-    const bool ascii = ((low | (high & ~(uint64_t{0xff} << 56))) & kTops) == 0;
-    const int32_t characters =
-        static_cast<int32_t>(size) - (ascii ? 0 : continuations(low) + continuations(high & ~(uint64_t{0xff} << 56)));
-    if (slot->low == low && slot->high == high) {
-      writer.need(3);
-      if (slot->count == 1) {
-        writer.put(slot->ids[0], number, number + characters, now);
-      } else if (ascii) {
-        int32_t begin = number;
-        for (int i = 0; i < slot->count; ++i) {
-          writer.put(slot->ids[i], begin, begin + slot->lengths[i], now);
-          begin += slot->lengths[i];
-        }
+    size_t count = 0;
+    for (; count < kAhead && p < end; ++count) {
+      const char* after = word_end;
+      if (p == word_end) {
+        bool gap = false;
+        after = word_end = scanner.next(p, end, &gap);
+        // Scripts without spaces make long words, few of which come twice.
+        const auto lead = static_cast<unsigned char>(*p == ' ' && p + 1 < word_end ? p[1] : *p);
+        if (cuts && (word_end - p > static_cast<std::ptrdiff_t>(kKeyBytes) || lead >= 0xe0))
+          after = end_of_part(p, word_end);
       } else {
-        int32_t begin = number;
-        const char* q = p;
-        for (int i = 0; i < slot->count; ++i) {
-          const int32_t inside = continues(*q) ? 1 : 0;
-          int32_t count = 0;
-          for (const char* const stop = q + slot->lengths[i]; q < stop; ++q) count += continues(*q) ? 0 : 1;
-          writer.put(slot->ids[i], begin - inside, begin + count, now);
-          begin += count;
+        after = end_of_part(p, word_end);
+      }
+      const auto size = static_cast<size_t>(after - p);
+      Part& part = parts[count];
+      part.begin = p;
+      part.size = static_cast<uint32_t>(size);
+      part.ends_word = after == word_end;
+      part.slots = nullptr;
+      if (size <= kKeyBytes) {
+        load_key(p, size, static_cast<size_t>(end - p), &part.low, &part.high);
+        part.slots = &slots[(hash_key(part.low, part.high) & (kSlots / 2 - 1)) * 2];
+        __builtin_prefetch(part.slots);
+      }
+      p = after;
+    }
+    for (size_t i = 0; i < count; ++i) {
+      const Part& part = parts[i];
+      int32_t characters = static_cast<int32_t>(part.size);
+      if (part.slots == nullptr) {
+        long_word(part.begin, part.size, number, now, memory, writer);
+        for (const char *q = part.begin, *stop = q + part.size; q < stop; ++q) characters -= continues(*q) ? 1 : 0;
+      } else {
+        if (((part.low | (part.high & ~kSize)) & kTops) != 0) {
+          characters -= continuations(part.low) + continuations(part.high & ~kSize);
+        }
+        const Slot* slot = part.slots;
+        if (slot->low != part.low || slot->high != part.high) ++slot;
+        if (slot->low == part.low && slot->high == part.high) {
+          if (slot->count() == 1) {
+            writer.need(1);
+            writer.put(slot->id(0), number, number + characters, now);
+          } else {
+            write_several(*slot, part, number, characters, now, writer);
+          }
+        } else {
+          new_word(part.begin, part.size, part.low, part.high, number, now, memory, writer);
         }
       }
-    } else {
-      new_word(p, size, low, high, number, now, memory, writer);
+      number += characters;
+      if (part.ends_word) now += step;
     }
-    number += characters;
-    now += step;
-    p = after;
   }
   word = now;
 }

@@ -32,26 +32,35 @@ class ByteLevelFast : public FastPath {
     Split split;
     bool add_prefix_space = false;
   };
-  // A word of up to 15 bytes (its length is the top byte), and up to three tokens with their lengths.
+  // A word of up to 15 bytes (its length is the top byte), and its one to five tokens.
   struct alignas(32) Slot {
     uint64_t low = 0, high = 0;
-    int32_t ids[3] = {};
-    uint8_t count = 0;
-    uint8_t lengths[3] = {};
+    uint64_t first = 0;  // three ids of 21 bits
+    uint64_t rest = 0;   // two more, the lengths of the first four in 4 bits each, the count
+    int count() const { return static_cast<int>(rest >> 58); }
+    int32_t id(int i) const {
+      return static_cast<int32_t>((i < 3 ? first >> 21 * i : rest >> 21 * (i - 3)) & 0x1fffff);
+    }
+    int length(int i) const { return static_cast<int>(rest >> (42 + 4 * i) & 15); }
   };
   struct Memory;    // the words that one thread has seen
   struct Pool;      // memories that no call is using
   struct Borrowed;  // the Scratch
   class Writer;
+  struct Part;
 
   ByteLevelFast(std::unique_ptr<const ByteBpe> bpe, Plan plan, bool composes);
   static bool read_plan(const PreTokenizer* pre_tokenizer, Plan* plan);
   template <typename Scanner>
   void encode_with(std::string_view text, int32_t number, int32_t step, int32_t& word, Memory& memory,
                    TokenList& out) const;
-  void long_word(const char* p, size_t size, int32_t number, int32_t word, Memory& memory, Writer& writer) const;
-  void new_word(const char* p, size_t size, uint64_t low, uint64_t high, int32_t number, int32_t word, Memory& memory,
-                Writer& writer) const;
+  void write_several(const Slot& slot, const Part& part, int32_t number, int32_t characters, int32_t word,
+                     Writer& writer) const;
+  const char* end_of_part(const char* p, const char* end) const;
+  [[gnu::noinline]] void long_word(const char* p, size_t size, int32_t number, int32_t word, Memory& memory,
+                                   Writer& writer) const;
+  [[gnu::noinline]] void new_word(const char* p, size_t size, uint64_t low, uint64_t high, int32_t number, int32_t word,
+                                  Memory& memory, Writer& writer) const;
 
   std::unique_ptr<const ByteBpe> bpe_;
   Plan plan_;

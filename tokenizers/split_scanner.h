@@ -191,7 +191,8 @@ class Gpt2Scanner : public ScannerBase {
       if (const char* after = contraction(p, end)) return after;
     }
     const char* const q = *p == ' ' && p + 1 < end ? p + 1 : p;
-    const char* after = nullptr;
+    const char* after = ascii_letters(q, end);
+    if (after > q && (after == end || static_cast<unsigned char>(*after) < 0x80)) return after;
     const uint8_t bits = read(q, &after);
     if ((bits & kLetter) != 0) return letters(after, end);
     if ((bits & kNumber) != 0) return run(after, end, kNumber);
@@ -210,6 +211,11 @@ class Cl100kScanner : public ScannerBase {
   const char* next(const char* p, const char* end, bool* /*gap*/) const {
     if (*p == '\'') {
       if (const char* after = any_case_contraction(p, end)) return after;
+    }
+    const char* const first = *p == ' ' ? p + 1 : p;
+    if (const char* const word = ascii_letters(first, end);
+        word > first && (word == end || static_cast<unsigned char>(*word) < 0x80)) {
+      return word;
     }
     const char* q = nullptr;
     const uint8_t bits = read(p, &q);

@@ -1,6 +1,10 @@
 #include "mica/tokenizers/models/byte_bpe.h"
 
+#include <algorithm>
+#include <bit>
+
 #include "mica/tokenizers/byte_level.h"
+#include "mica/tokenizers/utf8.h"
 
 namespace mica {
 
@@ -13,6 +17,7 @@ std::unique_ptr<const ByteBpe> ByteBpe::make(const Bpe& model) {
   std::unique_ptr<ByteBpe> made(new ByteBpe(model));
   if (!made->find_bytes() || !made->find_splits()) return nullptr;
   made->build_trie();
+  made->find_neighbours();
   return made;
 }
 
@@ -33,6 +38,7 @@ bool ByteBpe::find_bytes() {
     const auto id = vocabulary.find(spelled);
     if (!id) return false;
     tokens_[static_cast<size_t>(*id)].rank = 0;
+    byte_ids_[byte] = *id;
   }
   return true;
 }
@@ -79,6 +85,80 @@ void ByteBpe::build_trie() {
   shorter_ = std::make_unique<std::atomic<int32_t>[]>(tokens_.size());
 }
 
+void ByteBpe::find_neighbours() {
+  const PairTable& pairs = model_->pairs();
+  byte_pairs_.resize(size_t{1} << 16);
+  for (size_t i = 0; i < byte_pairs_.size(); ++i) byte_pairs_[i] = pairs.find(byte_ids_[i >> 8], byte_ids_[i & 255]);
+  partial_.assign((size_t{1} << 16) / 64, 0);
+  const size_t bits = std::bit_ceil(std::max<size_t>(64, tokens_.size() * 8));
+  neighbours_.assign(bits / 64, 0);
+  neighbours_shift_ = 64 - std::countr_zero(bits);
+  const auto continues = [](char byte) { return (static_cast<unsigned char>(byte) & 0xc0) == 0x80; };
+  for (size_t i = 0; i < tokens_.size(); ++i) {
+    if (tokens_[i].rank == kUnmade) continue;
+    const std::string_view token = text(static_cast<int32_t>(i));
+    for (size_t at = 1; at < token.size(); ++at) {
+      if (static_cast<unsigned char>(token[at]) < 0xc0 || static_cast<unsigned char>(token[at - 1]) < 0x80) continue;
+      size_t start = at - 1;
+      while (start > 0 && continues(token[start])) --start;
+      const auto length = [&](size_t from) {
+        return static_cast<size_t>(utf8::length(static_cast<unsigned char>(token[from])));
+      };
+      if (continues(token[start]) || start + length(start) != at || at + length(at) > token.size()) {
+        const size_t bytes = bytes_at(token[at - 1], token[at]);
+        partial_[bytes >> 6] |= uint64_t{1} << (bytes & 63);
+        continue;
+      }
+      const char* left = token.data() + start;
+      const char* right = token.data() + at;
+      const char32_t first = utf8::next(left);
+      const size_t bit = neighbours_bit(first, utf8::next(right));
+      neighbours_[bit >> 6] |= uint64_t{1} << (bit & 63);
+    }
+  }
+}
+
+size_t ByteBpe::join(std::string_view word, int32_t (&ids)[kShort]) const {
+  constexpr int32_t kNever = INT32_MAX;
+  const PairTable& pairs = model_->pairs();
+  const size_t size = word.size();
+  const size_t looked_at = size <= 16 ? 16 : kShort;
+  int32_t turns[kShort];  // rank and position of the pair that starts here: the lowest is next
+  std::fill_n(turns, looked_at, kNever);
+  const auto turn = [](uint32_t rank, size_t at) {
+    return rank == PairTable::kNone ? kNever : static_cast<int32_t>(rank << 5 | at);
+  };
+  static_assert(PairTable::kRankBits + 5 < 31);
+  for (size_t i = 0; i < size; ++i) ids[i] = byte_ids_[static_cast<unsigned char>(word[i])];
+  for (size_t i = 0; i + 1 < size; ++i) turns[i] = turn(byte_pairs_[bytes_at(word[i], word[i + 1])], i);
+  auto starts = static_cast<uint32_t>((uint64_t{1} << size) - 1);  // positions where a token starts, as bits
+  for (;;) {
+    int32_t best = kNever;
+    if (looked_at == 16) {
+      for (size_t i = 0; i < 16; ++i) best = std::min(best, turns[i]);
+    } else {
+      for (size_t i = 0; i < kShort; ++i) best = std::min(best, turns[i]);
+    }
+    if (best == kNever) break;
+    const auto at = static_cast<size_t>(best & 31);
+    const uint32_t before = starts & ((uint32_t{1} << at) - 1);
+    uint32_t after = starts & ~(before | uint32_t{1} << at);
+    const auto right = static_cast<size_t>(std::countr_zero(after));
+    starts &= ~(uint32_t{1} << right);
+    after &= after - 1;
+    turns[right] = kNever;
+    ids[at] = model_->made()[static_cast<size_t>(best >> 5)];
+    turns[at] = after == 0 ? kNever : turn(pairs.find(ids[at], ids[std::countr_zero(after)]), at);
+    if (before != 0) {
+      const auto left = static_cast<size_t>(31 - std::countl_zero(before));
+      turns[left] = turn(pairs.find(ids[left], ids[at]), left);
+    }
+  }
+  size_t count = 0;
+  for (; starts != 0; starts &= starts - 1) ids[count++] = ids[std::countr_zero(starts)];
+  return count;
+}
+
 // Whether no pair at the border of two made tokens is joined by a rank + 1 below `limit`.
 bool ByteBpe::go_together(int32_t left, int32_t right, uint32_t limit) const {
   const PairTable& pairs = model_->pairs();
@@ -101,7 +181,7 @@ bool ByteBpe::go_together(int32_t left, int32_t right, uint32_t limit) const {
 
 bool ByteBpe::go_together(int32_t left, int32_t right, Memory& memory) const {
   const uint64_t key = static_cast<uint64_t>(left) << 32 | static_cast<uint64_t>(right) << 2 | 2;
-  uint64_t& verdict = memory.verdicts_[key * 0x9e3779b97f4a7c15u >> 49];
+  uint64_t& verdict = memory.verdicts_[key * 0x9e3779b97f4a7c15u >> 48];
   if ((verdict & ~uint64_t{1}) != key) verdict = key | (go_together(left, right, kUnmade) ? 1 : 0);
   return (verdict & 1) != 0;
 }
@@ -125,6 +205,11 @@ void ByteBpe::encode(std::string_view word, Memory& memory, std::vector<int32_t>
       ids.push_back(it->second);
       return;
     }
+  }
+  if (word.size() <= kShort) {
+    int32_t joined[kShort];
+    ids.insert(ids.end(), joined, joined + join(word, joined));
+    return;
   }
   const size_t first = ids.size();
   const auto size = word.size();

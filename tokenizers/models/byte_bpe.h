@@ -37,13 +37,26 @@ class ByteBpe {
 
    private:
     friend class ByteBpe;
-    static constexpr size_t kVerdicts = size_t{1} << 15;
+    static constexpr size_t kVerdicts = size_t{1} << 16;
     std::vector<uint64_t> verdicts_;  // left, right, and in the lowest bits 2 | whether they go together
     std::vector<uint64_t> dead_;      // positions that lead nowhere, as bits
   };
 
   /// The tokens of a word (any bytes), appended to `ids`.
   void encode(std::string_view word, Memory& memory, std::vector<int32_t>& ids) const;
+  /// The tokens of a word of 1 to kShort bytes, by joining; returns how many.
+  static constexpr size_t kShort = 32;
+  size_t join(std::string_view word, int32_t (&ids)[kShort]) const;
+  /// Whether a token may lie across the border between two characters, given as their code points and as the bytes at
+  /// the border: where none may, what is on either side can be encoded on its own. Only for characters beyond ASCII.
+  bool may_cross(char32_t left, char32_t right, char last, char next) const {
+    const size_t bytes = bytes_at(last, next);
+    if ((partial_[bytes >> 6] >> (bytes & 63) & 1) != 0) return true;
+    const size_t bit = neighbours_bit(left, right);
+    return (neighbours_[bit >> 6] >> (bit & 63) & 1) != 0;
+  }
+  /// Whether words may be cut at such borders at all.
+  bool cuts() const { return whole_.empty(); }
   /// Bytes of a token.
   uint32_t length(int32_t id) const { return tokens_[static_cast<size_t>(id)].length; }
 
@@ -60,6 +73,13 @@ class ByteBpe {
   bool find_bytes();
   bool find_splits();
   void build_trie();
+  void find_neighbours();
+  static size_t bytes_at(char last, char next) {
+    return size_t{static_cast<unsigned char>(last)} << 8 | static_cast<unsigned char>(next);
+  }
+  size_t neighbours_bit(char32_t left, char32_t right) const {
+    return static_cast<size_t>((uint64_t{left} << 32 | right) * 0x9e3779b97f4a7c15u >> neighbours_shift_);
+  }
   bool go_together(int32_t left, int32_t right, uint32_t limit) const;
   bool go_together(int32_t left, int32_t right, Memory& memory) const;
   PieceTrie::Match shorter(PieceTrie::Match match) const;
@@ -68,6 +88,11 @@ class ByteBpe {
   }
 
   const Bpe* model_;
+  int32_t byte_ids_[256] = {};
+  std::vector<uint32_t> byte_pairs_;  // ranks of pairs of bytes
+  std::vector<uint64_t> neighbours_;  // bits: characters that are neighbours in some token, at shared places
+  std::vector<uint64_t> partial_;  // bits by the two bytes at a border, where some token has only a part of a character
+  int neighbours_shift_ = 58;
   std::vector<Token> tokens_;     // by id
   std::vector<uint32_t> begins_;  // of their bytes in text_
   std::string text_;
