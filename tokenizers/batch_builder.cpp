@@ -26,7 +26,7 @@ BatchBuilder::BatchBuilder(std::shared_ptr<const Engine> engine, const CallPlan&
   out_.texts_ = engine_;
 }
 
-void BatchBuilder::trim_offsets(TokenList& tokens) const {
+void BatchBuilder::trim_offsets(TokenList& tokens, bool add_prefix_space) const {
   size_t odd = 0;
   for (size_t i = 0; i < tokens.size(); ++i) {
     std::string_view text = engine_->text(tokens.ids[i]);
@@ -43,8 +43,8 @@ void BatchBuilder::trim_offsets(TokenList& tokens) const {
     trailing = run;
     CharSpan& place = tokens.offsets[i];
     if (leading > 0) {
-      // A space that was put in front of the text is not there to be removed.
-      if ((i == 0 || place.begin == 0) && engine_->post_processor.add_prefix_space()) --leading;
+      // One space alone may have been put in front of the text, and is then not there to be removed.
+      if ((i == 0 || place.begin == 0) && add_prefix_space && leading == 1) leading = 0;
       place.begin = std::min(place.begin + leading, place.end);
     }
     if (trailing > 0 && place.end >= trailing) place.end = std::max(place.end - trailing, place.begin);
@@ -217,9 +217,9 @@ void BatchBuilder::add(TokenList& text, TokenList* pair, int64_t sample) {
   windows[0] = make_windows(lengths[0], keep.first, plan.stride, plan.side);
   windows[1] = {{0, 0}};
   if (pair != nullptr) windows[1] = make_windows(lengths[1], keep.second, plan.stride, plan.side);
-  if (post.trims_offsets()) {
-    trim_offsets(text);
-    if (pair != nullptr) trim_offsets(*pair);
+  for (const bool add_prefix_space : post.trims()) {
+    trim_offsets(text, add_prefix_space);
+    if (pair != nullptr) trim_offsets(*pair, add_prefix_space);
   }
 
   append_row(pieces, texts, {windows[0][0], windows[1][0]}, false);
