@@ -1,8 +1,9 @@
 #pragma once
 // Large blocks of memory: mapped for huge pages, and kept for the next who asks.
 //
-// A fresh page costs the kernel 0.1 to 0.6 us a kilobyte, more than most work done on it. The C library gives large blocks
-// back as soon as they are freed; whoever makes results of megabytes over and over pays for their pages each time.
+// A fresh page costs the kernel 0.1 to 0.6 us a kilobyte, more than most work done on it. The C library gives large
+// blocks back as soon as they are freed; whoever makes results of megabytes over and over pays for their pages each
+// time.
 
 #include <cstddef>
 #include <cstdint>

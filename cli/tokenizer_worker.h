@@ -3,7 +3,8 @@
 //
 // One JSON object a line in, one a line out:
 //   {"op": "load", "runs": R}                                  opens the tokenizer R times
-//   {"op": "texts", "path": PATH}                              reads texts, a JSON string a line: {"texts": N, "bytes": B}
+//   {"op": "texts", "path": PATH}                              reads texts, a JSON string a line: {"texts": N, "bytes":
+//   B}
 //   {"op": "encode", "runs": R, "threads": T, "batch": BOOL}   encodes them all, one call each or as one batch
 //   {"op": "decode", "runs": R}                                decodes their ids, one call each: also {"tokens": N}
 //   {"op": "save", "path": PATH}                               writes {"ids", "offsets"}, a line for each text
