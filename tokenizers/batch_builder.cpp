@@ -304,8 +304,16 @@ BatchEncoding BatchBuilder::finish() && {
 
 void BatchBuilder::pad(BatchEncoding& encoding, const CallPlan& plan) {
   if (plan.padding == Padding::none) return;
-  auto length =
-      plan.padding == Padding::max_length ? plan.pad_length : static_cast<int64_t>(encoding.input_ids.max_length());
+  int64_t length = plan.pad_length;
+  if (plan.padding == Padding::longest) {
+    // Of the windows of a text the first counts: a further one is longer only where nothing of the text could stay.
+    const auto& samples = encoding.overflow_to_sample_mapping;
+    length = 0;
+    for (size_t i = 0; i < encoding.size(); ++i) {
+      if (i > 0 && i < samples.size() && samples[i] == samples[i - 1]) continue;
+      length = std::max(length, static_cast<int64_t>(encoding.input_ids[i].size()));
+    }
+  }
   if (plan.pad_multiple > 1) length = (length + plan.pad_multiple - 1) / plan.pad_multiple * plan.pad_multiple;
   if (length > kMaxTokens || (encoding.size() > 0 && length > kMaxTokens / static_cast<int64_t>(encoding.size()))) {
     throw Error("padding to " + std::to_string(length) + " tokens is too much", "padding", "lower max_length");
