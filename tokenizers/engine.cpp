@@ -84,7 +84,7 @@ void Engine::encode_segment(std::string_view segment, int32_t first, bool split_
         continue;
       }
       NormalizedText part = whole;
-      part.crop(piece.range);
+      part.cut_out(piece.range);
       words.assign(1, part.all());
       encode_words(part, words);
     }

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "mica/base/error.h"
+#include "mica/tokenizers/metaspace.h"
 #include "mica/tokenizers/pattern.h"
 #include "mica/tokenizers/unicode.h"
 #include "mica/tokenizers/utf8.h"
@@ -233,6 +234,7 @@ PreTokenizerPtr read_one(const std::string& type, Fields& fields) {
     const char* p = delimiter.data();
     return std::make_shared<CharDelimiterSplit>(utf8::next(p));
   }
+  if (type == "Metaspace") return std::make_shared<MetaspacePreTokenizer>(read_metaspace(fields));
   if (type == "Split") {
     Pattern pattern = Pattern::read(fields, "pattern");
     const auto behavior = static_cast<SplitBehavior>(fields.choice("behavior", kBehaviors));
@@ -244,7 +246,7 @@ PreTokenizerPtr read_one(const std::string& type, Fields& fields) {
     return std::make_shared<PreTokenizerSequence>(std::move(parts));
   }
   fields.fail("unknown pre-tokenizer \"" + printable(type, 60) + "\" at " + fields.path(),
-              "known are BertPreTokenizer, CharDelimiterSplit, Digits, Punctuation, Sequence, Split, "
+              "known are BertPreTokenizer, CharDelimiterSplit, Digits, Metaspace, Punctuation, Sequence, Split, "
               "Whitespace, WhitespaceSplit");
 }
 

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "mica/base/error.h"
+#include "mica/tokenizers/models/unigram.h"
 #include "mica/tokenizers/models/word_level.h"
 #include "mica/tokenizers/models/wordpiece.h"
 
@@ -24,11 +25,15 @@ TokenModelPtr make_model(Fields fields, ModelData data) {
   if (!data.vocabulary)
     fields.fail("missing key " + fields.path() + ".vocab", "give the vocabulary as an object of ids");
   // Files of the first versions leave the type out; what else they hold tells it.
-  std::string type = fields.string("type", fields.has("continuing_subword_prefix") ? "WordPiece" : "");
+  std::string type = fields.string(
+      "type", fields.has("continuing_subword_prefix") ? "WordPiece" : data.scored ? "Unigram" : "");
   if (data.scored && (type == "WordPiece" || type == "WordLevel")) {
     fields.fail(fields.path() + ".vocab is a list of scores", "give the vocabulary as an object of ids");
   }
-  if (data.merges.size() > 0 && (type == "WordPiece" || type == "WordLevel")) {
+  if (!data.scored && type == "Unigram") {
+    fields.fail(fields.path() + ".vocab is an object of ids", "give a list of [token, score]");
+  }
+  if (data.merges.size() > 0 && (type == "WordPiece" || type == "WordLevel" || type == "Unigram")) {
     fields.fail(fields.path() + ".merges belong to no " + type, "remove them");
   }
   TokenModelPtr made;
@@ -40,10 +45,23 @@ TokenModelPtr make_model(Fields fields, ModelData data) {
     made = std::make_shared<WordPiece>(std::move(data.vocabulary), std::move(settings));
   } else if (type == "WordLevel") {
     made = std::make_shared<WordLevel>(std::move(data.vocabulary), fields.string("unk_token"));
+  } else if (type == "Unigram") {
+    Unigram::Settings settings;
+    const auto size = static_cast<int64_t>(data.scores.size());
+    if (const auto id = fields.optional_integer("unk_id", 0, Vocabulary::kMaxId)) {
+      if (*id >= size) {
+        fields.fail(fields.path() + ".unk_id is " + std::to_string(*id) + ", beyond the " + std::to_string(size) +
+                        " tokens of the vocabulary",
+                    "name the id of the unknown token");
+      }
+      settings.unk_id = static_cast<int32_t>(*id);
+    }
+    settings.byte_fallback = fields.boolean("byte_fallback", false);
+    made = std::make_shared<Unigram>(std::move(data.vocabulary), std::move(data.scores), settings);
   } else {
     fields.fail(type.empty() ? "missing key " + fields.path() + ".type"
                              : "unknown model \"" + printable(type, 60) + "\" at " + fields.path() + ".type",
-                "known are WordLevel and WordPiece");
+                "known are Unigram, WordLevel and WordPiece");
   }
   fields.finish();
   return made;
