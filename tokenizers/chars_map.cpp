@@ -52,8 +52,8 @@ CharsMap::CharsMap(std::string bytes, const std::string& file) : bytes_(std::mov
     if ((unit & kValueBit) != 0 || !has_value(unit)) continue;
     const size_t leaf = i ^ offset(unit);
     const size_t begin = leaf < units_.size() ? units_[leaf] & ~kValueBit : bytes_.size();
-    const bool inside = begin <= text.size() &&
-                        (begin == text.size() || (static_cast<unsigned char>(text[begin]) & 0xc0) != 0x80);
+    const bool inside =
+        begin <= text.size() && (begin == text.size() || (static_cast<unsigned char>(text[begin]) & 0xc0) != 0x80);
     if (!inside) broken("points outside its replacements", file);
   }
 }

@@ -1,8 +1,8 @@
 #pragma once
 // SentencePiece's map of characters ("precompiled_charsmap"): which sequences of characters become which others.
 //
-// The bytes are: the size of the trie in bytes (32 bits, little-endian), the trie, and the replacements, each ended by a
-// NUL. The trie is a double array as darts-clone builds it: a state's child on byte b is at index ^ offset ^ b.
+// The bytes are: the size of the trie in bytes (32 bits, little-endian), the trie, and the replacements, each ended by
+// a NUL. The trie is a double array as darts-clone builds it: a state's child on byte b is at index ^ offset ^ b.
 
 #include <cstdint>
 #include <string>

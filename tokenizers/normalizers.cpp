@@ -153,9 +153,10 @@ NormalizerPtr read_one(const std::string& type, Fields& fields) {
     for (Fields& part : fields.objects("normalizers")) parts.push_back(make_normalizer(std::move(part)));
     return std::make_shared<NormalizerSequence>(std::move(parts));
   }
-  fields.fail("unknown normalizer \"" + printable(type, 60) + "\" at " + fields.path(),
-              "known are BertNormalizer, Lowercase, NFC, NFD, NFKC, NFKD, Nmt, Precompiled, Prepend, Replace, Sequence, "
-              "Strip, StripAccents");
+  fields.fail(
+      "unknown normalizer \"" + printable(type, 60) + "\" at " + fields.path(),
+      "known are BertNormalizer, Lowercase, NFC, NFD, NFKC, NFKD, Nmt, Precompiled, Prepend, Replace, Sequence, "
+      "Strip, StripAccents");
 }
 
 }  // namespace

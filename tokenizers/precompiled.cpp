@@ -10,7 +10,8 @@ namespace mica {
 namespace {
 
 // `old` characters become `text`: what is too much counts as inserted, what is too little is swallowed by the character
-// before (which is lost, and with it the alignment of everything behind, where the text begins so: as in the reference).
+// before (which is lost, and with it the alignment of everything behind, where the text begins so: as in the
+// reference).
 void push_replacement(int32_t old, std::string_view text, std::vector<unicode::Change>& changes) {
   const size_t first = changes.size();
   for (const char *p = text.data(), *end = p + text.size(); p < end;) changes.push_back({utf8::next(p), 0});
@@ -61,8 +62,9 @@ void Nmt::normalize(NormalizedText& text) const {
     return !((c >= 0x01 && c <= 0x08) || c == 0x0b || (c >= 0x0e && c <= 0x1f) || c == 0x7f || c == 0x8f || c == 0x9f);
   });
   text.map([](char32_t c) {
-    const bool space = c == 0x09 || c == 0x0a || c == 0x0c || c == 0x0d || c == 0x1680 || (c >= 0x200b && c <= 0x200f) ||
-                       c == 0x2028 || c == 0x2029 || c == 0x2581 || c == 0xfeff || c == 0xfffd;
+    const bool space = c == 0x09 || c == 0x0a || c == 0x0c || c == 0x0d || c == 0x1680 ||
+                       (c >= 0x200b && c <= 0x200f) || c == 0x2028 || c == 0x2029 || c == 0x2581 || c == 0xfeff ||
+                       c == 0xfffd;
     return space ? U' ' : c;
   });
 }

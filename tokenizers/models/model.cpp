@@ -25,8 +25,9 @@ TokenModelPtr make_model(Fields fields, ModelData data) {
   if (!data.vocabulary)
     fields.fail("missing key " + fields.path() + ".vocab", "give the vocabulary as an object of ids");
   // Files of the first versions leave the type out; what else they hold tells it.
-  std::string type = fields.string(
-      "type", fields.has("continuing_subword_prefix") ? "WordPiece" : data.scored ? "Unigram" : "");
+  std::string type = fields.string("type", fields.has("continuing_subword_prefix") ? "WordPiece"
+                                           : data.scored                           ? "Unigram"
+                                                                                   : "");
   if (data.scored && (type == "WordPiece" || type == "WordLevel")) {
     fields.fail(fields.path() + ".vocab is a list of scores", "give the vocabulary as an object of ids");
   }

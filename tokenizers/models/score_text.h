@@ -2,7 +2,8 @@
 // The scores of a Unigram vocabulary as text.
 //
 // The reference reads a decimal as digits / 10^k in doubles, which may miss the nearest double by its last bit, and
-// segmentations that tie are decided by that bit: 8,334 of T5's 32,100 scores are such. So mica reads them the same way.
+// segmentations that tie are decided by that bit: 8,334 of T5's 32,100 scores are such. So mica reads them the same
+// way.
 
 #include <string_view>
 

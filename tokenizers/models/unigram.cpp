@@ -98,11 +98,13 @@ void Unigram::push_unknown(std::string_view word, uint32_t begin, uint32_t end, 
 Json Unigram::to_json() const {
   Json vocab = Json::array();
   for (size_t i = 0; i < scores_.size(); ++i) {
-    vocab.push_back(Json::array({std::string(vocabulary_->token(static_cast<int32_t>(i))), writable_score(scores_[i])}));
+    vocab.push_back(
+        Json::array({std::string(vocabulary_->token(static_cast<int32_t>(i))), writable_score(scores_[i])}));
   }
   Json unk = nullptr;
   if (settings_.unk_id) unk = *settings_.unk_id;
-  return {{"type", "Unigram"}, {"unk_id", unk}, {"byte_fallback", settings_.byte_fallback}, {"vocab", std::move(vocab)}};
+  return {
+      {"type", "Unigram"}, {"unk_id", unk}, {"byte_fallback", settings_.byte_fallback}, {"vocab", std::move(vocab)}};
 }
 
 }  // namespace mica

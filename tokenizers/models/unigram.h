@@ -1,9 +1,9 @@
 #pragma once
-// Unigram (T. Kudo 2018, arXiv:1804.10959): of all ways to cut a word into pieces of the vocabulary, the one whose scores
-// (log probabilities) have the highest sum, found by Viterbi's algorithm.
+// Unigram (T. Kudo 2018, arXiv:1804.10959): of all ways to cut a word into pieces of the vocabulary, the one whose
+// scores (log probabilities) have the highest sum, found by Viterbi's algorithm.
 //
-// A character that no piece covers alone is unknown, at a score 10 below the lowest of the vocabulary. Unknown characters
-// in a row are one token, or its bytes ("<0x0A>") where byte fallback is on and the vocabulary has them all.
+// A character that no piece covers alone is unknown, at a score 10 below the lowest of the vocabulary. Unknown
+// characters in a row are one token, or its bytes ("<0x0A>") where byte fallback is on and the vocabulary has them all.
 
 #include <array>
 
@@ -31,6 +31,7 @@ class Unigram : public TokenModel {
   const char* type() const override { return "Unigram"; }
   const Vocabulary& vocabulary() const override { return *vocabulary_; }
   void tokenize(std::string_view word, std::vector<ModelToken>& out) const override;
+  int32_t surface_id() const override { return settings_.unk_id.value_or(-1); }
   Json to_json() const override;
 
   /// The same, with memory that the caller reuses.
