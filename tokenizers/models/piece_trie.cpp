@@ -217,4 +217,9 @@ PieceTrie::PieceTrie(const Vocabulary& vocabulary) {
   root_ = builder.build(items);
 }
 
+PieceTrie::PieceTrie(std::vector<Item> items) {
+  Builder builder(*this);
+  root_ = builder.build(items);
+}
+
 }  // namespace mica

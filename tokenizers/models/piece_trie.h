@@ -26,6 +26,12 @@ class PieceTrie {
   PieceTrie(const Vocabulary& vocabulary, std::string_view continuing_prefix);
   /// All tokens of the vocabulary under the first root, none under the second.
   explicit PieceTrie(const Vocabulary& vocabulary);
+  struct Item {
+    std::string_view text;
+    int32_t id;
+  };
+  /// Distinct texts, none of them empty, under the first root.
+  explicit PieceTrie(std::vector<Item> items);
 
   /// The longest piece that `text` starts with. Pieces end where characters end.
   Match longest(std::string_view text, bool continuing) const {
@@ -83,10 +89,6 @@ class PieceTrie {
   };
   struct Tail {
     uint32_t begin, length;
-  };
-  struct Item {
-    std::string_view text;
-    int32_t id;
   };
   struct Builder;
 
