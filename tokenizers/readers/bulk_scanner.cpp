@@ -105,7 +105,8 @@ class Scanner {
     int64_t depth = 0;
     do {
       switch (peek()) {
-        case '\0': return false;
+        case '\0':
+          return false;
         case '"':
           if (!string(text, storage)) return false;
           break;
@@ -275,6 +276,7 @@ class BulkScanner {
   }
 
   bool read_merges() {
+    out_.data.has_merges = true;
     std::string storage, right_storage;
     return array([&] {
       std::string_view left, right;
