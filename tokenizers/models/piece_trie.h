@@ -29,10 +29,10 @@ class PieceTrie {
   };
 
   PieceTrie(const Vocabulary& vocabulary, std::string_view continuing_prefix);
-  /// Of any byte strings, all different and none empty; the trie of continuations is empty.
-  explicit PieceTrie(std::vector<Piece> pieces);
   /// All tokens of the vocabulary under the first root, none under the second.
   explicit PieceTrie(const Vocabulary& vocabulary);
+  /// Of any byte strings, all different and none empty; the trie of continuations is empty.
+  explicit PieceTrie(std::vector<Piece> pieces);
 
   /// The longest piece that `text` starts with. Pieces end where characters end.
   Match longest(std::string_view text, bool continuing) const {
@@ -91,7 +91,6 @@ class PieceTrie {
   struct Tail {
     uint32_t begin, length;
   };
-  using Item = Piece;
   struct Builder;
 
   std::vector<Cell> cells_;  // cell 0 is the state without children: the root of nothing
