@@ -66,20 +66,20 @@ inline void unpack(const std::string& tokenizer, const ScratchFolder& folder, co
   }
 }
 
-/// The lines of a packed file under data/, each a JSON value.
-inline std::vector<Json> json_lines(const std::string& file) {
-  std::vector<Json> lines;
-  const std::string text = read_gz(data_folder(file));
+/// The lines of a packed file, each a JSON value.
+inline std::vector<Json> cases_of_file(const std::string& path) {
+  std::vector<Json> cases;
+  const std::string text = read_gz(path);
   for (size_t at = 0; at < text.size();) {
     const size_t end = std::min(text.find('\n', at), text.size());
-    lines.push_back(Json::parse(text.substr(at, end - at)));
+    cases.push_back(Json::parse(text.substr(at, end - at)));
     at = end + 1;
   }
-  return lines;
+  return cases;
 }
 
 inline std::vector<Json> expected_cases(const std::string& tokenizer) {
-  return json_lines(tokenizer + "/expected.jsonl.gz");
+  return cases_of_file(data_folder(tokenizer) + "/expected.jsonl.gz");
 }
 
 }  // namespace mica::test
