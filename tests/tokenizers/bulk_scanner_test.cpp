@@ -29,9 +29,10 @@ std::string with_vocabulary(const std::string& vocabulary) {
 
 TEST(BulkScanner, ReadsVocabulariesAndMerges) {
   ScannedFile scanned;
-  ASSERT_TRUE(scan_bulk(R"({"a": [{"model": 1}, "}"], "model" : {"x": {"vocab": {}}, "vocab": {"u": 0, "\u00e9\n\ud83d\ude00": 12},
+  ASSERT_TRUE(scan_bulk(
+      R"({"a": [{"model": 1}, "}"], "model" : {"x": {"vocab": {}}, "vocab": {"u": 0, "\u00e9\n\ud83d\ude00": 12},
       "merges": ["a b", ["c d", "e"]], "y": 2} })",
-                        "t", scanned));
+      "t", scanned));
   EXPECT_EQ(scanned.rest,
             R"({"a": [{"model": 1}, "}"], "model" : {"x": {"vocab": {}}, "vocab": null,
       "merges": null, "y": 2} })");
@@ -50,11 +51,26 @@ TEST(BulkScanner, ReadsScores) {
 }
 
 TEST(BulkScanner, LeavesTheUnusualToTheGeneralReader) {
-  for (const char* vocabulary :
-       {R"({"u": 1.0})", R"({"u": -1})", R"({"u": 01})", R"({"u": 1e2})", R"({"u": 1234567890})", R"({"u": "1"})",
-        R"({"u" 1})", R"({"u": 1,})", R"({"\ud800": 1})", R"({"\x": 1})", "{\"a\nb\": 1}", R"([["a", .5]])",
-        R"([["a", 1.]])", R"([["a", 01]])", R"([["a", 1e999]])", R"([["a", 1, 2]])", R"([["a"]])", R"([1])", "{",
-        R"({"u": 0}, "vocab": {"u": 0})"}) {
+  for (const char* vocabulary : {R"({"u": 1.0})",
+                                 R"({"u": -1})",
+                                 R"({"u": 01})",
+                                 R"({"u": 1e2})",
+                                 R"({"u": 1234567890})",
+                                 R"({"u": "1"})",
+                                 R"({"u" 1})",
+                                 R"({"u": 1,})",
+                                 R"({"\ud800": 1})",
+                                 R"({"\x": 1})",
+                                 "{\"a\nb\": 1}",
+                                 R"([["a", .5]])",
+                                 R"([["a", 1.]])",
+                                 R"([["a", 01]])",
+                                 R"([["a", 1e999]])",
+                                 R"([["a", 1, 2]])",
+                                 R"([["a"]])",
+                                 R"([1])",
+                                 "{",
+                                 R"({"u": 0}, "vocab": {"u": 0})"}) {
     ScannedFile scanned;
     EXPECT_FALSE(scan_bulk(with_vocabulary(vocabulary), "t", scanned)) << vocabulary;
   }
@@ -70,9 +86,15 @@ TEST(BulkScanner, BothReadersGiveTheSameOfDamagedFiles) {
     for (auto n = random() % 3; n < 3; ++n) {
       const size_t at = random() % text.size();
       switch (random() % 3) {
-        case 0: text.erase(at, random() % 8); break;
-        case 1: text.insert(at, 1, bytes[random() % bytes.size()]); break;
-        default: text[at] = bytes[random() % bytes.size()]; break;
+        case 0:
+          text.erase(at, random() % 8);
+          break;
+        case 1:
+          text.insert(at, 1, bytes[random() % bytes.size()]);
+          break;
+        default:
+          text[at] = bytes[random() % bytes.size()];
+          break;
       }
     }
     ASSERT_EQ(read_as(text, true), read_as(text, false)) << text;

@@ -103,7 +103,8 @@ class Scanner {
     int64_t depth = 0;
     do {
       switch (peek()) {
-        case '\0': return false;
+        case '\0':
+          return false;
         case '"':
           if (!string(text, storage)) return false;
           break;

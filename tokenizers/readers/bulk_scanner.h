@@ -2,8 +2,8 @@
 // The bulk of a tokenizer.json, model.vocab and model.merges, read without a general JSON reader.
 //
 // Nine tenths of such a file are these two lists. They are read here at some hundreds of MB/s; what is left, a few
-// kilobytes, goes through the general reader. Whatever is unusual, and everything wrong, is left to the general reader as
-// well, which then reads the whole file and says what is wrong and where.
+// kilobytes, goes through the general reader. Whatever is unusual, and everything wrong, is left to the general reader
+// as well, which then reads the whole file and says what is wrong and where.
 
 #include <string>
 #include <string_view>
