@@ -12,8 +12,9 @@ namespace mica {
 class Engine;
 
 /// Takes ids one at a time and gives the text that is certain so far: whole characters only, and nothing that a later
-/// id could still change. What all calls return, put together, is what Tokenizer::decode gives for all ids. The work for
-/// an id does not grow with how many came before. Made by Tokenizer::decode_stream; not for several threads at once.
+/// id could still change. What all calls return, put together, is what Tokenizer::decode gives for all ids. The work
+/// for an id does not grow with how many came before. Made by Tokenizer::decode_stream; not for several threads at
+/// once.
 class DecodeStream {
  public:
   /// `options` with every default filled in.

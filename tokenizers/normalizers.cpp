@@ -152,9 +152,10 @@ NormalizerPtr read_one(const std::string& type, Fields& fields) {
     for (Fields& part : fields.objects("normalizers")) parts.push_back(make_normalizer(std::move(part)));
     return std::make_shared<NormalizerSequence>(std::move(parts));
   }
-  fields.fail("unknown normalizer \"" + printable(type, 60) + "\" at " + fields.path(),
-              "known are BertNormalizer, ByteLevel, Lowercase, NFC, NFD, NFKC, NFKD, Prepend, Replace, Sequence, Strip, "
-              "StripAccents");
+  fields.fail(
+      "unknown normalizer \"" + printable(type, 60) + "\" at " + fields.path(),
+      "known are BertNormalizer, ByteLevel, Lowercase, NFC, NFD, NFKC, NFKD, Prepend, Replace, Sequence, Strip, "
+      "StripAccents");
 }
 
 }  // namespace
