@@ -8,6 +8,7 @@
 #include "mica/base/file.h"
 #include "mica/base/hub.h"
 #include "mica/base/warnings.h"
+#include "mica/tokenizers/readers/any_file.h"
 #include "mica/tokenizers/readers/tokenizer_json.h"
 #include "mica/tokenizers/tokenizer_impl.h"
 
@@ -33,7 +34,8 @@ Tokenizer Tokenizer::from_json(std::string_view text, const std::string& where) 
 }
 
 Tokenizer Tokenizer::from_file(const std::string& path) {
-  return from_json(read_file(path), path);
+  LoadedTokenizer loaded = load_tokenizer_file(path);
+  return Tokenizer(std::make_shared<Impl>(Impl{std::move(loaded.engine), std::move(loaded.settings)}));
 }
 
 Tokenizer::Impl& Tokenizer::mutable_impl() {
