@@ -1,9 +1,9 @@
 #pragma once
 // Tables in a file as they lie in memory: written once, mapped later, used without being read.
 //
-// For caches of what takes long to make. An image is good for one source (see ImageSource) and one version of this library
-// on one kind of machine; any other, and any damage, counts as no image at all. What it holds is trusted once its checksum
-// fits: images belong where only the user writes.
+// For caches of what takes long to make. An image is good for one source (see ImageSource) and one version of this
+// library on one kind of machine; any other, and any damage, counts as no image at all. What it holds is trusted once
+// its checksum fits: images belong where only the user writes.
 
 #include <cstdint>
 #include <cstring>

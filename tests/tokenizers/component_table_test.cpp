@@ -29,7 +29,7 @@ Json model_of(const Json& line) {
 TEST(ComponentTable, IdsOffsetsAndWordsAreTheReferences) {
   const WarningCatcher catcher;  // of ids of added tokens
   int passed = 0, total = 0, shown = 0;
-  for (const Json& line : test::cases_of_file(test::data_folder("components.jsonl.gz"))) {
+  for (const Json& line : test::json_lines("components.jsonl.gz")) {
     ++total;
     Json file = line["config"];
     file["model"] = model_of(line);
