@@ -72,7 +72,7 @@ inline std::vector<Json> lines_of_file(const std::string& path) {
   const std::string text = read_gz(path);
   for (size_t at = 0; at < text.size();) {
     const size_t end = std::min(text.find('\n', at), text.size());
-    cases.push_back(Json::parse(text.substr(at, end - at)));
+    lines.push_back(Json::parse(text.substr(at, end - at)));
     at = end + 1;
   }
   return lines;
