@@ -12,7 +12,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const std::string_view own = file.size() < all.size() ? all.substr(file.size() + 1) : all.substr(0, 100);
   mica::is_tiktoken(file);
   try {
-    const auto engine = mica::read_tiktoken(file, "cl100k_base.tiktoken");
+    const auto engine = mica::read_tiktoken(file, "p50k_edit.tiktoken");
     engine->prepare();
     mica::TokenList tokens;
     mica::EncodeScratch scratch;

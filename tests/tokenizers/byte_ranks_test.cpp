@@ -112,7 +112,7 @@ TEST(Tiktoken, FilesThatAreNone) {
   const test::ScratchFolder folder;
   const auto error = [&](const std::string& text) {
     try {
-      read_tiktoken(text, folder.file("cl100k_base.tiktoken"));
+      read_tiktoken(text, folder.file("p50k_edit.tiktoken"));
     } catch (const Error& e) {
       return std::string(e.what());
     }
@@ -127,7 +127,7 @@ TEST(Tiktoken, FilesThatAreNone) {
   EXPECT_NE(error(whole + "YWJj 100000001\n").find("id out of range"), std::string::npos);
   EXPECT_NE(error(whole + "=== 300\n").find("line 266"), std::string::npos);
   EXPECT_NE(error(whole + base64(std::string(2000, 'a')) + " 300\n").find("2000 bytes"), std::string::npos);
-  EXPECT_NE(error(whole.substr(10)).find("byte 0"), std::string::npos);
+  EXPECT_NE(error(whole.substr(7)).find("byte 0"), std::string::npos);
   EXPECT_NE(error("").find("byte 0"), std::string::npos);
   for (const char* encoding : {"[]", "{}", R"({"pattern": "("})", R"({"pattern": "a", "special_tokens": {"a": -1}})",
                                R"({"pattern": "a", "special_tokens": {"": 400}})", R"({"pattern": "a", "more": 1})",
@@ -141,7 +141,7 @@ TEST(Tekken, SpecialTokensComeFirst) {
   const test::ScratchFolder folder;
   folder.write("tekken.json", tekken_json().dump());
   const auto tokenizer = AutoTokenizer::from_pretrained(folder.path());
-  EXPECT_EQ(ids(tokenizer, "hello1234<s>"), (Ids{263, 265, '3' + 4, '4' + 4, 1}));
+  EXPECT_EQ(ids(tokenizer, "hello1234<s>"), (Ids{263, 266, '4' + 4, 1}));
   EXPECT_EQ(tokenizer.bos_token_id(), 1);
   EXPECT_EQ(tokenizer.convert_ids_to_tokens(3), "<SPECIAL_3>");
   // The model knows fewer tokens than the file holds.
@@ -172,7 +172,7 @@ TEST(Tekken, FilesThatAreNone) {
   expect_error("/config/default_vocab_size", 200, "no token for the byte");
   expect_error("/vocab/3/rank", 4, "two tokens have id 8");
   expect_error("/vocab/3/token_bytes", "*", "no base64");
-  expect_error("/vocab/3/token_bytes", "BA==", "token occurs twice");
+  expect_error("/vocab/3/token_bytes", "BA==", "no token for the byte 3");
   expect_error("/vocab", Json::array(), "no token for the byte 0");
   expect_error("/vocab/3", 3, "not a JSON object");
   expect_error("/special_tokens/1/rank", 0, "occurs twice");
