@@ -28,8 +28,9 @@ class Tokenizer {
   /// Opens a directory, or a hub id found in the local Hugging Face cache. Throws Error naming the file and key that
   /// is missing, malformed or unknown.
   static Tokenizer from_pretrained(const std::string& name_or_folder);
-  /// Opens one tokenizer.json without the files beside it, or a SentencePiece model (NAME.model, NAME.spm), whose
-  /// pieces are then SentencePiece's own, without special tokens.
+  /// Opens one file: a tokenizer.json without the files beside it, a tiktoken rank file (with the encoding.json beside
+  /// it where its name is not known), a tekken.json, or a SentencePiece model, whose pieces are then SentencePiece's
+  /// own, without special tokens. Its content tells which.
   static Tokenizer from_file(const std::string& path);
   /// Reads the text of a tokenizer.json; `where` names it in errors.
   static Tokenizer from_json(std::string_view text, const std::string& where = "tokenizer.json");

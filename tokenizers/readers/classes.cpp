@@ -22,7 +22,7 @@ constexpr std::string_view kClassesByFiles[] = {"BertTokenizer"};
 }  // namespace
 
 const TokenizerClass* find_tokenizer_class(std::string_view name) {
-  for (const TokenizerClasses classes : {wordpiece_classes()}) {
+  for (const TokenizerClasses classes : {wordpiece_classes(), byte_classes()}) {
     for (const TokenizerClass* one : classes) {
       if (one->name == name) return one;
     }

@@ -53,6 +53,9 @@ using TokenizerClasses = std::span<const TokenizerClass* const>;
 /// BERT's relatives: vocab.txt with a WordPiece token a line.
 TokenizerClasses wordpiece_classes();
 
+/// Without a vocabulary file: ByT5 and Perceiver (bytes), CANINE (code points).
+TokenizerClasses byte_classes();
+
 /// Null for a class that nobody knows. `name` is without "Fast".
 const TokenizerClass* find_tokenizer_class(std::string_view name);
 /// The class of a folder that names none: by the model_type of config.json where that tells it (`model_type` may be
