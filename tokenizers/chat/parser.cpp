@@ -140,10 +140,16 @@ class Parser : private ExpressionParser {
     return result;
   }
 
+  static bool assigns_loop(const Expr& target) {
+    const auto& parts = target.children;
+    return target.text == "loop" || std::any_of(parts.begin(), parts.end(), [](const ExprPtr& p) { return assigns_loop(*p); });
+  }
+
   std::unique_ptr<Stmt> for_statement() {
     auto result = start(StmtKind::for_);
     next();
     result->target = target({"in"});
+    if (assigns_loop(*result->target)) fail("a loop's variable can't be called \"loop\"");
     if (!skip_name("in")) fail("\"in\" should follow the variable of a loop");
     result->value = tuple(false, {"recursive"});
     if (skip_name("if")) result->condition = expression();

@@ -6,7 +6,7 @@
 #include <cstdio>
 
 #include "mica/tokenizers/chat/characters.h"
-#include "mica/tokenizers/chat/syntax.h"
+#include "mica/tokenizers/chat/loop.h"
 #include "mica/tokenizers/utf8.h"
 
 namespace mica::jinja {
@@ -51,6 +51,26 @@ void append_view(const View& view, std::string& out) {
     if (view.part == View::Part::items) out += ')';
   }
   out += "])";
+}
+
+// A namespace may hold itself, or others in a long chain.
+void append_names(const Names& names, std::string& out) {
+  static thread_local int nested = 0;
+  constexpr int kMaxNested = 20;
+  out += "<Namespace ";
+  if (nested >= kMaxNested) {
+    out += "{...}";
+  } else {
+    ++nested;
+    try {
+      append_dict(names.values, out);
+    } catch (...) {
+      --nested;
+      throw;
+    }
+    --nested;
+  }
+  out += '>';
 }
 
 void append_range(const Range& range, std::string& out) {
@@ -105,11 +125,13 @@ void append_repr(const Value& value, std::string& out) {
       append_view(value.object<View>(), out);
       break;
     case Kind::names:
-      out += "<Namespace {";
-      // A namespace may hold itself: what is in it is not shown.
-      out += value.object<Names>().values.entries.empty() ? "" : "...";
-      out += "}>";
+      append_names(value.object<Names>(), out);
       break;
+    case Kind::loop: {
+      Loop& loop = value.object<Loop>();
+      out += "<LoopContext " + std::to_string(loop.index0 + 1) + "/" + std::to_string(loop.count()) + ">";
+      break;
+    }
     default:
       // Python shows an address here.
       out += std::string("<") + type_name(value) + " object>";
