@@ -13,45 +13,45 @@
 #include <string_view>
 #include <vector>
 
+#include "mica/tokenizers/fast_path.h"
 #include "mica/tokenizers/models/wordpiece.h"
 #include "mica/tokenizers/normalizers.h"
 #include "mica/tokenizers/pretokenizers.h"
-#include "mica/tokenizers/token_list.h"
 
 namespace mica {
 
-class BertFast {
+class BertFast : public FastPath {
  public:
   /// Null unless the components are BERT's three.
   static std::shared_ptr<const BertFast> make(const Normalizer* normalizer, const PreTokenizer* pre_tokenizer,
                                               const TokenModel* model);
-  ~BertFast();
+  ~BertFast() override;
   BertFast(const BertFast&) = delete;
   BertFast& operator=(const BertFast&) = delete;
 
-  struct Scratch {
+  std::unique_ptr<Scratch> make_scratch() const override { return std::make_unique<OpenWord>(); }
+  bool encode(std::string_view segment, int32_t first, bool one_word, int32_t& word, Scratch& scratch,
+              TokenList& out) const override;
+
+ private:
+  struct OpenWord : Scratch {
     std::vector<char> word;        // the normalized bytes of the open word
     std::vector<CharSpan> origin;  // what each of them stands for
   };
-
-  /// Appends the tokens of a segment (valid UTF-8 whose first character has number `first`). Returns false, leaving
-  /// `out` and `word` as they were, when the segment needs the separate components.
-  bool encode(std::string_view segment, int32_t first, bool one_word, int32_t& word, Scratch& scratch,
-              TokenList& out) const;
-
- private:
   // What becomes of a character: up to three characters in the low bits (index of an expansion for `several`).
   enum Kind : uint8_t { kKeep, kSpace, kPunctuation, kDrop, kChinese, kSeveral, kUnsupported };
   struct Action {
     Kind kind;
     uint8_t length;  // bytes of what replaces it
     char bytes[14];
+    int32_t alone = -1;  // the one token that it makes where it is a word of its own; -1: several, or none is known
   };
   using Page = std::array<Action, 256>;
 
   BertFast(BertNormalizer::Settings settings, const WordPiece& model);
   const Action& action(char32_t c) const;
   Action make_action(char32_t c) const;
+  int32_t token_alone(const Action& action) const;
 
   // A whole word of up to 12 bytes, padded with zeros, and its id (-1: the slot is free): a quarter of a cache line.
   struct alignas(16) WordKey {
@@ -70,6 +70,7 @@ class BertFast {
   size_t limit_;  // characters of the longest word that is cut
   std::array<uint8_t, 256> ascii_kind_{};
   std::array<char, 256> ascii_lower_{};
+  std::array<int32_t, 256> ascii_alone_{};  // as Action::alone
   bool ascii_words_ = false;  // the ASCII characters that make words are letters and digits, as they are or lowered
   bool ascii_lowers_ = false;
   std::vector<WordKey> words_;

@@ -27,13 +27,49 @@ class TokenModel {
   /// Appends the tokens of a word (valid UTF-8, not empty). Throws Error when the word is unknown and the model has no
   /// unknown token.
   virtual void tokenize(std::string_view word, std::vector<ModelToken>& out) const = 0;
-  /// The "model" object without its vocabulary, which save writes itself.
-  virtual Json settings() const = 0;
+  /// The "model" object of tokenizer.json, vocabulary included.
+  virtual Json to_json() const = 0;
+};
+
+/// Pairs of tokens that BPE joins, as the file gives them.
+class Merges {
+ public:
+  void add(std::string_view left, std::string_view right) {
+    text_.append(left).append(right);
+    pairs_.push_back({static_cast<uint32_t>(left.size()), static_cast<uint32_t>(right.size()), text_.size()});
+  }
+  size_t size() const { return pairs_.size(); }
+  std::string_view left(size_t i) const { return at(i).substr(0, pairs_[i].left); }
+  std::string_view right(size_t i) const { return at(i).substr(pairs_[i].left); }
+  /// Both, as the token that they make.
+  std::string_view at(size_t i) const {
+    const Pair& pair = pairs_[i];
+    const size_t length = size_t{pair.left} + pair.right;
+    return std::string_view(text_).substr(pair.end - length, length);
+  }
+
+ private:
+  struct Pair {
+    uint32_t left, right;  // bytes
+    size_t end;            // in text_
+  };
+  std::string text_;
+  std::vector<Pair> pairs_;
 };
 
 using TokenModelPtr = std::shared_ptr<const TokenModel>;
 
-/// Reads the "model" object; the reader has already streamed the vocabulary out of it.
-TokenModelPtr make_model(Fields fields, std::shared_ptr<const Vocabulary> vocabulary);
+/// What a "model" object holds in bulk. The reader streams it out of the file; what stays are a few settings.
+struct ModelData {
+  std::shared_ptr<Vocabulary> vocabulary;  ///< finished; null without a "vocab"
+  bool scored = false;                     ///< "vocab" was a list of [token, score] (Unigram), not an object of ids
+  std::vector<double> scores;              ///< by id, of a scored vocabulary
+  Merges merges;                           ///< in order of rank
+};
+
+/// Reads the "model" object, whose bulk is in `data`.
+TokenModelPtr make_model(Fields fields, ModelData data);
+/// A vocabulary as an object of ids, in their order.
+Json vocabulary_json(const Vocabulary& vocabulary);
 
 }  // namespace mica

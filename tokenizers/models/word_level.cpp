@@ -21,8 +21,8 @@ void WordLevel::tokenize(std::string_view word, std::vector<ModelToken>& out) co
   }
 }
 
-Json WordLevel::settings() const {
-  return {{"type", "WordLevel"}, {"unk_token", unk_token_}};
+Json WordLevel::to_json() const {
+  return {{"type", "WordLevel"}, {"unk_token", unk_token_}, {"vocab", vocabulary_json(*vocabulary_)}};
 }
 
 }  // namespace mica

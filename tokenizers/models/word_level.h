@@ -11,7 +11,7 @@ class WordLevel : public TokenModel {
   const char* type() const override { return "WordLevel"; }
   const Vocabulary& vocabulary() const override { return *vocabulary_; }
   void tokenize(std::string_view word, std::vector<ModelToken>& out) const override;
-  Json settings() const override;
+  Json to_json() const override;
 
  private:
   std::shared_ptr<const Vocabulary> vocabulary_;

@@ -40,11 +40,12 @@ void WordPiece::tokenize(std::string_view word, std::vector<ModelToken>& out) co
   out.push_back({unk_id(), 0, size});
 }
 
-Json WordPiece::settings() const {
+Json WordPiece::to_json() const {
   return {{"type", "WordPiece"},
           {"unk_token", settings_.unk_token},
           {"continuing_subword_prefix", settings_.continuing_subword_prefix},
-          {"max_input_chars_per_word", settings_.max_input_chars_per_word}};
+          {"max_input_chars_per_word", settings_.max_input_chars_per_word},
+          {"vocab", vocabulary_json(*vocabulary_)}};
 }
 
 }  // namespace mica

@@ -19,7 +19,7 @@ class WordPiece : public TokenModel {
   const char* type() const override { return "WordPiece"; }
   const Vocabulary& vocabulary() const override { return *vocabulary_; }
   void tokenize(std::string_view word, std::vector<ModelToken>& out) const override;
-  Json settings() const override;
+  Json to_json() const override;
 
   const Settings& options() const { return settings_; }
   /// The unknown token's id; throws Error when the vocabulary lacks it.

@@ -15,43 +15,61 @@ namespace {
 constexpr size_t kMaxDepth = 64;
 constexpr int64_t kMaxValues = 5'000'000;  // outside the vocabulary
 
-// Receives the file's events: what stands under model.vocab goes straight into a Vocabulary, everything else (a few
-// hundred values) becomes a Json.
+// Receives the file's events: what stands under model.vocab and model.merges goes straight into a ModelData, everything
+// else (a few hundred values) becomes a Json.
 class Handler {
  public:
-  explicit Handler(const std::string& file) : file_(file), vocabulary_(std::make_shared<Vocabulary>()) {}
+  explicit Handler(const std::string& file) : file_(file) {}
 
   bool null() { return value(Json(nullptr)); }
   bool boolean(bool v) { return value(Json(v)); }
   bool number_integer(Json::number_integer_t v) {
-    if (in_vocabulary_) fail("id out of range: \"" + printable(token_, 60) + "\" has " + std::to_string(v));
+    if (place_ == Place::ids) fail("id out of range: \"" + printable(token_, 60) + "\" has " + std::to_string(v));
+    if (place_ == Place::scored_token) return score(static_cast<double>(v));
     return value(Json(v));
   }
   bool number_unsigned(Json::number_unsigned_t v) {
-    if (in_vocabulary_) {
-      vocabulary_->add(token_, static_cast<int64_t>(std::min<uint64_t>(v, INT64_MAX)), file_);
+    if (place_ == Place::ids) {
+      data_.vocabulary->add(token_, static_cast<int64_t>(std::min<uint64_t>(v, INT64_MAX)), file_);
       return true;
     }
+    if (place_ == Place::scored_token) return score(static_cast<double>(v));
     return value(Json(v));
   }
   bool number_float(Json::number_float_t v, const std::string& text) {
     if (!std::isfinite(v)) fail("number out of range: " + printable(text));
+    if (place_ == Place::scored_token) return score(v);
     return value(Json(v));
   }
-  bool string(std::string& v) { return value(Json(std::move(v))); }
+  bool string(std::string& v) {
+    switch (place_) {
+      case Place::scored_token:
+        if (parts_++ != 0) misplaced("a text where a score should be");
+        token_.swap(v);
+        return true;
+      case Place::merges:
+        return merge(v);
+      case Place::merge:
+        if (parts_ == 2) misplaced("more than two tokens");
+        (parts_++ == 0 ? token_ : right_).swap(v);
+        return true;
+      case Place::settings:
+      case Place::ids:
+      case Place::scored:
+        break;
+    }
+    return value(Json(std::move(v)));
+  }
   bool binary(Json::binary_t&) { return false; }
 
   bool start_object(size_t) {
-    if (in_vocabulary_) vocabulary_value("an object");
-    if (levels_.size() == 2 && levels_[0].key == "model" && levels_[1].key == "vocab") {
-      if (has_vocabulary_) fail("key occurs twice: \"vocab\"");
-      in_vocabulary_ = has_vocabulary_ = true;
-      return true;
-    }
-    return open(Json::object());
+    if (place_ != Place::settings) misplaced("an object");
+    if (!at_model("vocab")) return open(Json::object());
+    begin_vocabulary(Place::ids);
+    return true;
   }
   bool key(std::string& name) {
-    if (in_vocabulary_) {
+    if (place_ == Place::ids) {
       token_.swap(name);
       return true;
     }
@@ -61,17 +79,60 @@ class Handler {
     return true;
   }
   bool end_object() {
-    if (in_vocabulary_) {
-      in_vocabulary_ = false;
+    if (place_ == Place::ids) {
+      place_ = Place::settings;
       return true;
     }
     return close();
   }
   bool start_array(size_t) {
-    if (in_vocabulary_) vocabulary_value("an array");
-    return open(Json::array());
+    switch (place_) {
+      case Place::scored:
+        place_ = Place::scored_token;
+        break;
+      case Place::merges:
+        place_ = Place::merge;
+        break;
+      case Place::ids:
+      case Place::scored_token:
+      case Place::merge:
+        misplaced("an array");
+      case Place::settings:
+        if (at_model("vocab")) {
+          begin_vocabulary(Place::scored);
+          data_.scored = true;
+        } else if (at_model("merges")) {
+          place_ = Place::merges;
+        } else {
+          return open(Json::array());
+        }
+        return true;
+    }
+    parts_ = 0;
+    return true;
   }
-  bool end_array() { return close(); }
+  bool end_array() {
+    switch (place_) {
+      case Place::settings:
+        return close();
+      case Place::scored:
+      case Place::merges:
+        place_ = Place::settings;
+        break;
+      case Place::scored_token:
+        if (parts_ != 2) misplaced("less than a token and its score");
+        place_ = Place::scored;
+        break;
+      case Place::merge:
+        if (parts_ != 2) misplaced("less than two tokens");
+        data_.merges.add(token_, right_);
+        place_ = Place::merges;
+        break;
+      case Place::ids:
+        break;
+    }
+    return true;
+  }
 
   bool parse_error(size_t position, const std::string&, const nlohmann::detail::exception& error) {
     std::string message = error.what();
@@ -80,10 +141,15 @@ class Handler {
   }
 
   Json take() { return std::move(root_); }
-  std::shared_ptr<Vocabulary> vocabulary() const { return vocabulary_; }
-  bool has_vocabulary() const { return has_vocabulary_; }
+  ModelData take_data() {
+    if (data_.vocabulary) data_.vocabulary->finish(file_);
+    return std::move(data_);
+  }
 
  private:
+  // Where the next value stands: in the settings, in an object of ids, in a list of [token, score], in one of these, in
+  // the list of merges ("left right" or ["left", "right"]), in one of those.
+  enum class Place { settings, ids, scored, scored_token, merges, merge };
   struct Level {
     Json value;
     std::string key;
@@ -93,12 +159,41 @@ class Handler {
   [[noreturn]] void fail(const std::string& problem) const {
     throw Error(problem, printable(file_, 400), "mend the file or fetch it again");
   }
-  [[noreturn]] void vocabulary_value(const char* kind) const {
-    fail("model.vocab: \"" + printable(token_, 60) + "\" has " + kind + " where an id should be");
+  [[noreturn]] void misplaced(const std::string& what) const {
+    switch (place_) {
+      case Place::ids:
+        fail("model.vocab: \"" + printable(token_, 60) + "\" has " + what + " where an id should be");
+      case Place::scored:
+      case Place::scored_token:
+        fail("model.vocab[" + std::to_string(data_.scores.size()) + "] is no [token, score]: it has " + what);
+      default:
+        fail("model.merges[" + std::to_string(data_.merges.size()) + "] is no pair of tokens: it has " + what);
+    }
+  }
+
+  bool at_model(std::string_view name) const {
+    return levels_.size() == 2 && levels_[0].key == "model" && levels_[1].key == name;
+  }
+  void begin_vocabulary(Place place) {
+    data_.vocabulary = std::make_shared<Vocabulary>();
+    place_ = place;
+  }
+  bool score(double v) {
+    if (parts_ != 1) misplaced(parts_ == 0 ? "a number where a token should be" : "more than a token and its score");
+    parts_ = 2;
+    data_.vocabulary->add(token_, static_cast<int64_t>(data_.scores.size()), file_);
+    data_.scores.push_back(v);
+    return true;
+  }
+  bool merge(std::string_view both) {
+    const size_t space = both.find(' ');
+    if (space == both.npos || both.find(' ', space + 1) != both.npos) misplaced("not one space");
+    data_.merges.add(both.substr(0, space), both.substr(space + 1));
+    return true;
   }
 
   bool value(Json v) {
-    if (in_vocabulary_) vocabulary_value(v.type_name());
+    if (place_ != Place::settings) misplaced(std::string("a ") + v.type_name());
     if (++count_ > kMaxValues) fail("more than " + std::to_string(kMaxValues) + " values");
     if (levels_.empty()) {
       root_ = std::move(v);
@@ -124,10 +219,10 @@ class Handler {
   const std::string& file_;
   std::vector<Level> levels_;
   Json root_;
-  std::shared_ptr<Vocabulary> vocabulary_;
-  std::string token_;
-  bool in_vocabulary_ = false;
-  bool has_vocabulary_ = false;
+  ModelData data_;
+  std::string token_, right_;  // of the entry that is being read
+  int parts_ = 0;              // of it seen
+  Place place_ = Place::settings;
   int64_t count_ = 0;
 };
 
@@ -244,9 +339,7 @@ std::shared_ptr<Engine> read_tokenizer_json(std::string_view text, const std::st
   if (auto fields = root.optional_object("post_processor")) engine->post_processor = PostProcessor(*fields);
   if (auto fields = root.optional_object("decoder")) engine->decoder = make_decoder(*fields);
   Fields model = root.object("model");
-  const std::shared_ptr<Vocabulary> vocabulary = handler.vocabulary();
-  vocabulary->finish(file);
-  engine->model = make_model(model, handler.has_vocabulary() ? vocabulary : nullptr);
+  engine->model = make_model(model, handler.take_data());
   read_added_tokens(root, *engine);
   root.finish();
   return engine;
@@ -270,17 +363,7 @@ std::string write_tokenizer_json(const Engine& engine) {
   json["pre_tokenizer"] = engine.pre_tokenizer ? engine.pre_tokenizer->to_json() : Json(nullptr);
   json["post_processor"] = engine.post_processor.to_json();
   json["decoder"] = engine.decoder ? engine.decoder->to_json() : Json(nullptr);
-  Json model = engine.model->settings();
-  Json vocab = Json::object();
-  auto& entries = vocab.get_ref<Json::object_t&>();
-  const Vocabulary& vocabulary = engine.model->vocabulary();
-  for (int64_t id = 0; id < vocabulary.id_bound(); ++id) {
-    const auto i = static_cast<int32_t>(id);
-    // Straight into the list: the map's own insertion would look for the key among all those before.
-    if (vocabulary.contains(i)) entries.emplace_back(std::string(vocabulary.token(i)), i);
-  }
-  model["vocab"] = std::move(vocab);
-  json["model"] = std::move(model);
+  json["model"] = engine.model->to_json();
   return dump_json(json);
 }
 

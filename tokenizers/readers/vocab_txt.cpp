@@ -1,10 +1,11 @@
-#include "mica/tokenizers/readers/vocab_txt.h"
+// vocab.txt: one WordPiece token a line, its id the line's number from 0; and the classes that read it.
 
 #include <utility>
 
 #include "mica/base/error.h"
 #include "mica/base/file.h"
 #include "mica/tokenizers/models/wordpiece.h"
+#include "mica/tokenizers/readers/classes.h"
 #include "mica/tokenizers/utf8.h"
 
 namespace mica {
@@ -37,9 +38,15 @@ int32_t id_of(const Vocabulary& vocabulary, const std::optional<std::string>& to
   return *id;
 }
 
-Json template_json(const WordPieceClass& kind, const std::string& cls, int32_t cls_id, const std::string& sep,
+// How a class differs from BERT's.
+struct Layout {
+  int32_t cls_type_id = 0;
+  bool two_separators = false;  // <s> A </s></s> B </s>, all of type 0
+};
+
+Json template_json(const Layout& layout, const std::string& cls, int32_t cls_id, const std::string& sep,
                    int32_t sep_id) {
-  if (kind.two_separators) {
+  if (layout.two_separators) {
     return {{"type", "RobertaProcessing"},
             {"sep", Json::array({sep, sep_id})},
             {"cls", Json::array({cls, cls_id})},
@@ -60,15 +67,15 @@ Json template_json(const WordPieceClass& kind, const std::string& cls, int32_t c
   table[sep] = entry(sep, sep_id);
   Json json = Json::object();
   json["type"] = "TemplateProcessing";
-  json["single"] = Json::array({special(cls, kind.cls_type_id), sequence("A", 0), special(sep, 0)});
+  json["single"] = Json::array({special(cls, layout.cls_type_id), sequence("A", 0), special(sep, 0)});
   json["pair"] = Json::array(
-      {special(cls, kind.cls_type_id), sequence("A", 0), special(sep, 0), sequence("B", 1), special(sep, 1)});
+      {special(cls, layout.cls_type_id), sequence("A", 0), special(sep, 0), sequence("B", 1), special(sep, 1)});
   json["special_tokens"] = std::move(table);
   return json;
 }
 
-}  // namespace
-
+// Applies do_lower_case, strip_accents and tokenize_chinese_chars where tokenizer_config.json gives them: for these
+// classes it overrules the normalizer of tokenizer.json.
 void apply_bert_settings(const Json& config, const std::string& file, BertNormalizer::Settings& settings) {
   Fields fields(config, file, "tokenizer_config");
   settings.lowercase = fields.boolean("do_lower_case", settings.lowercase);
@@ -77,24 +84,84 @@ void apply_bert_settings(const Json& config, const std::string& file, BertNormal
   settings.clean_text = fields.boolean("clean_text", settings.clean_text);
 }
 
-std::shared_ptr<Engine> read_vocab_txt(const std::string& path, const WordPieceClass& wordpiece_class,
-                                       const TokenizerSettings& settings) {
-  auto engine = std::make_shared<Engine>();
-  const auto vocabulary = read_lines(path);
-  WordPiece::Settings pieces;
-  pieces.unk_token = settings.special.unk_token.value_or("[UNK]");
-  id_of(*vocabulary, pieces.unk_token, "unk_token", path);
-  engine->model = std::make_shared<WordPiece>(vocabulary, pieces);
-  BertNormalizer::Settings normalizer;
-  apply_bert_settings(settings.config, path, normalizer);
-  engine->normalizer = std::make_shared<BertNormalizer>(normalizer);
-  engine->pre_tokenizer = std::make_shared<BertPreTokenizer>();
-  engine->decoder = make_wordpiece_decoder("##", true);
-  const int32_t cls = id_of(*vocabulary, settings.special.cls_token, "cls_token", path);
-  const int32_t sep = id_of(*vocabulary, settings.special.sep_token, "sep_token", path);
-  const Json json = template_json(wordpiece_class, *settings.special.cls_token, cls, *settings.special.sep_token, sep);
-  engine->post_processor = PostProcessor(Fields(json, path, "post_processor"));
-  return engine;
+class WordPieceClass : public TokenizerClass {
+ public:
+  WordPieceClass(const char* class_name, DefaultTokens defaults, bool takes_type_ids, Layout layout = {})
+      : TokenizerClass(class_name, defaults), layout_(layout) {
+    type_ids = takes_type_ids;
+    lstrip_mask = layout.two_separators;
+  }
+  std::vector<std::string> files() const override { return {"vocab.txt"}; }
+
+  std::shared_ptr<Engine> read(const std::string& folder, TokenizerSettings& settings) const override {
+    const std::string path = join_path(folder, "vocab.txt");
+    auto engine = std::make_shared<Engine>();
+    const auto vocabulary = read_lines(path);
+    WordPiece::Settings pieces;
+    pieces.unk_token = settings.special.unk_token.value_or("[UNK]");
+    id_of(*vocabulary, pieces.unk_token, "unk_token", path);
+    engine->model = std::make_shared<WordPiece>(vocabulary, pieces);
+    BertNormalizer::Settings normalizer;
+    apply_bert_settings(settings.config, path, normalizer);
+    engine->normalizer = std::make_shared<BertNormalizer>(normalizer);
+    engine->pre_tokenizer = std::make_shared<BertPreTokenizer>();
+    engine->decoder = make_wordpiece_decoder("##", true);
+    const int32_t cls = id_of(*vocabulary, settings.special.cls_token, "cls_token", path);
+    const int32_t sep = id_of(*vocabulary, settings.special.sep_token, "sep_token", path);
+    const Json json = template_json(layout_, *settings.special.cls_token, cls, *settings.special.sep_token, sep);
+    engine->post_processor = PostProcessor(Fields(json, path, "post_processor"));
+    return engine;
+  }
+
+  void adjust(Engine& engine, const TokenizerSettings& settings, const std::string& file) const override {
+    const auto* bert = dynamic_cast<const BertNormalizer*>(engine.normalizer.get());
+    if (bert == nullptr) return;
+    BertNormalizer::Settings normalizer = bert->settings();
+    apply_bert_settings(settings.config, file, normalizer);
+    engine.normalizer = std::make_shared<BertNormalizer>(normalizer);
+  }
+
+ private:
+  Layout layout_;
+};
+
+WordPieceClass bert(const char* name, bool type_ids = true) {
+  return {name, {.unk = "[UNK]", .sep = "[SEP]", .pad = "[PAD]", .cls = "[CLS]", .mask = "[MASK]"}, type_ids};
+}
+
+}  // namespace
+
+TokenizerClasses wordpiece_classes() {
+  static const WordPieceClass classes[] = {
+      bert("BertTokenizer"),
+      bert("ConvBertTokenizer"),
+      bert("DPRContextEncoderTokenizer"),
+      bert("DPRQuestionEncoderTokenizer"),
+      bert("DPRReaderTokenizer", false),
+      bert("DistilBertTokenizer", false),
+      bert("ElectraTokenizer"),
+      bert("LayoutLMTokenizer"),
+      bert("LxmertTokenizer"),
+      bert("MobileBertTokenizer"),
+      bert("RealmTokenizer"),
+      bert("RetriBertTokenizer", false),
+      bert("SplinterTokenizer", false),
+      bert("SqueezeBertTokenizer"),
+      {"FunnelTokenizer",
+       {.bos = "<s>", .eos = "</s>", .unk = "<unk>", .sep = "<sep>", .pad = "<pad>", .cls = "<cls>", .mask = "<mask>"},
+       true,
+       {.cls_type_id = 2}},
+      {"MPNetTokenizer",
+       {.bos = "<s>", .eos = "</s>", .unk = "[UNK]", .sep = "</s>", .pad = "<pad>", .cls = "<s>", .mask = "<mask>"},
+       false,
+       {.two_separators = true}},
+  };
+  static const std::vector<const TokenizerClass*> all = [] {
+    std::vector<const TokenizerClass*> pointers;
+    for (const WordPieceClass& one : classes) pointers.push_back(&one);
+    return pointers;
+  }();
+  return all;
 }
 
 }  // namespace mica

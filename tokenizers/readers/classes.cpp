@@ -1,0 +1,74 @@
+#include "mica/tokenizers/readers/classes.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "mica/base/file.h"
+
+namespace mica {
+namespace {
+
+// Folders of the first years name no class; the model's type tells it.
+constexpr std::pair<std::string_view, std::string_view> kClassOfModel[] = {
+    {"bert", "BertTokenizer"},       {"convbert", "ConvBertTokenizer"},  {"distilbert", "DistilBertTokenizer"},
+    {"electra", "ElectraTokenizer"}, {"funnel", "FunnelTokenizer"},      {"layoutlm", "LayoutLMTokenizer"},
+    {"lxmert", "LxmertTokenizer"},   {"megatron-bert", "BertTokenizer"}, {"mobilebert", "MobileBertTokenizer"},
+    {"mpnet", "MPNetTokenizer"},     {"splinter", "SplinterTokenizer"},  {"squeezebert", "SqueezeBertTokenizer"},
+};
+
+// Where neither names a class, the files do: the first whose set is complete.
+constexpr std::string_view kClassesByFiles[] = {"BertTokenizer"};
+
+}  // namespace
+
+const TokenizerClass* find_tokenizer_class(std::string_view name) {
+  for (const TokenizerClasses classes : {wordpiece_classes()}) {
+    for (const TokenizerClass* one : classes) {
+      if (one->name == name) return one;
+    }
+  }
+  return nullptr;
+}
+
+const TokenizerClass* guess_tokenizer_class(const std::string& folder, std::string_view model_type) {
+  for (const auto& [model, name] : kClassOfModel) {
+    if (model == model_type) return find_tokenizer_class(name);
+  }
+  // A tokenizer.json needs no class to be read, and its settings are better taken from itself.
+  if (file_exists(join_path(folder, "tokenizer.json"))) return nullptr;
+  for (const std::string_view name : kClassesByFiles) {
+    const TokenizerClass* one = find_tokenizer_class(name);
+    if (!files_of_class(*one, folder).empty()) return one;
+  }
+  return nullptr;
+}
+
+std::vector<std::string> files_of_class(const TokenizerClass& tokenizer_class, const std::string& folder) {
+  for (const std::string& set : tokenizer_class.files()) {
+    std::vector<std::string> files;
+    bool complete = true;
+    for (size_t at = 0; at <= set.size();) {
+      const size_t end = std::min(set.find(' ', at), set.size());
+      files.push_back(set.substr(at, end - at));
+      complete = complete && file_exists(join_path(folder, files.back()));
+      at = end + 1;
+    }
+    if (complete) return files;
+  }
+  return {};
+}
+
+void fill_defaults(const DefaultTokens& tokens, SpecialTokens& special) {
+  const auto fill = [](std::optional<std::string>& token, const char* fallback) {
+    if (!token && fallback != nullptr) token = fallback;
+  };
+  fill(special.bos_token, tokens.bos);
+  fill(special.eos_token, tokens.eos);
+  fill(special.unk_token, tokens.unk);
+  fill(special.sep_token, tokens.sep);
+  fill(special.pad_token, tokens.pad);
+  fill(special.cls_token, tokens.cls);
+  fill(special.mask_token, tokens.mask);
+}
+
+}  // namespace mica

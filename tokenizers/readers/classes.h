@@ -1,0 +1,66 @@
+#pragma once
+// The tokenizer classes that tokenizer_config.json names, and what each makes of a folder's files.
+//
+// Where there is a tokenizer.json, it says nearly everything, and the class only adds its defaults. Where there is
+// none, the class decides what the older files mean.
+
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "mica/tokenizers/engine.h"
+#include "mica/tokenizers/readers/settings.h"
+
+namespace mica {
+
+/// Defaults of the special tokens; null: the class has none.
+struct DefaultTokens {
+  const char* bos = nullptr;
+  const char* eos = nullptr;
+  const char* unk = nullptr;
+  const char* sep = nullptr;
+  const char* pad = nullptr;
+  const char* cls = nullptr;
+  const char* mask = nullptr;
+};
+
+class TokenizerClass {
+ public:
+  TokenizerClass(const char* class_name, DefaultTokens defaults) : name(class_name), tokens(defaults) {}
+  virtual ~TokenizerClass() = default;
+
+  std::string_view name;  ///< without "Fast"
+  DefaultTokens tokens;
+  bool type_ids = false;     ///< the model takes token_type_ids
+  bool lstrip_mask = false;  ///< the mask token takes the space before it
+
+  /// The files that it reads where there is no tokenizer.json, any one of these sets: "vocab.json merges.txt".
+  virtual std::vector<std::string> files() const = 0;
+  /// The Engine that the class makes of its own files in `folder`, one of whose sets is complete. The class's default
+  /// tokens have been filled in to `settings.special`. Still needs Engine::prepare(). Throws Error naming the file.
+  virtual std::shared_ptr<Engine> read(const std::string& folder, TokenizerSettings& settings) const = 0;
+  /// Applies what tokenizer_config.json says over the components of a tokenizer.json (do_lower_case, ...). `file` names
+  /// tokenizer_config.json.
+  virtual void adjust(Engine& engine, const TokenizerSettings& settings, const std::string& file) const {
+    static_cast<void>(engine), static_cast<void>(settings), static_cast<void>(file);
+  }
+};
+
+using TokenizerClasses = std::span<const TokenizerClass* const>;
+
+/// BERT's relatives: vocab.txt with a WordPiece token a line.
+TokenizerClasses wordpiece_classes();
+
+/// Null for a class that nobody knows. `name` is without "Fast".
+const TokenizerClass* find_tokenizer_class(std::string_view name);
+/// The class of a folder that names none: by the model_type of config.json where that tells it (`model_type` may be
+/// empty), else by the files that are there. Null when nothing tells it.
+const TokenizerClass* guess_tokenizer_class(const std::string& folder, std::string_view model_type);
+/// The complete set of files that the class reads from this folder; empty when there is none.
+std::vector<std::string> files_of_class(const TokenizerClass& tokenizer_class, const std::string& folder);
+
+void fill_defaults(const DefaultTokens& tokens, SpecialTokens& special);
+
+}  // namespace mica
