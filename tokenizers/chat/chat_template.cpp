@@ -69,9 +69,9 @@ RenderedChat ChatTemplate::render(std::string_view variables, const ChatTemplate
 
 RenderedChat ChatTemplate::apply(const Conversation& conversation, const ChatTemplateOptions& options,
                                  const std::vector<std::pair<std::string, std::string>>& special_tokens) const {
-  chat::Inputs inputs = chat::render_inputs(conversation, options, special_tokens, impl_->source);
+  rendering::Inputs inputs = rendering::render_inputs(conversation, options, special_tokens, impl_->source);
   RenderedChat rendered = run(impl_->program, impl_->name, inputs.variables, options);
-  if (options.continue_final_message) chat::cut_behind_final_message(inputs, rendered);
+  if (options.continue_final_message) rendering::cut_behind_final_message(inputs, rendered);
   return rendered;
 }
 

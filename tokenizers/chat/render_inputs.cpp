@@ -7,7 +7,7 @@
 #include "mica/tokenizers/chat/split.h"
 #include "mica/tokenizers/utf8.h"
 
-namespace mica::chat {
+namespace mica::rendering {
 namespace {
 
 // Stands behind the final message while the template runs. With a space at its end, so that a template that trims its
@@ -146,4 +146,4 @@ void cut_behind_final_message(const Inputs& inputs, RenderedChat& rendered) {
   if (!kept_space) text = jinja::strip_text(text, std::nullopt, false, true);
 }
 
-}  // namespace mica::chat
+}  // namespace mica::rendering

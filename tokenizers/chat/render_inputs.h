@@ -8,7 +8,7 @@
 #include "mica/base/json.h"
 #include "mica/tokenizers/chat/chat_template.h"
 
-namespace mica::chat {
+namespace mica::rendering {
 
 struct Inputs {
   Json variables;
@@ -23,4 +23,4 @@ Inputs render_inputs(const Conversation& conversation, const ChatTemplateOptions
 /// Cuts the text where the final message ends. Throws Error when the template left the message out.
 void cut_behind_final_message(const Inputs& inputs, RenderedChat& rendered);
 
-}  // namespace mica::chat
+}  // namespace mica::rendering
