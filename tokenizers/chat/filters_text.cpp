@@ -87,12 +87,15 @@ Value indent(Runtime& runtime, const Value& value, Args& args) {
 
 Value truncate(Runtime& runtime, const Value& value, Args& args) {
   const Reader reader(runtime, "truncate", args, {"length", "killwords", "end", "leeway"});
-  const std::u32string text = decode(soft(runtime, value).as_text());
+  const auto size = length_of(value);
+  if (!size) runtime.fail(std::string("a value of type ") + type_name(value) + " has no length");
   const std::u32string end = decode(reader.has(2) ? reader.text(2) : "...");
   const int64_t length = reader.integer(0, 255);
   const int64_t leeway = reader.is_none(3) ? 5 : reader.integer(3);
   if (length < static_cast<int64_t>(end.size()) || leeway < 0) runtime.fail("truncate wants a length that holds its end");
-  if (static_cast<int64_t>(text.size()) <= length + leeway) return value;
+  if (*size <= length || *size - length <= leeway) return value;
+  if (!value.is(Kind::string)) runtime.fail(std::string("truncate wants a string, not ") + type_name(value));
+  const std::u32string text = decode(value.as_text());
   std::u32string kept = text.substr(0, static_cast<size_t>(length) - end.size());
   if (!reader.flag(1, false)) {
     const size_t space = kept.rfind(U' ');

@@ -43,7 +43,8 @@ Json read_messages(const Conversation& conversation) {
   for (const ChatMessage& message : conversation.messages()) {
     Json json = {{"role", valid(message.role)}, {"content", valid(message.content)}};
     if (!message.fields.empty()) {
-      for (auto& [key, value] : parse_option(message.fields, "fields of a message", false).items()) json[key] = value;
+      const Json fields = parse_option(message.fields, "fields of a message", false);
+      for (const auto& [key, value] : fields.items()) json[key] = value;
     }
     messages.push_back(std::move(json));
   }
@@ -119,7 +120,8 @@ Inputs render_inputs(const Conversation& conversation, const ChatTemplateOptions
   Json& variables = inputs.variables = Json::object();
   for (const auto& [name, token] : special_tokens) variables[name] = valid(token);
   if (!options.variables.empty()) {
-    for (auto& [key, value] : parse_option(options.variables, "variables", false).items()) {
+    const Json further = parse_option(options.variables, "variables", false);
+    for (const auto& [key, value] : further.items()) {
       for (const char* reserved : {"messages", "tools", "documents", "add_generation_prompt"}) {
         if (key == reserved) throw Error("\"" + key + "\" is no further variable", "variables", "use the option of that name");
       }
