@@ -94,6 +94,7 @@ Value find_attribute(Runtime& runtime, const Value& value, const std::string& na
       return {};
     case Kind::list:
     case Kind::tuple:
+    case Kind::range:
     case Kind::dict:
       if (changes_value(value.kind(), name)) return unsafe(value, name);
       if (value.is(Kind::tuple) && value.object<Items>().group) {
@@ -183,10 +184,9 @@ Value slice(Runtime& runtime, const Value& value, const Value& start, const Valu
   }
   if (value.is(Kind::range)) {
     const Range& range = value.object<Range>();
-    if (stride > *length || stride < -*length) {
-      runtime.fail("a slice's step is longer than the range");
-    }
-    return runtime.range(range.start + first * range.step, range.start + last * range.step, range.step * stride);
+    int64_t step_of_slice = 0;
+    if (__builtin_mul_overflow(range.step, stride, &step_of_slice)) runtime.fail("an integer beyond 64 bits");
+    return runtime.range(range.start + first * range.step, range.start + last * range.step, step_of_slice);
   }
   std::vector<Value> out;
   for (const int64_t i : places) out.push_back(value.items()[static_cast<size_t>(i)]);

@@ -106,7 +106,7 @@ Value truncate(Runtime& runtime, const Value& value, Args& args) {
 
 Value center(Runtime& runtime, const Value& value, Args& args) {
   const Reader reader(runtime, "center", args, {"width"});
-  return runtime.text(pad_text(runtime, soft(runtime, value), reader.integer(0, 80), U' ', 0));
+  return runtime.text(pad_text(runtime, soft(runtime, value), reader.integer(0, 80), U' ', 0)).set_markup(value.markup());
 }
 
 Value wordcount(Runtime& runtime, const Value& value, Args& args) {

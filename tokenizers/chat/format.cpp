@@ -220,8 +220,10 @@ class Percent {
       conversion();
       runtime_.meter().room(static_cast<int64_t>(out_.size()));
     }
+    // Python takes a list for a mapping here, whose values may stay unused.
+    const bool mapping = values_.is(Kind::dict) || values_.is(Kind::list) || values_.is(Kind::range) || values_.is(Kind::undefined);
     const size_t given = values_.is(Kind::tuple) ? values_.items().size() : 1;
-    if (!by_name_ && !values_.is(Kind::dict) && used_ < given) runtime_.fail("a text with % got more values than it shows");
+    if (!by_name_ && !mapping && used_ < given) runtime_.fail("a text with % got more values than it shows");
     return out_;
   }
 

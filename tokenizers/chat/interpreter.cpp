@@ -266,12 +266,24 @@ Value Interpreter::macro(const Stmt& statement, Frame& frame, std::string name) 
   return make(Kind::macro, std::move(object), 0);
 }
 
+// What a method makes of marked text is marked too.
+Value Interpreter::marked(const Value& value) {
+  if (value.is(Kind::string)) return Value(value).set_markup(true);
+  if (!value.is(Kind::list) && !value.is(Kind::tuple)) return value;
+  std::vector<Value> parts;
+  for (const Value& part : value.items()) parts.push_back(marked(part));
+  return value.is(Kind::list) ? list(std::move(parts)) : tuple(std::move(parts));
+}
+
 Value Interpreter::call(const Value& callee, Args& args) {
   check_stack();
   check_defined(callee);
   switch (callee.kind()) {
-    case Kind::function:
-      return callee.object<Function>().run(*this, callee.object<Function>().self, args);
+    case Kind::function: {
+      const Function& function = callee.object<Function>();
+      const Value result = function.run(*this, function.self, args);
+      return function.self.markup() ? marked(result) : result;
+    }
     case Kind::macro:
       return call_macro(callee.object<Macro>(), args);
     case Kind::loop:

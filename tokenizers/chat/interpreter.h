@@ -55,6 +55,7 @@ class Interpreter : public Runtime {
   Value captured(const Stmt& statement, Frame& frame);
   void assign(const Expr& target, Frame& frame, const Value& value);
   Value macro(const Stmt& statement, Frame& frame, std::string name);
+  Value marked(const Value& value);
   Value call_macro(const Macro& macro, Args& args);
   Value call_loop(const Value& loop, Args& args);
   void check_output(const Output& out) const;

@@ -10,21 +10,22 @@ namespace {
 
 Value index(Runtime& runtime, const Value& self, Args& args) {
   const Reader reader(runtime, "index", args, {"value", "start", "stop"});
-  const auto length = static_cast<int64_t>(self.items().size());
+  const std::vector<Value> items = runtime.iterate(self);
+  const auto length = static_cast<int64_t>(items.size());
   const auto place = [&](size_t i, int64_t fallback) {
     const int64_t at = reader.integer(i, fallback);
     return std::clamp<int64_t>(at < 0 ? std::max(at, -length) + length : at, 0, length);
   };
   const int64_t stop = place(2, length);
   for (int64_t i = place(1, 0); i < stop; ++i) {
-    if (equal(self.items()[static_cast<size_t>(i)], reader.value(0))) return Value::integer(i);
+    if (equal(items[static_cast<size_t>(i)], reader.value(0))) return Value::integer(i);
   }
   runtime.fail("index() did not find its value");
 }
 
 Value count(Runtime& runtime, const Value& self, Args& args) {
   const Reader reader(runtime, "count", args, {"value"});
-  const auto& items = self.items();
+  const std::vector<Value> items = runtime.iterate(self);
   return Value::integer(std::count_if(items.begin(), items.end(), [&](const Value& v) { return equal(v, reader.value(0)); }));
 }
 
@@ -69,7 +70,7 @@ const Method* find_in(const std::array<Method, n>& methods, const std::string& n
 
 const Method* find_container_method(Kind kind, const std::string& name) {
   if (kind == Kind::dict) return find_in(kDictMethods, name);
-  if (kind == Kind::tuple && name == "copy") return nullptr;
+  if (kind != Kind::list && name == "copy") return nullptr;
   return find_in(kListMethods, name);
 }
 

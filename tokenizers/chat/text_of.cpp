@@ -127,6 +127,11 @@ void append_repr(const Value& value, std::string& out) {
     case Kind::names:
       append_names(value.object<Names>(), out);
       break;
+    case Kind::macro: {
+      const Macro& macro = value.object<Macro>();
+      out += macro.statement->kind == StmtKind::macro ? "<Macro " + repr(macro.name) + ">" : "<Macro anonymous>";
+      break;
+    }
     case Kind::loop: {
       Loop& loop = value.object<Loop>();
       out += "<LoopContext " + std::to_string(loop.index0 + 1) + "/" + std::to_string(loop.count()) + ">";

@@ -58,7 +58,7 @@ def main():
     for line in (FOLDER / "expressions.txt").read_text().splitlines():
         if not line or line.startswith("#!"):
             continue
-        template = json.loads(line) if line.startswith('"') else "{{ " + line + " }}"
+        template = json.loads(line[2:]) if line.startswith("T:") else "{{ " + line + " }}"
         try:
             text = chat._compile_jinja_template(template).render(**json.loads((FOLDER / "variables.json").read_text()))
             expressions.append([template, {"text": text}])
