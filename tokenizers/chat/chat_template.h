@@ -34,13 +34,14 @@ class Conversation {
   static Conversation from_json(std::string json, std::string where = "messages");
 
   const std::vector<ChatMessage>& messages() const { return messages_; }
-  /// Empty unless the conversation was given as JSON.
-  const std::string& json() const { return json_; }
+  /// Only where the conversation was given as JSON.
+  const std::optional<std::string>& json() const { return json_; }
   const std::string& where() const { return where_; }
 
  private:
   std::vector<ChatMessage> messages_;
-  std::string json_, where_ = "messages";
+  std::optional<std::string> json_;
+  std::string where_ = "messages";
 };
 
 /// What a rendering may use. Reaching one of these is an Error that says which.

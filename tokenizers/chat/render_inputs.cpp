@@ -36,8 +36,8 @@ Json parse_option(const std::string& text, const char* name, bool array) {
 
 Json read_messages(const Conversation& conversation) {
   Json messages = Json::array();
-  if (!conversation.json().empty()) {
-    messages = parse_json(conversation.json(), conversation.where());
+  if (conversation.json()) {
+    messages = parse_json(*conversation.json(), conversation.where());
     if (!messages.is_array()) throw Error("not a JSON array of messages", conversation.where(), "give an array of objects");
   }
   for (const ChatMessage& message : conversation.messages()) {
