@@ -147,8 +147,8 @@ class Tokenizer {
   /// Pads the rows of an encoding in place, as the call with the same options would have.
   void pad(BatchEncoding& encoding, const TokenizerOptions& options) const;
 
-  /// Writes tokenizer.json, tokenizer_config.json, special_tokens_map.json, the chat templates and, for WordPiece, vocab.txt; the folder is
-  /// made if need be. Returns the paths written.
+  /// Writes tokenizer.json, tokenizer_config.json, special_tokens_map.json, the chat templates and, for WordPiece,
+  /// vocab.txt; the folder is made if need be. Returns the paths written.
   std::vector<std::string> save_pretrained(const std::string& folder) const;
   /// The text of tokenizer.json.
   std::string to_json() const;

@@ -26,7 +26,8 @@ constexpr const char* kTools = R"([{"type": "function", "function": {"name": "lo
 std::string run(const mica::ChatTemplate& chat_template, const mica::Conversation& conversation,
                 const mica::ChatTemplateOptions& options) {
   try {
-    const mica::RenderedChat rendered = chat_template.apply(conversation, options, {{"bos_token", "<s>"}, {"eos_token", "</s>"}});
+    const mica::RenderedChat rendered =
+        chat_template.apply(conversation, options, {{"bos_token", "<s>"}, {"eos_token", "</s>"}});
     require(static_cast<int64_t>(rendered.text.size()) <= options.limits.max_output_bytes, "output within its limit");
     require(mica::utf8::is_valid(rendered.text), "output is UTF-8");
     const auto length = static_cast<int32_t>(mica::utf8::count(rendered.text));

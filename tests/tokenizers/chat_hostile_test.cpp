@@ -12,7 +12,9 @@ namespace mica {
 namespace {
 
 std::string render(const std::string& source, const ChatTemplateOptions& options = {}) {
-  return ChatTemplate::parse(source, "test", options.limits).render(R"({"one": [1], "d": {"a": 1}, "l": [1, 2, 3]})", options).text;
+  return ChatTemplate::parse(source, "test", options.limits)
+      .render(R"({"one": [1], "d": {"a": 1}, "l": [1, 2, 3]})", options)
+      .text;
 }
 
 // The error's whole text.
@@ -46,10 +48,12 @@ std::string repeated(const std::string& text, int count) {
 }
 
 TEST(HostileTemplates, LoopsEnd) {
-  const std::string nested = "{% for a in range(99999) %}{% for b in range(99999) %}{% for c in range(99999) %}"
-                             "{% endfor %}{% endfor %}{% endfor %}";
+  const std::string nested =
+      "{% for a in range(99999) %}{% for b in range(99999) %}{% for c in range(99999) %}"
+      "{% endfor %}{% endfor %}{% endfor %}";
   expect_failure(nested, "steps", small());
-  expect_failure("{% set ns = namespace(l=[1]) %}{% for i in range(60) %}{% set ns.l = ns.l + ns.l %}{% endfor %}", "memory", small());
+  expect_failure("{% set ns = namespace(l=[1]) %}{% for i in range(60) %}{% set ns.l = ns.l + ns.l %}{% endfor %}",
+                 "memory", small());
   expect_failure("{{ range(10**12) }}", "range of more than 100000");
   expect_failure("{{ range(0, 9223372036854775807, 1)|list }}", "range of more than 100000");
   expect_failure("{{ range(-9223372036854775807, 9223372036854775807) }}", "range of more than 100000");
@@ -59,11 +63,15 @@ TEST(HostileTemplates, LoopsEnd) {
 TEST(HostileTemplates, CallsEnd) {
   expect_failure("{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}", "macros call each other more than 200 deep");
   expect_failure("{% macro a() %}{{ b() }}{% endmacro %}{% macro b() %}{{ a() }}{% endmacro %}{{ a() }}", "200 deep");
-  expect_failure("{% macro m(x) %}{{ caller() }}{% endmacro %}{% macro n() %}{% call m() %}{{ n() }}{% endcall %}{% endmacro %}{{ n() }}",
-                 "deep");
+  expect_failure(
+      "{% macro m(x) %}{{ caller() }}{% endmacro %}{% macro n() %}{% call m() %}{{ n() }}{% endcall %}{% endmacro %}{{ "
+      "n() }}",
+      "deep");
   // 2^60 calls, never more than 60 of them inside each other.
-  expect_failure("{% macro m(n) %}{% if n > 0 %}{{ m(n - 1) }}{{ m(n - 1) }}{% endif %}{% endmacro %}{{ m(60) }}", "steps", small());
-  EXPECT_EQ(render("{% macro m(n) %}{{ n }}{% if n > 0 %}{{ m(n - 1) }}{% endif %}{% endmacro %}{{ m(150) }}").size(), 343U);
+  expect_failure("{% macro m(n) %}{% if n > 0 %}{{ m(n - 1) }}{{ m(n - 1) }}{% endif %}{% endmacro %}{{ m(60) }}",
+                 "steps", small());
+  EXPECT_EQ(render("{% macro m(n) %}{{ n }}{% if n > 0 %}{{ m(n - 1) }}{% endif %}{% endmacro %}{{ m(150) }}").size(),
+            343U);
 }
 
 TEST(HostileTemplates, OutputEnds) {
@@ -88,9 +96,11 @@ TEST(HostileTemplates, OutputEnds) {
   expect_failure("{{ '{:99999999999}'.format(1) }}", "too large");
   expect_failure("{{ '%.99999f' % 1 }}", "too large");
   expect_failure("{{ one|tojson(indent=100000) }}", "indent");
-  expect_failure("{% for i in range(99999) %}{{ 'x' * 100000 }}{% endfor %}", "writes more than 1048576 bytes", small());
+  expect_failure("{% for i in range(99999) %}{{ 'x' * 100000 }}{% endfor %}", "writes more than 1048576 bytes",
+                 small());
   expect_failure("{% for i in range(99999) %}" + std::string(2000, 'x') + "{% endfor %}", "writes more than", small());
-  expect_failure("{% set x %}{% for i in range(99999) %}" + std::string(2000, 'x') + "{% endfor %}{% endset %}", "writes more than", small());
+  expect_failure("{% set x %}{% for i in range(99999) %}" + std::string(2000, 'x') + "{% endfor %}{% endset %}",
+                 "writes more than", small());
 }
 
 TEST(HostileTemplates, NumbersStayInRange) {
@@ -122,8 +132,9 @@ TEST(HostileTemplates, ValuesDoNotNestWithoutEnd) {
   expect_failure(start + "cycler(ns.x)" + end, "nest deeper");
   expect_failure(start + "joiner(ns.x)" + end, "nest deeper");
   // Shared parts: 2^100 elements when they are walked.
-  const std::string shared = "{% set ns = namespace(x=[1], y=[1]) %}{% for i in range(100) %}{% set ns.x = [ns.x, ns.x] %}"
-                             "{% set ns.y = [ns.y, ns.y] %}{% endfor %}";
+  const std::string shared =
+      "{% set ns = namespace(x=[1], y=[1]) %}{% for i in range(100) %}{% set ns.x = [ns.x, ns.x] %}"
+      "{% set ns.y = [ns.y, ns.y] %}{% endfor %}";
   expect_failure(shared + "{{ ns.x }}", "more than", small());
   expect_failure(shared + "{{ ns.x == ns.y }}", "steps", small());
   expect_failure(shared + "{{ ns.x|tojson }}", "more than", small());
@@ -131,10 +142,14 @@ TEST(HostileTemplates, ValuesDoNotNestWithoutEnd) {
   // What holds itself, or a long chain of namespaces, is printed and freed.
   EXPECT_EQ(render("{% set ns = namespace() %}{% set ns.self = ns %}{{ ns.self.self is defined }}"), "True");
   EXPECT_FALSE(render("{% set ns = namespace() %}{% set ns.me = [ns] %}{{ ns }}").empty());
-  EXPECT_EQ(render("{% set a = namespace(n=none) %}{% for i in range(50000) %}{% set a.n = namespace(n=a.n) %}{% endfor %}{{ a.n.n is none }}"),
+  EXPECT_EQ(render("{% set a = namespace(n=none) %}{% for i in range(50000) %}{% set a.n = namespace(n=a.n) %}{% "
+                   "endfor %}{{ a.n.n is none }}"),
             "False");
-  EXPECT_EQ(render("{% set ns = namespace() %}{% for i in l %}{% set ns.loop = loop %}{% endfor %}{{ ns.loop.index }}"), "3");
-  EXPECT_EQ(render("{% set ns = namespace() %}{% for i in l %}{% macro m() %}x{{ i }}{% endmacro %}{% set ns.m = m %}{% endfor %}{{ ns.m() }}"), "x3");
+  EXPECT_EQ(render("{% set ns = namespace() %}{% for i in l %}{% set ns.loop = loop %}{% endfor %}{{ ns.loop.index }}"),
+            "3");
+  EXPECT_EQ(render("{% set ns = namespace() %}{% for i in l %}{% macro m() %}x{{ i }}{% endmacro %}{% set ns.m = m "
+                   "%}{% endfor %}{{ ns.m() }}"),
+            "x3");
 }
 
 TEST(HostileTemplates, TextsDoNotNestWithoutEnd) {

@@ -1,6 +1,8 @@
 // Chat templates of many families, and hundreds of expressions, against what transformers makes of them. The cases come
 // from tools/make_chat_cases.py.
 
+#include "mica/tokenizers/chat/chat_template.h"
+
 #include <ctime>
 #include <fstream>
 #include <iterator>
@@ -10,7 +12,6 @@
 
 #include "mica/base/error.h"
 #include "mica/tests/tokenizers/test_data.h"
-#include "mica/tokenizers/chat/chat_template.h"
 
 namespace mica {
 namespace {
@@ -89,7 +90,8 @@ void check(const ChatTemplate& chat_template, const Conversation& conversation, 
 TEST(ChatTemplates, GiveTheTextOfTheReference) {
   const Json source = parse_json(read("conversations.json"), "conversations.json");
   SpecialTokens special;
-  for (const auto& [name, token] : source["special_tokens"].items()) special.emplace_back(name, token.get<std::string>());
+  for (const auto& [name, token] : source["special_tokens"].items())
+    special.emplace_back(name, token.get<std::string>());
   std::map<std::string, Json> variants;
   for (const Json& variant : source["variants"]) variants[variant["name"].get<std::string>()] = variant;
   std::map<std::string, ChatTemplate> templates;

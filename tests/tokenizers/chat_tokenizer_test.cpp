@@ -13,9 +13,11 @@ namespace {
 
 using test::ScratchFolder;
 
-constexpr const char* kVocabulary = "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nuser\nbot\n:\nhello\nyou\nwho\nare\nfine\n.\n?\n";
+constexpr const char* kVocabulary =
+    "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nuser\nbot\n:\nhello\nyou\nwho\nare\nfine\n.\n?\n";
 constexpr const char* kTemplate =
-    "{{ cls_token }}{% for m in messages %}{{ m.role }}: {% generation %}{{ m.content if m.role == 'bot' }}{% endgeneration %}"
+    "{{ cls_token }}{% for m in messages %}{{ m.role }}: {% generation %}{{ m.content if m.role == 'bot' }}{% "
+    "endgeneration %}"
     "{{ m.content if m.role != 'bot' }}{{ sep_token }}{% endfor %}{% if add_generation_prompt %}bot:{% endif %}";
 
 const Conversation& chat() {
@@ -42,12 +44,13 @@ TEST(TokenizerChats, TextIdsAndMask) {
   ScratchFolder folder;
   fill(folder).write("chat_template.jinja", kTemplate);
   const Tokenizer tokenizer = Tokenizer::from_pretrained(folder.path());
-  EXPECT_EQ(tokenizer.apply_chat_template(chat()),
-            "[CLS]user: who are you?[SEP]bot: fine.[SEP]user: hello[SEP]");
-  EXPECT_EQ(tokenizer.apply_chat_template({{"user", "hello"}}, {.add_generation_prompt = true}), "[CLS]user: hello[SEP]bot:");
+  EXPECT_EQ(tokenizer.apply_chat_template(chat()), "[CLS]user: who are you?[SEP]bot: fine.[SEP]user: hello[SEP]");
+  EXPECT_EQ(tokenizer.apply_chat_template({{"user", "hello"}}, {.add_generation_prompt = true}),
+            "[CLS]user: hello[SEP]bot:");
   const ChatEncoding encoding = tokenizer.encode_chat(chat());
-  EXPECT_EQ(encoding.tokens(0), (std::vector<std::string>{"[CLS]", "user", ":", "who", "are", "you", "?", "[SEP]", "bot", ":",
-                                                          "fine", ".", "[SEP]", "user", ":", "hello", "[SEP]"}));
+  EXPECT_EQ(encoding.tokens(0),
+            (std::vector<std::string>{"[CLS]", "user", ":", "who", "are", "you", "?", "[SEP]", "bot", ":", "fine", ".",
+                                      "[SEP]", "user", ":", "hello", "[SEP]"}));
   EXPECT_EQ(encoding.assistant_masks[0], (std::vector<int8_t>{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 0, 0, 0, 0, 0}));
   const ChatEncoding batch = tokenizer.encode_chats({chat(), {{"bot", "fine"}}}, {}, {.padding = true});
   EXPECT_EQ(batch.size(), 2U);
@@ -63,16 +66,22 @@ TEST(TokenizerChats, TheFinalMessageGoesOn) {
   const auto refused = [&](const ChatTemplateOptions& options) {
     return message_of([&] { tokenizer.apply_chat_template({{"user", "a"}}, options); });
   };
-  EXPECT_NE(refused({.add_generation_prompt = true, .continue_final_message = true}).find("together with"), std::string::npos);
-  EXPECT_NE(refused({.chat_template = "{{ messages[0].role }}", .continue_final_message = true}).find("does not read"), std::string::npos);
-  EXPECT_NE(refused({.chat_template = "{# content #}x", .continue_final_message = true}).find("not in the rendered"), std::string::npos);
-  EXPECT_EQ(tokenizer.apply_chat_template({{"user", "a b"}}, {.chat_template = "[{{ messages[0].content | trim }}]", .continue_final_message = true}),
+  EXPECT_NE(refused({.add_generation_prompt = true, .continue_final_message = true}).find("together with"),
+            std::string::npos);
+  EXPECT_NE(refused({.chat_template = "{{ messages[0].role }}", .continue_final_message = true}).find("does not read"),
+            std::string::npos);
+  EXPECT_NE(refused({.chat_template = "{# content #}x", .continue_final_message = true}).find("not in the rendered"),
+            std::string::npos);
+  EXPECT_EQ(tokenizer.apply_chat_template({{"user", "a b"}}, {.chat_template = "[{{ messages[0].content | trim }}]",
+                                                              .continue_final_message = true}),
             "[a b");
 }
 
 TEST(TokenizerChats, NamedTemplates) {
   ScratchFolder folder;
-  fill(folder, R"({"chat_template": [{"name": "default", "template": "D{{ tools is none }}"}, {"name": "tool_use", "template": "T{{ tools|length }}"},
+  fill(
+      folder,
+      R"({"chat_template": [{"name": "default", "template": "D{{ tools is none }}"}, {"name": "tool_use", "template": "T{{ tools|length }}"},
                    {"name": "rag", "template": "R{% for d in documents %}{{ d.title }}{% endfor %}"}]})");
   const Tokenizer tokenizer = Tokenizer::from_pretrained(folder.path());
   EXPECT_EQ(tokenizer.chat_template_names(), (std::vector<std::string>{"default", "tool_use", "rag"}));
@@ -80,8 +89,12 @@ TEST(TokenizerChats, NamedTemplates) {
   EXPECT_EQ(tokenizer.apply_chat_template(chat(), {.tools = "[{\"a\": 1}]"}), "T1");
   EXPECT_EQ(tokenizer.apply_chat_template(chat(), {.chat_template = "default", .tools = "[{\"a\": 1}]"}), "DFalse");
   EXPECT_EQ(tokenizer.apply_chat_template(chat(), {.chat_template = "rag", .documents = "[{\"title\": \"x\"}]"}), "Rx");
-  EXPECT_EQ(tokenizer.apply_chat_template(chat(), {.chat_template = "{{ y }}{{ cls_token }}", .variables = "{\"y\": 1, \"cls_token\": \"C\"}"}), "1C");
-  EXPECT_NE(message_of([&] { tokenizer.apply_chat_template(chat(), {.chat_template = "none"}); }).find("default, tool_use, rag"),
+  EXPECT_EQ(tokenizer.apply_chat_template(
+                chat(), {.chat_template = "{{ y }}{{ cls_token }}", .variables = "{\"y\": 1, \"cls_token\": \"C\"}"}),
+            "1C");
+  EXPECT_NE(message_of([&] {
+              tokenizer.apply_chat_template(chat(), {.chat_template = "none"});
+            }).find("default, tool_use, rag"),
             std::string::npos);
 }
 
@@ -118,9 +131,11 @@ TEST(TokenizerChats, MessagesAsJson) {
   ScratchFolder folder;
   fill(folder).write("chat_template.jinja", "{{ messages }}");
   const Tokenizer tokenizer = Tokenizer::from_pretrained(folder.path());
-  EXPECT_EQ(tokenizer.apply_chat_template(Conversation::from_json(R"([{"role": "user", "content": null, "n": [1, 2.0, true]}])")),
+  EXPECT_EQ(tokenizer.apply_chat_template(
+                Conversation::from_json(R"([{"role": "user", "content": null, "n": [1, 2.0, true]}])")),
             "[{'role': 'user', 'n': [1, 2.0, True]}]");
-  EXPECT_EQ(tokenizer.apply_chat_template({{"bot", "x", R"({"tool_calls": [1]})"}}), "[{'role': 'bot', 'content': 'x', 'tool_calls': [1]}]");
+  EXPECT_EQ(tokenizer.apply_chat_template({{"bot", "x", R"({"tool_calls": [1]})"}}),
+            "[{'role': 'bot', 'content': 'x', 'tool_calls': [1]}]");
   const auto refused = [&](const std::string& json) {
     return message_of([&] { tokenizer.apply_chat_template(Conversation::from_json(json, "file.json")); });
   };
@@ -129,8 +144,12 @@ TEST(TokenizerChats, MessagesAsJson) {
   EXPECT_NE(refused("[1]").find("no JSON object"), std::string::npos);
   EXPECT_NE(refused("[{").find("invalid JSON"), std::string::npos);
   EXPECT_NE(refused("").find("invalid JSON"), std::string::npos);
-  EXPECT_NE(message_of([&] { tokenizer.apply_chat_template(chat(), {.tools = "{}"}); }).find("not a JSON array (tools)"), std::string::npos);
-  EXPECT_NE(message_of([&] { tokenizer.apply_chat_template(chat(), {.variables = "{\"messages\": 1}"}); }).find("no further variable"),
+  EXPECT_NE(
+      message_of([&] { tokenizer.apply_chat_template(chat(), {.tools = "{}"}); }).find("not a JSON array (tools)"),
+      std::string::npos);
+  EXPECT_NE(message_of([&] {
+              tokenizer.apply_chat_template(chat(), {.variables = "{\"messages\": 1}"});
+            }).find("no further variable"),
             std::string::npos);
 }
 
@@ -142,10 +161,14 @@ TEST(TokenizerChats, MalformedFilesAreRefused) {
   };
   EXPECT_NE(refused(R"({"chat_template": 1})").find("chat_template"), std::string::npos);
   EXPECT_NE(refused(R"({"chat_template": [{"name": "a"}]})").find("no template"), std::string::npos);
-  EXPECT_NE(refused(R"({"chat_template": [{"name": "a", "template": ""}, {"name": "a", "template": ""}]})").find("two chat templates"), std::string::npos);
+  EXPECT_NE(refused(R"({"chat_template": [{"name": "a", "template": ""}, {"name": "a", "template": ""}]})")
+                .find("two chat templates"),
+            std::string::npos);
   ScratchFolder none;
   fill(none);
-  EXPECT_NE(message_of([&] { Tokenizer::from_pretrained(none.path()).apply_chat_template(chat()); }).find("has no chat template"),
+  EXPECT_NE(message_of([&] {
+              Tokenizer::from_pretrained(none.path()).apply_chat_template(chat());
+            }).find("has no chat template"),
             std::string::npos);
 }
 

@@ -41,8 +41,8 @@ Value element(Runtime& runtime, const Value& value, const Value& key) {
   switch (value.kind()) {
     case Kind::dict:
       if (!hashable(key)) return {};
-      if (const Value* found = key.is(Kind::string) ? value.dict().find(std::string_view(key.as_text()))
-                                                    : value.dict().find(key)) {
+      if (const Value* found =
+              key.is(Kind::string) ? value.dict().find(std::string_view(key.as_text())) : value.dict().find(key)) {
         return *found;
       }
       return {};
@@ -166,7 +166,7 @@ Value slice(Runtime& runtime, const Value& value, const Value& start, const Valu
   std::vector<int64_t> places;
   // Only one element is left when the step is beyond the length; adding it must not overflow.
   if (stride > 0) {
-    for (int64_t i = first; i < last; i = stride > *length ? last : i + stride) places.push_back(i);
+    for (int64_t i = first; i<last; i = stride> * length ? last : i + stride) places.push_back(i);
   } else {
     for (int64_t i = first; i > last; i = stride < -*length ? last : i + stride) places.push_back(i);
   }

@@ -73,7 +73,8 @@ std::optional<int64_t> parse_integer(Runtime& runtime, const std::string& text, 
   if (base == 0) base = 10;
   if (number.empty() || number[0] == '-' || number[0] == '+') return std::nullopt;
   uint64_t value = 0;
-  const auto [end, problem] = std::from_chars(number.data(), number.data() + number.size(), value, static_cast<int>(base));
+  const auto [end, problem] =
+      std::from_chars(number.data(), number.data() + number.size(), value, static_cast<int>(base));
   if (end != number.data() + number.size()) return std::nullopt;
   if (problem == std::errc::invalid_argument) return std::nullopt;
   if (problem != std::errc() || value > static_cast<uint64_t>(std::numeric_limits<int64_t>::max())) {
@@ -152,7 +153,8 @@ int64_t round_to(Runtime& runtime, int64_t value, int64_t digits) {
 Value round_filter(Runtime& runtime, const Value& value, Args& args) {
   const Reader reader(runtime, "round", args, {"precision", "method"});
   const std::string method = reader.has(1) ? reader.text(1) : "common";
-  if (method != "common" && method != "ceil" && method != "floor") runtime.fail("round's method is common, ceil or floor");
+  if (method != "common" && method != "ceil" && method != "floor")
+    runtime.fail("round's method is common, ceil or floor");
   if (!value.is_number()) {
     runtime.check_defined(value);
     runtime.fail(std::string("round wants a number, not ") + type_name(value));

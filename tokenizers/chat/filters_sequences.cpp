@@ -238,7 +238,8 @@ Value slice_filter(Runtime& runtime, const Value& value, Args& args) {
   size_t begin = 0;
   for (size_t i = 0; i < count; ++i) {
     const size_t end = begin + each + (i < longer ? 1 : 0);
-    std::vector<Value> part(all.begin() + static_cast<std::ptrdiff_t>(begin), all.begin() + static_cast<std::ptrdiff_t>(end));
+    std::vector<Value> part(all.begin() + static_cast<std::ptrdiff_t>(begin),
+                            all.begin() + static_cast<std::ptrdiff_t>(end));
     if (!reader.is_none(1) && i >= longer) part.push_back(reader.value(1));
     parts.push_back(runtime.list(std::move(part)));
     begin = end;
@@ -265,7 +266,8 @@ Value attr(Runtime& runtime, const Value& value, Args& args) {
   runtime.check_defined(value);
   const Value found = find_attribute(runtime, value, name);
   if (!found.is(Kind::missing)) return found;
-  return Value::undefined(std::string("'") + type_name(value) + " object' has no attribute '" + printable(name, 60) + "'");
+  return Value::undefined(std::string("'") + type_name(value) + " object' has no attribute '" + printable(name, 60) +
+                          "'");
 }
 
 }  // namespace

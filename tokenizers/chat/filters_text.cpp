@@ -32,7 +32,9 @@ Value mapped(Runtime& runtime, const Value& value, Args& args) {
 Value title_filter(Runtime& runtime, const Value& value, Args& args) {
   const Reader reader(runtime, "title", args, {});
   const std::u32string text = decode(str(value));
-  const auto breaks = [](char32_t c) { return is_space(c) || std::u32string_view(U"-({[<").find(c) != std::u32string_view::npos; };
+  const auto breaks = [](char32_t c) {
+    return is_space(c) || std::u32string_view(U"-({[<").find(c) != std::u32string_view::npos;
+  };
   std::u32string out;
   for (size_t begin = 0; begin < text.size();) {
     size_t end = begin + 1;
@@ -92,7 +94,8 @@ Value truncate(Runtime& runtime, const Value& value, Args& args) {
   const std::u32string end = decode(reader.has(2) ? reader.text(2) : "...");
   const int64_t length = reader.integer(0, 255);
   const int64_t leeway = reader.is_none(3) ? 5 : reader.integer(3);
-  if (length < static_cast<int64_t>(end.size()) || leeway < 0) runtime.fail("truncate wants a length that holds its end");
+  if (length < static_cast<int64_t>(end.size()) || leeway < 0)
+    runtime.fail("truncate wants a length that holds its end");
   if (*size <= length || *size - length <= leeway) return value;
   if (!value.is(Kind::string)) runtime.fail(std::string("truncate wants a string, not ") + type_name(value));
   const std::u32string text = decode(value.as_text());
@@ -106,7 +109,8 @@ Value truncate(Runtime& runtime, const Value& value, Args& args) {
 
 Value center(Runtime& runtime, const Value& value, Args& args) {
   const Reader reader(runtime, "center", args, {"width"});
-  return runtime.text(pad_text(runtime, soft(runtime, value), reader.integer(0, 80), U' ', 0)).set_markup(value.markup());
+  return runtime.text(pad_text(runtime, soft(runtime, value), reader.integer(0, 80), U' ', 0))
+      .set_markup(value.markup());
 }
 
 Value wordcount(Runtime& runtime, const Value& value, Args& args) {
@@ -121,7 +125,8 @@ Value wordcount(Runtime& runtime, const Value& value, Args& args) {
 }
 
 Value format(Runtime& runtime, const Value& value, Args& args) {
-  if (!args.positional.empty() && !args.named.empty()) runtime.fail("format takes values by position or by name, not both");
+  if (!args.positional.empty() && !args.named.empty())
+    runtime.fail("format takes values by position or by name, not both");
   if (args.named.empty()) return percent_format(runtime, soft(runtime, value), runtime.tuple(args.positional));
   std::vector<std::pair<Value, Value>> entries;
   for (const auto& [name, each] : args.named) entries.emplace_back(runtime.text(name), each);
@@ -176,8 +181,12 @@ Value striptags(Runtime& runtime, const Value& value, Args& args) {
   }
   std::string out;
   for (const std::string& word : split_text(text, std::nullopt, -1, false)) out += (out.empty() ? "" : " ") + word;
-  for (const auto& [from, to] : {std::pair<const char*, const char*>{"&lt;", "<"}, {"&gt;", ">"}, {"&#34;", "\""},
-                                 {"&quot;", "\""}, {"&#39;", "'"}, {"&amp;", "&"}}) {
+  for (const auto& [from, to] : {std::pair<const char*, const char*>{"&lt;", "<"},
+                                 {"&gt;", ">"},
+                                 {"&#34;", "\""},
+                                 {"&quot;", "\""},
+                                 {"&#39;", "'"},
+                                 {"&amp;", "&"}}) {
     out = replace_text(runtime, out, from, to, -1);
   }
   return runtime.text(std::move(out));
@@ -204,7 +213,8 @@ std::string quoted(Runtime& runtime, const Value& value, bool query) {
 
 Value urlencode(Runtime& runtime, const Value& value, Args& args) {
   const Reader reader(runtime, "urlencode", args, {});
-  if (value.is(Kind::string) || !(length_of(value) || value.is(Kind::iterator))) return runtime.text(quoted(runtime, value, false));
+  if (value.is(Kind::string) || !(length_of(value) || value.is(Kind::iterator)))
+    return runtime.text(quoted(runtime, value, false));
   const Value pairs = value.is(Kind::dict) ? runtime.view(View::Part::items, value) : value;
   std::string out;
   for (const Value& pair : runtime.iterate(pairs)) {

@@ -76,7 +76,8 @@ class Formatter {
     std::string body;
     if (!std::isfinite(value)) {
       body = std::isnan(value) ? "nan" : "inf";
-      if (capital) std::transform(body.begin(), body.end(), body.begin(), [](char c) { return static_cast<char>(c - 32); });
+      if (capital)
+        std::transform(body.begin(), body.end(), body.begin(), [](char c) { return static_cast<char>(c - 32); });
     } else if (spec.type == 0 && !spec.precision) {
       body = repr(std::fabs(value));
     } else {
@@ -143,21 +144,24 @@ class Formatter {
   }
 
   std::string character(int64_t code) const {
-    if (code < 0 || code > 0x10ffff || (code >= 0xd800 && code < 0xe000)) runtime_.fail("%c of a number that is no character");
+    if (code < 0 || code > 0x10ffff || (code >= 0xd800 && code < 0xe000))
+      runtime_.fail("%c of a number that is no character");
     return encode(std::u32string(1, static_cast<char32_t>(code)));
   }
 
  private:
   [[noreturn]] void bad(const Spec& spec, const Value& value) const {
-    runtime_.fail(std::string("format \"") + (spec.type != 0 ? std::string(1, spec.type) : "") + "\" does not fit a value of type " +
-                  type_name(value));
+    runtime_.fail(std::string("format \"") + (spec.type != 0 ? std::string(1, spec.type) : "") +
+                  "\" does not fit a value of type " + type_name(value));
   }
 
   Spec parse(const std::string& text) const {
     Spec spec;
     const std::u32string all = decode(text);
     size_t i = 0;
-    const auto is_align = [&](size_t k) { return k < all.size() && (all[k] == U'<' || all[k] == U'>' || all[k] == U'^' || all[k] == U'='); };
+    const auto is_align = [&](size_t k) {
+      return k < all.size() && (all[k] == U'<' || all[k] == U'>' || all[k] == U'^' || all[k] == U'=');
+    };
     if (is_align(1)) {
       spec.fill = all[0];
       spec.align = static_cast<char>(all[1]);
@@ -221,7 +225,8 @@ class Percent {
       runtime_.meter().room(static_cast<int64_t>(out_.size()));
     }
     // Python takes a list for a mapping here, whose values may stay unused.
-    const bool mapping = values_.is(Kind::dict) || values_.is(Kind::list) || values_.is(Kind::range) || values_.is(Kind::undefined);
+    const bool mapping =
+        values_.is(Kind::dict) || values_.is(Kind::list) || values_.is(Kind::range) || values_.is(Kind::undefined);
     const size_t given = values_.is(Kind::tuple) ? values_.items().size() : 1;
     if (!by_name_ && !mapping && used_ < given) runtime_.fail("a text with % got more values than it shows");
     return out_;
@@ -243,7 +248,8 @@ class Percent {
     if (peek() == '*') {
       ++at_;
       const Value value = next();
-      if (!value.is_integral() || std::llabs(value.as_integer()) > most) runtime_.fail("* in a format wants an integer");
+      if (!value.is_integral() || std::llabs(value.as_integer()) > most)
+        runtime_.fail("* in a format wants an integer");
       return value.as_integer();
     }
     int64_t value = 0;
@@ -307,7 +313,8 @@ class Percent {
       case 'r':
       case 'a':
         spec.zero = false;
-        out_ += formatter_.pad(spec, "", Formatter::cut(spec.type == 's' ? str(value) : repr(value), spec.precision), '>');
+        out_ +=
+            formatter_.pad(spec, "", Formatter::cut(spec.type == 's' ? str(value) : repr(value), spec.precision), '>');
         return;
       case 'c':
         spec.zero = false;
@@ -358,9 +365,11 @@ class Percent {
     plain.type = spec.type;
     std::string digits = formatter_.integer(plain, value);
     if (value < 0) digits.erase(0, 1);
-    if (digits.size() < static_cast<size_t>(*spec.precision)) digits.insert(0, static_cast<size_t>(*spec.precision) - digits.size(), '0');
+    if (digits.size() < static_cast<size_t>(*spec.precision))
+      digits.insert(0, static_cast<size_t>(*spec.precision) - digits.size(), '0');
     std::string prefix;
-    if (spec.alternate && (spec.type == 'x' || spec.type == 'X' || spec.type == 'o')) prefix = std::string("0") + spec.type;
+    if (spec.alternate && (spec.type == 'x' || spec.type == 'X' || spec.type == 'o'))
+      prefix = std::string("0") + spec.type;
     return formatter_.number(spec, value < 0, prefix, digits);
   }
 
@@ -418,7 +427,8 @@ class Braces {
     }
     char conversion = 0;
     if (stop < inside.size() && inside[stop] == '!') {
-      if (stop + 1 >= inside.size() || (stop + 2 < inside.size() && inside[stop + 2] != ':')) runtime_.fail("a format's conversion is malformed");
+      if (stop + 1 >= inside.size() || (stop + 2 < inside.size() && inside[stop + 2] != ':'))
+        runtime_.fail("a format's conversion is malformed");
       conversion = inside[stop + 1];
       if (stop + 3 <= inside.size()) spec = inside.substr(stop + 3);
     } else if (stop < inside.size()) {

@@ -70,7 +70,8 @@ Value cycler(Runtime& runtime, const Value&, Args& args) {
 Value raise_exception(Runtime& runtime, const Value&, Args& args) {
   const Reader reader(runtime, "raise_exception", args, {"message"});
   // The template's author speaks: the message is passed on whole, on one line.
-  runtime.fail(printable(str(reader.value(0)), 2000), "the template refuses this input: change the messages or options");
+  runtime.fail(printable(str(reader.value(0)), 2000),
+               "the template refuses this input: change the messages or options");
 }
 
 Value strftime_now(Runtime& runtime, const Value&, Args& args) {
@@ -108,7 +109,7 @@ Value lipsum(Runtime& runtime, const Value&, Args&) {
 
 const std::map<std::string_view, Native>& global_functions() {
   static const std::map<std::string_view, Native> functions = {
-      {"range", range},   {"dict", dict},     {"namespace", make_namespace},       {"joiner", joiner},
+      {"range", range},   {"dict", dict},     {"namespace", make_namespace},        {"joiner", joiner},
       {"cycler", cycler}, {"lipsum", lipsum}, {"raise_exception", raise_exception}, {"strftime_now", strftime_now},
   };
   return functions;

@@ -340,9 +340,8 @@ Value Interpreter::call_macro(const Macro& macro, Args& args) {
   }
   if (statement.has_caller) {
     Value caller = take("caller");
-    at(statement.caller_slot, frame) = caller.is(Kind::missing) || caller.is(Kind::none)
-                                           ? Value::undefined("No caller defined")
-                                           : std::move(caller);
+    at(statement.caller_slot, frame) =
+        caller.is(Kind::missing) || caller.is(Kind::none) ? Value::undefined("No caller defined") : std::move(caller);
   }
   if (statement.has_kwargs) {
     std::vector<std::pair<Value, Value>> entries;

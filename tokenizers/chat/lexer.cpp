@@ -366,7 +366,10 @@ class Lexer {
         const char32_t value = utf8::next(p);
         i = static_cast<size_t>(p - text.data());
         std::array<char, 16> buffer{};
-        std::snprintf(buffer.data(), buffer.size(), value < 0x100 ? "\\x%02x" : value < 0x10000 ? "\\u%04x" : "\\U%08x",
+        std::snprintf(buffer.data(), buffer.size(),
+                      value < 0x100     ? "\\x%02x"
+                      : value < 0x10000 ? "\\u%04x"
+                                        : "\\U%08x",
                       static_cast<unsigned>(value));
         out += buffer.data();
       } else {

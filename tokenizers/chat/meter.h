@@ -15,7 +15,8 @@ struct LimitReached {
 
 class Meter {
  public:
-  Meter(int64_t max_steps, int64_t max_memory) : steps_left_(max_steps), max_steps_(max_steps), max_memory_(max_memory) {}
+  Meter(int64_t max_steps, int64_t max_memory)
+      : steps_left_(max_steps), max_steps_(max_steps), max_memory_(max_memory) {}
 
   void step(int64_t count = 1) {
     if ((steps_left_ -= count) < 0) {

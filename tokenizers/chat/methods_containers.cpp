@@ -26,7 +26,8 @@ Value index(Runtime& runtime, const Value& self, Args& args) {
 Value count(Runtime& runtime, const Value& self, Args& args) {
   const Reader reader(runtime, "count", args, {"value"});
   const std::vector<Value> items = runtime.iterate(self);
-  return Value::integer(std::count_if(items.begin(), items.end(), [&](const Value& v) { return equal(v, reader.value(0)); }));
+  return Value::integer(
+      std::count_if(items.begin(), items.end(), [&](const Value& v) { return equal(v, reader.value(0)); }));
 }
 
 Value copy_list(Runtime& runtime, const Value& self, Args& args) {
@@ -42,7 +43,8 @@ Value view(Runtime& runtime, const Value& self, Args& args) {
 
 Value get(Runtime& runtime, const Value& self, Args& args) {
   const Reader reader(runtime, "get", args, {"key", "default"});
-  if (!hashable(reader.value(0))) runtime.fail(std::string("a value of type ") + type_name(reader.value(0)) + " can't be a key");
+  if (!hashable(reader.value(0)))
+    runtime.fail(std::string("a value of type ") + type_name(reader.value(0)) + " can't be a key");
   const Value* found = self.dict().find(reader.value(0));
   return found != nullptr ? *found : reader.value(1, Value::none());
 }
@@ -75,8 +77,8 @@ const Method* find_container_method(Kind kind, const std::string& name) {
 }
 
 bool changes_value(Kind kind, const std::string& name) {
-  static constexpr std::array<const char*, 8> list = {"append", "clear",  "pop",  "reverse",
-                                                      "insert", "sort", "extend", "remove"};
+  static constexpr std::array<const char*, 8> list = {"append", "clear", "pop",    "reverse",
+                                                      "insert", "sort",  "extend", "remove"};
   static constexpr std::array<const char*, 5> dict = {"clear", "pop", "popitem", "setdefault", "update"};
   const auto same = [&](const char* other) { return name == other; };
   if (kind == Kind::list) return std::any_of(list.begin(), list.end(), same);

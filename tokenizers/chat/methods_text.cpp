@@ -141,8 +141,8 @@ Value partition(Runtime& runtime, const Value& self, Args& args) {
     return from_right ? runtime.tuple({runtime.text(""), runtime.text(""), self})
                       : runtime.tuple({self, runtime.text(""), runtime.text("")});
   }
-  return runtime.tuple({runtime.text(text.substr(0, at)), runtime.text(separator),
-                        runtime.text(text.substr(at + separator.size()))});
+  return runtime.tuple(
+      {runtime.text(text.substr(0, at)), runtime.text(separator), runtime.text(text.substr(at + separator.size()))});
 }
 
 // The range that start and end of a method name, as places in the text.

@@ -205,7 +205,7 @@ bool compare(Runtime& runtime, Operator op, const Value& a, const Value& b) {
       break;
   }
   const auto decide = [op](const auto& x, const auto& y) {
-    return op == Operator::less      ? x < y
+    return op == Operator::less         ? x < y
            : op == Operator::less_equal ? x <= y
            : op == Operator::greater    ? x > y
                                         : x >= y;

@@ -170,8 +170,8 @@ ExprPtr ExpressionParser::logical_not() {
 
 ExprPtr ExpressionParser::compare() {
   static const std::pair<std::string_view, Operator> signs[] = {
-      {"==", Operator::equal}, {"!=", Operator::not_equal},  {"<", Operator::less},
-      {"<=", Operator::less_equal}, {">", Operator::greater}, {">=", Operator::greater_equal}};
+      {"==", Operator::equal},      {"!=", Operator::not_equal}, {"<", Operator::less},
+      {"<=", Operator::less_equal}, {">", Operator::greater},    {">=", Operator::greater_equal}};
   ExprPtr left = sum();
   ExprPtr node;
   const auto add = [&](Operator op) {

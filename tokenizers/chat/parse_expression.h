@@ -39,7 +39,8 @@ class ExpressionParser {
 
   ExprPtr expression(bool with_condition = true);
   /// `stop` names the words that end the tuple too.
-  ExprPtr tuple(bool with_condition = true, std::initializer_list<std::string_view> stop = {}, bool parentheses = false);
+  ExprPtr tuple(bool with_condition = true, std::initializer_list<std::string_view> stop = {},
+                bool parentheses = false);
   /// What can be assigned to.
   ExprPtr target(std::initializer_list<std::string_view> stop = {}, bool with_names = false);
   ExprPtr filters(ExprPtr node, bool inside);

@@ -111,7 +111,8 @@ class Parser : private ExpressionParser {
     if (word.starts_with("end") || word == "else" || word == "elif") {
       std::string expected;
       for (const std::string_view possible : end) expected += (expected.empty() ? "" : " or ") + std::string(possible);
-      fail("unexpected {% " + printable(word, 40) + " %}" + (expected.empty() ? "" : " where " + expected + " should be"));
+      fail("unexpected {% " + printable(word, 40) + " %}" +
+           (expected.empty() ? "" : " where " + expected + " should be"));
     }
     fail("unknown statement \"" + printable(word, 40) + "\"");
   }
@@ -142,7 +143,8 @@ class Parser : private ExpressionParser {
 
   static bool assigns_loop(const Expr& target) {
     const auto& parts = target.children;
-    return target.text == "loop" || std::any_of(parts.begin(), parts.end(), [](const ExprPtr& p) { return assigns_loop(*p); });
+    return target.text == "loop" ||
+           std::any_of(parts.begin(), parts.end(), [](const ExprPtr& p) { return assigns_loop(*p); });
   }
 
   std::unique_ptr<Stmt> for_statement() {

@@ -38,7 +38,8 @@ Json read_messages(const Conversation& conversation) {
   Json messages = Json::array();
   if (conversation.json()) {
     messages = parse_json(*conversation.json(), conversation.where());
-    if (!messages.is_array()) throw Error("not a JSON array of messages", conversation.where(), "give an array of objects");
+    if (!messages.is_array())
+      throw Error("not a JSON array of messages", conversation.where(), "give an array of objects");
   }
   for (const ChatMessage& message : conversation.messages()) {
     Json json = {{"role", valid(message.role)}, {"content", valid(message.content)}};
@@ -106,7 +107,8 @@ std::string mark_final_message(Json& message, const std::string& field, const st
 }  // namespace
 
 Inputs render_inputs(const Conversation& conversation, const ChatTemplateOptions& options,
-                     const std::vector<std::pair<std::string, std::string>>& special_tokens, const std::string& source) {
+                     const std::vector<std::pair<std::string, std::string>>& special_tokens,
+                     const std::string& source) {
   if (options.continue_final_message && options.add_generation_prompt) {
     throw Error("continue_final_message together with add_generation_prompt", "chat template options",
                 "choose one: go on with the last message, or start a new one");
@@ -123,14 +125,16 @@ Inputs render_inputs(const Conversation& conversation, const ChatTemplateOptions
     const Json further = parse_option(options.variables, "variables", false);
     for (const auto& [key, value] : further.items()) {
       for (const char* reserved : {"messages", "tools", "documents", "add_generation_prompt"}) {
-        if (key == reserved) throw Error("\"" + key + "\" is no further variable", "variables", "use the option of that name");
+        if (key == reserved)
+          throw Error("\"" + key + "\" is no further variable", "variables", "use the option of that name");
       }
       variables[key] = value;
     }
   }
   variables["messages"] = std::move(messages);
   variables["tools"] = options.tools.empty() ? Json(nullptr) : parse_option(options.tools, "tools", true);
-  variables["documents"] = options.documents.empty() ? Json(nullptr) : parse_option(options.documents, "documents", true);
+  variables["documents"] =
+      options.documents.empty() ? Json(nullptr) : parse_option(options.documents, "documents", true);
   variables["add_generation_prompt"] = options.add_generation_prompt;
   return inputs;
 }

@@ -26,7 +26,8 @@ class Symbols {
   }
   void store(const std::string& name) {
     stores_.insert(name);
-    if (loads_.count(name) == 0) loads_[name] = parent_ != nullptr && parent_->knows(name) ? Load::outer : Load::nothing;
+    if (loads_.count(name) == 0)
+      loads_[name] = parent_ != nullptr && parent_->knows(name) ? Load::outer : Load::nothing;
   }
   void load(const std::string& name) {
     if (!knows(name)) loads_[name] = Load::context;
@@ -165,14 +166,14 @@ class Survey {
     symbols_ = &branches[0];
     body(statement.branches[from].second);
     symbols_ = &branches[1];
-    for (size_t i = from + 1; i < statement.branches.size(); ++i) elif(statement, i);
+    for (size_t i = from + 1; i < statement.branches.size(); ++i) elif (statement, i);
     symbols_ = &branches[2];
     body(statement.other);
     symbols_ = own;
     symbols_->merge(branches);
   }
 
-  void elif(const Stmt& statement, size_t i) {
+  void elif (const Stmt& statement, size_t i) {
     load(statement.branches[i].first.get());
     Symbols* const own = symbols_;
     std::vector<Symbols> branches(3, *own);

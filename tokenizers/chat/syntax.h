@@ -33,16 +33,16 @@ enum class ExprKind : uint8_t {
   name,
   list,
   tuple,
-  dict,        // children: key, value, key, value, ...
-  attribute,   // children[0].text
-  item,        // children[0][children[1]]
-  slice,       // children: start, stop, step; null where left out
-  call,        // children[0](arguments)
-  filter,      // children[0] | text(arguments); no child in a filter block
-  test,        // children[0] is text(arguments)
-  binary,      // text is the operator
-  compare,     // children[0] operators[0] children[1] operators[1] ...
-  concat,      // children[0] ~ children[1] ~ ...
+  dict,       // children: key, value, key, value, ...
+  attribute,  // children[0].text
+  item,       // children[0][children[1]]
+  slice,      // children: start, stop, step; null where left out
+  call,       // children[0](arguments)
+  filter,     // children[0] | text(arguments); no child in a filter block
+  test,       // children[0] is text(arguments)
+  binary,     // text is the operator
+  compare,    // children[0] operators[0] children[1] operators[1] ...
+  concat,     // children[0] ~ children[1] ~ ...
   logical_and,
   logical_or,
   logical_not,
@@ -53,8 +53,21 @@ enum class ExprKind : uint8_t {
 };
 
 enum class Operator : uint8_t {
-  add, subtract, multiply, divide, floor_divide, modulo, power,
-  equal, not_equal, less, less_equal, greater, greater_equal, in, not_in,
+  add,
+  subtract,
+  multiply,
+  divide,
+  floor_divide,
+  modulo,
+  power,
+  equal,
+  not_equal,
+  less,
+  less_equal,
+  greater,
+  greater_equal,
+  in,
+  not_in,
 };
 
 struct Expr;
@@ -79,14 +92,14 @@ struct Expr {
 enum class StmtKind : uint8_t {
   text,
   output,
-  if_,       // branches: condition and body; other
-  for_,      // target in value if condition: body; other
-  set,       // target = value
-  set_block, // target, value is a filter or null: body
+  if_,        // branches: condition and body; other
+  for_,       // target in value if condition: body; other
+  set,        // target = value
+  set_block,  // target, value is a filter or null: body
   macro,
-  call,      // value is the call
-  filter,    // value is the filter
-  with,      // targets = values: body
+  call,    // value is the call
+  filter,  // value is the filter
+  with,    // targets = values: body
   generation,
   break_,
   continue_,

@@ -115,7 +115,8 @@ const std::map<std::string_view, Test>& table() {
       {">", compares<Operator::greater>},
       {"ge", compares<Operator::greater_equal>},
       {">=", compares<Operator::greater_equal>},
-      {"filter", [](Runtime&, const Value& v, Args&) { return v.is(Kind::string) && find_filter(v.as_text()) != nullptr; }},
+      {"filter",
+       [](Runtime&, const Value& v, Args&) { return v.is(Kind::string) && find_filter(v.as_text()) != nullptr; }},
       {"test", [](Runtime&, const Value& v, Args&) { return v.is(Kind::string) && find_test(v.as_text()) != nullptr; }},
   };
   return tests;

@@ -40,7 +40,9 @@ void append_dict(const Dict& dict, std::string& out) {
 }
 
 void append_view(const View& view, std::string& out) {
-  out += view.part == View::Part::keys ? "dict_keys([" : view.part == View::Part::values ? "dict_values([" : "dict_items([";
+  out += view.part == View::Part::keys     ? "dict_keys(["
+         : view.part == View::Part::values ? "dict_values(["
+                                           : "dict_items([";
   const auto& entries = view.dict.dict().entries;
   for (size_t i = 0; i < entries.size(); ++i) {
     if (i > 0) out += ", ";
