@@ -18,7 +18,7 @@ class TemplateProgram : public testing::Test {
     tiny::write_text(folder_ / "vocab.txt", "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nada\nhello\n:\n");
     tiny::write_text(folder_ / "tokenizer_config.json",
                      R"({"tokenizer_class": "BertTokenizer", "chat_template": [{"name": "default", "template":
-                     "{% for m in messages %}{{ m.role }}: {% generation %}{{ m.content }}{% endgeneration %}\n{% endfor %}{{ tools|length if tools }}{{ '>' if add_generation_prompt }}"},
+                     "{% for m in messages %}{{ m.role }}: {% generation %}{{ m.content }}{% endgeneration %}{{ '\\n' }}{% endfor %}{{ tools|length if tools }}{{ '>' if add_generation_prompt }}"},
                      {"name": "loud", "template": "{{ messages[0].content|upper }}{{ x }}"}]})");
     tiny::write_text(messages(), R"([{"role": "user", "content": "hello"}, {"role": "ada", "content": "hello ada"}])");
     tiny::write_text(folder_ / "tools.json", R"([{"name": "look"}])");

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Writes tests/tokenizers/data/chat/cases.json.gz: what transformers makes of each template and conversation there, and
-of each line of expressions.txt. Run with an environment that has transformers and jinja2; today's clock is replaced."""
+of each line of expressions.txt and random_templates.txt. Run with an environment that has transformers and jinja2; today's clock is replaced."""
 
 import copy
 import datetime
@@ -55,7 +55,8 @@ def main():
                 result = render(template, source, messages, variant)
                 cases.append([path.stem, name, variant["name"], result])
     expressions = []
-    for line in (FOLDER / "expressions.txt").read_text().splitlines():
+    lines = "".join((FOLDER / name).read_text() for name in ["expressions.txt", "random_templates.txt"])
+    for line in lines.split("\n"):
         if not line or line.startswith("#!"):
             continue
         template = json.loads(line[2:]) if line.startswith("T:") else "{{ " + line + " }}"
