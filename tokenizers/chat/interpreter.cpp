@@ -190,8 +190,10 @@ void Interpreter::run_generation(const Stmt& statement, Frame& frame, Output& ou
   Frame local;
   Output buffer(meter_);
   run(statement.body, enter(statement.layout, &frame, local), buffer);
-  const auto begin = static_cast<int32_t>(utf8::count(root_->text()));
-  meter_.step(static_cast<int64_t>(root_->text().size()) / 64);
+  // Where the whole text stands so far, inside a macro too: as the reference counts.
+  root_length_ += utf8::count(std::string_view(root_->text()).substr(root_counted_));
+  root_counted_ = root_->text().size();
+  const auto begin = static_cast<int32_t>(root_length_);
   spans_.push_back({begin, begin + static_cast<int32_t>(utf8::count(buffer.text()))});
   out.append(buffer.text());
   check_output(out);

@@ -86,6 +86,7 @@ class Interpreter : public Runtime {
   const char* stack_base_;
   int32_t calls_ = 0;
   const Output* root_ = nullptr;
+  size_t root_counted_ = 0, root_length_ = 0;  // bytes of the root's text that were counted, and their code points
   std::vector<CharSpan> spans_;
 };
 

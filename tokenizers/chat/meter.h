@@ -43,6 +43,9 @@ class Meter {
     if (bytes > 0) current_->room(static_cast<int64_t>(bytes));
   }
 
+  /// The rendering that this thread is in, or null.
+  static Meter* current() { return current_; }
+
   /// Makes a meter the thread's own for a while.
   class Use {
    public:

@@ -258,7 +258,8 @@ Reader::Reader(Runtime& runtime, const char* function, Args& args, std::initiali
                  std::to_string(args.positional.size()));
   }
   std::copy(args.positional.begin(), args.positional.end(), values_.begin());
-  for (auto& [name, value] : args.named) {
+  for (const auto& argument : args.named) {
+    const std::string& name = argument.first;
     const auto same = [&](const char* known) { return name == known; };
     const auto it = std::find_if(names_.begin(), names_.end(), same);
     if (it == names_.end()) {
@@ -266,7 +267,7 @@ Reader::Reader(Runtime& runtime, const char* function, Args& args, std::initiali
     }
     Value& slot = values_[static_cast<size_t>(it - names_.begin())];
     if (!slot.is(Kind::missing)) runtime.fail(std::string(function) + "() got \"" + name + "\" twice");
-    slot = value;
+    slot = argument.second;
   }
 }
 

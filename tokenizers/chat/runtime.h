@@ -103,7 +103,7 @@ class Reader {
 template <typename T>
 Value Runtime::make(Kind kind, std::shared_ptr<T> object, int64_t bytes) {
   meter_.step();
-  object->charge = Charge(meter_, bytes + 64);
+  object->charge = Charge(meter_, bytes + kObjectBytes);
   if (object->depth > limits_.max_depth) fail("values nest deeper than " + std::to_string(limits_.max_depth));
   return {kind, std::move(object)};
 }

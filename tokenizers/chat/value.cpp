@@ -14,6 +14,7 @@ constexpr size_t kIndexFrom = 12;
 
 Value Value::undefined(std::string why) {
   auto text = std::make_shared<Text>();
+  if (Meter* meter = Meter::current()) text->charge = Charge(*meter, kObjectBytes + static_cast<int64_t>(why.size()));
   text->bytes = std::move(why);
   return {Kind::undefined, std::move(text)};
 }

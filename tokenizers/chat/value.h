@@ -48,6 +48,9 @@ struct Object {
   Charge charge;
 };
 
+/// What an object costs beside what it holds.
+inline constexpr int64_t kObjectBytes = 128;
+
 struct Text;
 struct Items;
 struct Dict;
