@@ -4,23 +4,15 @@
 #include <utility>
 
 #include "mica/base/error.h"
+#include "mica/tokenizers/bpe_decoder.h"
+#include "mica/tokenizers/byte_level.h"
+#include "mica/tokenizers/ctc.h"
+#include "mica/tokenizers/metaspace.h"
+#include "mica/tokenizers/pattern.h"
 #include "mica/tokenizers/utf8.h"
 
 namespace mica {
 namespace {
-
-void replace_all(std::string& text, std::string_view from, std::string_view to) {
-  size_t at = text.find(from);
-  if (from.empty() || at == text.npos) return;
-  std::string result;
-  size_t done = 0;
-  for (; at != text.npos; at = text.find(from, done)) {
-    result.append(text, done, at - done).append(to);
-    done = at + from.size();
-  }
-  result.append(text, done);
-  text = std::move(result);
-}
 
 // The order matters: each pass sees what the one before left.
 constexpr std::pair<const char*, const char*> kCleanUp[] = {
@@ -48,11 +40,7 @@ class WordPieceDecoder : public Decoder {
     }
     std::string own = spaced ? " " : "";
     own += token;
-    // As the list above, with one more rule at its place.
-    for (const auto& [from, to] : kCleanUp) {
-      if (std::string_view(from) == " 's") replace_all(own, " do not", " don't");
-      replace_all(own, from, to);
-    }
+    clean_up_wordpiece(own);
     text += own;
     return true;
   }
@@ -106,17 +94,29 @@ class StripDecoder : public Decoder {
 
 class ReplaceDecoder : public Decoder {
  public:
-  ReplaceDecoder(std::string pattern, std::string content)
-      : pattern_(std::move(pattern)), content_(std::move(content)) {}
+  ReplaceDecoder(Pattern pattern, std::string content) : pattern_(std::move(pattern)), content_(std::move(content)) {}
   void decode(std::vector<std::string>& tokens) const override {
-    for (std::string& token : tokens) replace_all(token, pattern_, content_);
+    for (std::string& token : tokens) {
+      std::string text;
+      if (append(token, false, text)) token = std::move(text);
+    }
+  }
+  bool append(std::string_view token, bool, std::string& text) const override {
+    size_t done = 0;
+    pattern_.find(token, [&](size_t begin, size_t end) {
+      text.append(token, done, begin - done).append(content_);
+      done = end;
+    });
+    text.append(token, done);
+    return true;
   }
   Json to_json() const override {
-    return {{"type", "Replace"}, {"pattern", {{"String", pattern_}}}, {"content", content_}};
+    return {{"type", "Replace"}, {"pattern", pattern_.to_json()}, {"content", content_}};
   }
 
  private:
-  std::string pattern_, content_;
+  Pattern pattern_;
+  std::string content_;
 };
 
 // Runs of <0xNN> become the bytes they name, or one U+FFFD each where these are no UTF-8.
@@ -184,6 +184,15 @@ DecoderPtr read_one(const std::string& type, Fields& fields) {
     std::string prefix = fields.string("prefix", "##");
     return make_wordpiece_decoder(std::move(prefix), fields.boolean("cleanup", true));
   }
+  if (type == "ByteLevel") return make_byte_level_decoder(fields);
+  if (type == "BPEDecoder") return make_bpe_decoder(fields);
+  if (type == "CTC") {
+    CtcDecoder::Settings settings;
+    settings.pad_token = fields.string("pad_token");
+    settings.word_delimiter_token = fields.string("word_delimiter_token");
+    settings.cleanup = fields.boolean("cleanup");
+    return std::make_shared<CtcDecoder>(std::move(settings));
+  }
   if (type == "Fuse") return std::make_shared<Fuse>();
   if (type == "Strip") {
     std::string content = fields.string("content");
@@ -192,9 +201,10 @@ DecoderPtr read_one(const std::string& type, Fields& fields) {
     return std::make_shared<StripDecoder>(std::move(content), start, fields.integer("stop", 0, 1'000'000));
   }
   if (type == "Replace") {
-    std::string pattern = fields.string_pattern("pattern");
+    Pattern pattern = Pattern::read(fields, "pattern");
     return std::make_shared<ReplaceDecoder>(std::move(pattern), fields.string("content"));
   }
+  if (type == "Metaspace") return make_metaspace_decoder(read_metaspace(fields));
   if (type == "ByteFallback") return std::make_shared<ByteFallbackDecoder>();
   if (type == "Sequence") {
     std::vector<DecoderPtr> parts;
@@ -202,7 +212,8 @@ DecoderPtr read_one(const std::string& type, Fields& fields) {
     return std::make_shared<DecoderSequence>(std::move(parts));
   }
   fields.fail("unknown decoder \"" + printable(type, 60) + "\" at " + fields.path(),
-              "known are ByteFallback, Fuse, Replace, Sequence, Strip, WordPiece");
+              "known are BPEDecoder, ByteFallback, ByteLevel, CTC, Fuse, Metaspace, Replace, Sequence, Strip, "
+              "WordPiece");
 }
 
 }  // namespace
@@ -216,6 +227,27 @@ DecoderPtr make_decoder(Fields fields) {
   DecoderPtr made = read_one(type, fields);
   fields.finish();
   return made;
+}
+
+void replace_all(std::string& text, std::string_view from, std::string_view to) {
+  size_t at = text.find(from);
+  if (from.empty() || at == text.npos) return;
+  std::string result;
+  size_t done = 0;
+  for (; at != text.npos; at = text.find(from, done)) {
+    result.append(text, done, at - done).append(to);
+    done = at + from.size();
+  }
+  result.append(text, done);
+  text = std::move(result);
+}
+
+void clean_up_wordpiece(std::string& token) {
+  // As the list above, with one more rule at its place.
+  for (const auto& [from, to] : kCleanUp) {
+    if (std::string_view(from) == " 's") replace_all(token, " do not", " don't");
+    replace_all(token, from, to);
+  }
 }
 
 std::string clean_up_spaces(std::string text) {

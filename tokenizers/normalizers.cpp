@@ -3,6 +3,9 @@
 #include <utility>
 
 #include "mica/base/error.h"
+#include "mica/tokenizers/byte_level.h"
+#include "mica/tokenizers/pattern.h"
+#include "mica/tokenizers/precompiled.h"
 #include "mica/tokenizers/unicode.h"
 #include "mica/tokenizers/utf8.h"
 
@@ -64,22 +67,21 @@ class Strip : public Normalizer {
 
 class Replace : public Normalizer {
  public:
-  Replace(std::string pattern, std::string content) : pattern_(std::move(pattern)), content_(std::move(content)) {}
+  Replace(Pattern pattern, std::string content) : pattern_(std::move(pattern)), content_(std::move(content)) {}
   void normalize(NormalizedText& text) const override {
-    if (pattern_.empty()) return;
     std::vector<ByteRange> matches;
-    const std::string& s = text.text();
-    for (size_t at = s.find(pattern_); at != s.npos; at = s.find(pattern_, at + pattern_.size())) {
-      matches.push_back({static_cast<uint32_t>(at), static_cast<uint32_t>(at + pattern_.size())});
-    }
+    pattern_.find(text.text(), [&](size_t begin, size_t end) {
+      matches.push_back({static_cast<uint32_t>(begin), static_cast<uint32_t>(end)});
+    });
     text.replace(matches, content_);
   }
   Json to_json() const override {
-    return {{"type", "Replace"}, {"pattern", {{"String", pattern_}}}, {"content", content_}};
+    return {{"type", "Replace"}, {"pattern", pattern_.to_json()}, {"content", content_}};
   }
 
  private:
-  std::string pattern_, content_;
+  Pattern pattern_;
+  std::string content_;
 };
 
 class Prepend : public Normalizer {
@@ -103,22 +105,6 @@ class Prepend : public Normalizer {
   std::string prefix_;
 };
 
-class NormalizerSequence : public Normalizer {
- public:
-  explicit NormalizerSequence(std::vector<NormalizerPtr> parts) : parts_(std::move(parts)) {}
-  void normalize(NormalizedText& text) const override {
-    for (const auto& part : parts_) part->normalize(text);
-  }
-  Json to_json() const override {
-    Json parts = Json::array();
-    for (const auto& part : parts_) parts.push_back(part->to_json());
-    return {{"type", "Sequence"}, {"normalizers", parts}};
-  }
-
- private:
-  std::vector<NormalizerPtr> parts_;
-};
-
 NormalizerPtr read_bert(Fields& fields) {
   BertNormalizer::Settings settings;
   settings.clean_text = fields.boolean("clean_text");
@@ -130,18 +116,21 @@ NormalizerPtr read_bert(Fields& fields) {
 
 NormalizerPtr read_one(const std::string& type, Fields& fields) {
   if (type == "BertNormalizer") return read_bert(fields);
+  if (type == "ByteLevel") return std::make_shared<ByteLevelNormalizer>();
   if (type == "NFC") return std::make_shared<UnicodeForm>(NormalForm::nfc);
   if (type == "NFD") return std::make_shared<UnicodeForm>(NormalForm::nfd);
   if (type == "NFKC") return std::make_shared<UnicodeForm>(NormalForm::nfkc);
   if (type == "NFKD") return std::make_shared<UnicodeForm>(NormalForm::nfkd);
   if (type == "Lowercase") return std::make_shared<Lowercase>();
   if (type == "StripAccents") return std::make_shared<StripAccents>();
+  if (type == "Nmt") return std::make_shared<Nmt>();
+  if (type == "Precompiled") return read_precompiled(fields);
   if (type == "Strip") {
     const bool left = fields.boolean("strip_left");
     return std::make_shared<Strip>(left, fields.boolean("strip_right"));
   }
   if (type == "Replace") {
-    std::string pattern = fields.string_pattern("pattern");
+    Pattern pattern = Pattern::read(fields, "pattern");
     return std::make_shared<Replace>(std::move(pattern), fields.string("content"));
   }
   if (type == "Prepend") return std::make_shared<Prepend>(fields.string("prepend"));
@@ -151,17 +140,31 @@ NormalizerPtr read_one(const std::string& type, Fields& fields) {
     return std::make_shared<NormalizerSequence>(std::move(parts));
   }
   fields.fail("unknown normalizer \"" + printable(type, 60) + "\" at " + fields.path(),
-              "known are BertNormalizer, Lowercase, NFC, NFD, NFKC, NFKD, Prepend, Replace, Sequence, Strip, "
-              "StripAccents");
+              "known are BertNormalizer, ByteLevel, Lowercase, NFC, NFD, NFKC, NFKD, Nmt, Precompiled, "
+              "Prepend, Replace, Sequence, Strip, StripAccents");
 }
 
 }  // namespace
+
+bool is_identity(const Normalizer* normalizer) {
+  return normalizer == nullptr || normalizer->to_json() == Json{{"type", "Sequence"}, {"normalizers", Json::array()}};
+}
 
 NormalizerPtr make_normalizer(Fields fields) {
   const std::string type = fields.string("type");
   NormalizerPtr made = read_one(type, fields);
   fields.finish();
   return made;
+}
+
+void NormalizerSequence::normalize(NormalizedText& text) const {
+  for (const auto& part : parts_) part->normalize(text);
+}
+
+Json NormalizerSequence::to_json() const {
+  Json parts = Json::array();
+  for (const auto& part : parts_) parts.push_back(part->to_json());
+  return {{"type", "Sequence"}, {"normalizers", parts}};
 }
 
 void apply_normal_form(NormalForm form, NormalizedText& text) {

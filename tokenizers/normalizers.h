@@ -4,6 +4,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "mica/base/json.h"
@@ -24,6 +25,9 @@ using NormalizerPtr = std::shared_ptr<const Normalizer>;
 /// Reads {"type": ..., ...}. Throws Error that names an unknown type.
 NormalizerPtr make_normalizer(Fields fields);
 
+/// Leaves every text as it is: null, or a sequence of nothing.
+bool is_identity(const Normalizer* normalizer);
+
 /// BERT's: cleaning, spaces around Chinese characters, accents off, lower case; each optional.
 class BertNormalizer : public Normalizer {
  public:
@@ -41,6 +45,18 @@ class BertNormalizer : public Normalizer {
 
  private:
   Settings settings_;
+};
+
+/// One normalizer after another.
+class NormalizerSequence : public Normalizer {
+ public:
+  explicit NormalizerSequence(std::vector<NormalizerPtr> parts) : parts_(std::move(parts)) {}
+  const std::vector<NormalizerPtr>& parts() const { return parts_; }
+  void normalize(NormalizedText& text) const override;
+  Json to_json() const override;
+
+ private:
+  std::vector<NormalizerPtr> parts_;
 };
 
 enum class NormalForm { nfc, nfd, nfkc, nfkd };

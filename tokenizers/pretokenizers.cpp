@@ -4,8 +4,12 @@
 #include <utility>
 
 #include "mica/base/error.h"
+#include "mica/tokenizers/byte_level.h"
+#include "mica/tokenizers/fixed_length.h"
+#include "mica/tokenizers/metaspace.h"
 #include "mica/tokenizers/pattern.h"
 #include "mica/tokenizers/unicode.h"
+#include "mica/tokenizers/unicode_scripts.h"
 #include "mica/tokenizers/utf8.h"
 
 namespace mica {
@@ -203,24 +207,9 @@ class Split : public PreTokenizer {
   bool invert_;
 };
 
-class PreTokenizerSequence : public PreTokenizer {
- public:
-  explicit PreTokenizerSequence(std::vector<PreTokenizerPtr> parts) : parts_(std::move(parts)) {}
-  void split(NormalizedText& text, std::vector<ByteRange>& pieces) const override {
-    for (const auto& part : parts_) part->split(text, pieces);
-  }
-  Json to_json() const override {
-    Json parts = Json::array();
-    for (const auto& part : parts_) parts.push_back(part->to_json());
-    return {{"type", "Sequence"}, {"pretokenizers", parts}};
-  }
-
- private:
-  std::vector<PreTokenizerPtr> parts_;
-};
-
 PreTokenizerPtr read_one(const std::string& type, Fields& fields) {
   if (type == "BertPreTokenizer") return std::make_shared<BertPreTokenizer>();
+  if (type == "ByteLevel") return std::make_shared<ByteLevelPreTokenizer>(read_byte_level(fields));
   if (type == "Whitespace") return std::make_shared<Whitespace>();
   if (type == "WhitespaceSplit") return std::make_shared<WhitespaceSplit>();
   if (type == "Punctuation") {
@@ -233,19 +222,22 @@ PreTokenizerPtr read_one(const std::string& type, Fields& fields) {
     const char* p = delimiter.data();
     return std::make_shared<CharDelimiterSplit>(utf8::next(p));
   }
+  if (type == "Metaspace") return std::make_shared<MetaspacePreTokenizer>(read_metaspace(fields));
   if (type == "Split") {
     Pattern pattern = Pattern::read(fields, "pattern");
     const auto behavior = static_cast<SplitBehavior>(fields.choice("behavior", kBehaviors));
     return std::make_shared<Split>(std::move(pattern), behavior, fields.boolean("invert", false));
   }
+  if (type == "FixedLength") return std::make_shared<FixedLength>(fields.integer("length", 1, INT32_MAX, 5));
+  if (type == "UnicodeScripts") return std::make_shared<UnicodeScripts>();
   if (type == "Sequence") {
     std::vector<PreTokenizerPtr> parts;
     for (Fields& part : fields.objects("pretokenizers")) parts.push_back(make_pre_tokenizer(std::move(part)));
     return std::make_shared<PreTokenizerSequence>(std::move(parts));
   }
   fields.fail("unknown pre-tokenizer \"" + printable(type, 60) + "\" at " + fields.path(),
-              "known are BertPreTokenizer, CharDelimiterSplit, Digits, Punctuation, Sequence, Split, "
-              "Whitespace, WhitespaceSplit");
+              "known are BertPreTokenizer, ByteLevel, CharDelimiterSplit, Digits, FixedLength, Metaspace, "
+              "Punctuation, Sequence, Split, UnicodeScripts, Whitespace, WhitespaceSplit");
 }
 
 }  // namespace
@@ -255,6 +247,16 @@ PreTokenizerPtr make_pre_tokenizer(Fields fields) {
   PreTokenizerPtr made = read_one(type, fields);
   fields.finish();
   return made;
+}
+
+void PreTokenizerSequence::split(NormalizedText& text, std::vector<ByteRange>& pieces) const {
+  for (const auto& part : parts_) part->split(text, pieces);
+}
+
+Json PreTokenizerSequence::to_json() const {
+  Json parts = Json::array();
+  for (const auto& part : parts_) parts.push_back(part->to_json());
+  return {{"type", "Sequence"}, {"pretokenizers", parts}};
 }
 
 void BertPreTokenizer::split(NormalizedText& text, std::vector<ByteRange>& pieces) const {

@@ -8,6 +8,7 @@
 #include "mica/base/file.h"
 #include "mica/base/hub.h"
 #include "mica/base/warnings.h"
+#include "mica/tokenizers/readers/sentencepiece_model.h"
 #include "mica/tokenizers/readers/tokenizer_json.h"
 #include "mica/tokenizers/tokenizer_impl.h"
 
@@ -33,6 +34,13 @@ Tokenizer Tokenizer::from_json(std::string_view text, const std::string& where) 
 }
 
 Tokenizer Tokenizer::from_file(const std::string& path) {
+  for (const std::string_view ending : {".model", ".spm"}) {
+    if (path.size() < ending.size() || path.compare(path.size() - ending.size(), ending.size(), ending) != 0) continue;
+    auto model = std::make_shared<SentencePieceModel>(read_sentencepiece_model(read_file(path), path));
+    const std::shared_ptr<Engine> engine = make_sentencepiece_engine(std::move(model));
+    engine->prepare();
+    return Tokenizer(std::make_shared<Impl>(Impl{engine, TokenizerSettings()}));
+  }
   return from_json(read_file(path), path);
 }
 
@@ -78,6 +86,13 @@ std::vector<std::string> Tokenizer::batch_decode(const Ragged<int32_t>& ids, con
   texts.reserve(ids.size());
   for (const auto row : ids) texts.push_back(decode(row, options));
   return texts;
+}
+
+DecodeStream Tokenizer::decode_stream(const DecodeOptions& options) const {
+  DecodeOptions filled = options;
+  filled.clean_up_tokenization_spaces =
+      options.clean_up_tokenization_spaces.value_or(impl_->settings.clean_up_tokenization_spaces);
+  return {impl_->engine, filled};
 }
 
 std::optional<int32_t> Tokenizer::token_to_id(std::string_view token) const {

@@ -14,6 +14,7 @@
 
 #include "mica/tokenizers/batch_encoding.h"
 #include "mica/tokenizers/chat/chat_template.h"
+#include "mica/tokenizers/decode_stream.h"
 #include "mica/tokenizers/options.h"
 
 namespace mica {
@@ -28,7 +29,8 @@ class Tokenizer {
   /// Opens a directory, or a hub id found in the local Hugging Face cache. Throws Error naming the file and key that
   /// is missing, malformed or unknown.
   static Tokenizer from_pretrained(const std::string& name_or_folder);
-  /// Opens one tokenizer.json without the files beside it.
+  /// Opens one tokenizer.json without the files beside it, or a SentencePiece model (NAME.model, NAME.spm), whose
+  /// pieces are then SentencePiece's own, without special tokens.
   static Tokenizer from_file(const std::string& path);
   /// Reads the text of a tokenizer.json; `where` names it in errors.
   static Tokenizer from_json(std::string_view text, const std::string& where = "tokenizer.json");
@@ -76,6 +78,9 @@ class Tokenizer {
   std::vector<std::string> batch_decode(const std::vector<std::vector<int64_t>>& ids,
                                         const DecodeOptions& options = {}) const;
   std::vector<std::string> batch_decode(const Ragged<int32_t>& ids, const DecodeOptions& options = {}) const;
+
+  /// Decodes ids one by one, as a model gives them.
+  DecodeStream decode_stream(const DecodeOptions& options = {}) const;
 
   /// The id of a token; for one that the vocabulary lacks the unknown token's id, or -1 where there is none.
   int32_t convert_tokens_to_ids(std::string_view token) const;

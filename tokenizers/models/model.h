@@ -27,6 +27,8 @@ class TokenModel {
   /// Appends the tokens of a word (valid UTF-8, not empty). Throws Error when the word is unknown and the model has no
   /// unknown token.
   virtual void tokenize(std::string_view word, std::vector<ModelToken>& out) const = 0;
+  /// The token that stands for any text: its text, where a call asks for it, is what it stands for. -1: none does.
+  virtual int32_t surface_id() const { return -1; }
   /// The "model" object of tokenizer.json, vocabulary included.
   virtual Json to_json() const = 0;
 };
@@ -64,6 +66,7 @@ struct ModelData {
   std::shared_ptr<Vocabulary> vocabulary;  ///< finished; null without a "vocab"
   bool scored = false;                     ///< "vocab" was a list of [token, score] (Unigram), not an object of ids
   std::vector<double> scores;              ///< by id, of a scored vocabulary
+  bool has_merges = false;                 ///< there are "merges", perhaps none in them
   Merges merges;                           ///< in order of rank
 };
 

@@ -1,6 +1,7 @@
 #include "mica/tokenizers/readers/tokenizer_json.h"
 
 #include <cmath>
+#include <optional>
 #include <unordered_set>
 #include <utility>
 #include <vector>
@@ -8,6 +9,8 @@
 #include "mica/base/error.h"
 #include "mica/base/json.h"
 #include "mica/base/warnings.h"
+#include "mica/tokenizers/models/score_text.h"
+#include "mica/tokenizers/readers/bulk_scanner.h"
 
 namespace mica {
 namespace {
@@ -38,7 +41,7 @@ class Handler {
   }
   bool number_float(Json::number_float_t v, const std::string& text) {
     if (!std::isfinite(v)) fail("number out of range: " + printable(text));
-    if (place_ == Place::scored_token) return score(v);
+    if (place_ == Place::scored_token) return score(parse_score(text));
     return value(Json(v));
   }
   bool string(std::string& v) {
@@ -103,6 +106,7 @@ class Handler {
           data_.scored = true;
         } else if (at_model("merges")) {
           place_ = Place::merges;
+          data_.has_merges = true;
         } else {
           return open(Json::array());
         }
@@ -142,7 +146,8 @@ class Handler {
 
   Json take() { return std::move(root_); }
   ModelData take_data() {
-    if (data_.vocabulary) data_.vocabulary->finish(file_);
+    if (data_.vocabulary && data_.scored) data_.vocabulary->finish_with_duplicates(file_);
+    if (data_.vocabulary && !data_.scored) data_.vocabulary->finish(file_);
     return std::move(data_);
   }
 
@@ -181,11 +186,13 @@ class Handler {
   bool score(double v) {
     if (parts_ != 1) misplaced(parts_ == 0 ? "a number where a token should be" : "more than a token and its score");
     parts_ = 2;
+    if (!std::isfinite(v)) fail("score out of range: \"" + printable(token_, 60) + "\"");
     data_.vocabulary->add(token_, static_cast<int64_t>(data_.scores.size()), file_);
     data_.scores.push_back(v);
     return true;
   }
   bool merge(std::string_view both) {
+    if (both.substr(0, 8) == "#version") return true;  // the first line of a merges.txt, kept by old converters
     const size_t space = both.find(' ');
     if (space == both.npos || both.find(' ', space + 1) != both.npos) misplaced("not one space");
     data_.merges.add(both.substr(0, space), both.substr(space + 1));
@@ -323,10 +330,42 @@ Json padding_json(const FilePadding& padding) {
 
 }  // namespace
 
-std::shared_ptr<Engine> read_tokenizer_json(std::string_view text, const std::string& file) {
+namespace {
+
+struct ReadFile {
+  Json json;  // without the bulk
+  ModelData data;
+};
+
+ReadFile read_all(std::string_view text, const std::string& file) {
   Handler handler(file);
   Json::sax_parse(text.data(), text.data() + text.size(), &handler);
-  const Json json = handler.take();
+  return {handler.take(), handler.take_data()};
+}
+
+// The bulk by a scanner of its own, the rest by the general reader.
+std::optional<ReadFile> read_quickly(std::string_view text, const std::string& file) {
+  ScannedFile scanned;
+  try {
+    if (!scan_bulk(text, file, scanned)) return std::nullopt;
+    ReadFile read = read_all(scanned.rest, file);
+    Json& model = read.json.at("model");
+    if (scanned.vocabulary) model.erase("vocab");
+    if (scanned.merges) model.erase("merges");
+    read.data = std::move(scanned.data);
+    if (read.data.vocabulary) read.data.vocabulary->finish(file);
+    return read;
+  } catch (const Error&) {
+    return std::nullopt;  // the general reader says where
+  }
+}
+
+}  // namespace
+
+std::shared_ptr<Engine> read_tokenizer_json(std::string_view text, const std::string& file, bool quickly) {
+  std::optional<ReadFile> quick = quickly ? read_quickly(text, file) : std::nullopt;
+  ReadFile read = quick ? std::move(*quick) : read_all(text, file);
+  const Json& json = read.json;
 
   Fields root(json, file, "tokenizer");
   const std::string version = root.string("version", "1.0");
@@ -339,7 +378,7 @@ std::shared_ptr<Engine> read_tokenizer_json(std::string_view text, const std::st
   if (auto fields = root.optional_object("post_processor")) engine->post_processor = PostProcessor(*fields);
   if (auto fields = root.optional_object("decoder")) engine->decoder = make_decoder(*fields);
   Fields model = root.object("model");
-  engine->model = make_model(model, handler.take_data());
+  engine->model = make_model(model, std::move(read.data));
   read_added_tokens(root, *engine);
   root.finish();
   return engine;
