@@ -7,6 +7,7 @@ namespace mica::cli {
 
 Action answer(Arguments& arguments);
 Action bench(Arguments& arguments);
+Action chat_template(Arguments& arguments);
 Action classify(Arguments& arguments);
 Action decode(Arguments& arguments);
 Action embed(Arguments& arguments);

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "mica/tokenizers/batch_encoding.h"
+#include "mica/tokenizers/chat/chat_template.h"
 #include "mica/tokenizers/decode_stream.h"
 #include "mica/tokenizers/options.h"
 
@@ -92,6 +93,21 @@ class Tokenizer {
   std::vector<std::string> convert_ids_to_tokens(std::span<const int32_t> ids, bool skip_special_tokens = false) const;
   std::string convert_tokens_to_string(const std::vector<std::string>& tokens) const;
 
+  /// The text that the model's chat template makes of a conversation (apply_chat_template(..., tokenize=False) of
+  /// transformers):
+  /// `tokenizer.apply_chat_template({{"user", "Hello"}}, {.add_generation_prompt = true})`. Throws Error when there is
+  /// no such template, when it is malformed, or when it fails; the error names the template and the line.
+  std::string apply_chat_template(const Conversation& conversation, const ChatTemplateOptions& options = {}) const;
+  /// That text's ids, without further special tokens, and which of them the assistant wrote.
+  ChatEncoding encode_chat(const Conversation& conversation, const ChatTemplateOptions& options = {},
+                           const TokenizerOptions& tokenizer_options = {}) const;
+  ChatEncoding encode_chats(const std::vector<Conversation>& conversations, const ChatTemplateOptions& options = {},
+                            const TokenizerOptions& tokenizer_options = {}) const;
+  /// The text of a template; nothing when the tokenizer has none of that name.
+  std::optional<std::string> chat_template(std::string_view name = "default") const;
+  std::vector<std::string> chat_template_names() const;
+  void set_chat_template(std::string text, const std::string& name = "default");
+
   int64_t vocab_size() const;  ///< without added tokens
   int64_t size() const;        ///< with added tokens: the smallest embedding that suits is the highest id plus one
   std::vector<std::pair<std::string, int32_t>> get_vocab() const;    ///< with added tokens, by id
@@ -137,8 +153,8 @@ class Tokenizer {
   /// Pads the rows of an encoding in place, as the call with the same options would have.
   void pad(BatchEncoding& encoding, const TokenizerOptions& options) const;
 
-  /// Writes tokenizer.json, tokenizer_config.json, special_tokens_map.json and, for WordPiece, vocab.txt; the folder is
-  /// made if need be. Returns the paths written.
+  /// Writes tokenizer.json, tokenizer_config.json, special_tokens_map.json, the chat templates and, for WordPiece,
+  /// vocab.txt; the folder is made if need be. Returns the paths written.
   std::vector<std::string> save_pretrained(const std::string& folder) const;
   /// The text of tokenizer.json.
   std::string to_json() const;

@@ -79,6 +79,7 @@ LoadedTokenizer load_tokenizer_folder(const std::string& folder) {
   loaded.settings = read_settings(config, config_path, tokenizer_class);
   TokenizerSettings& settings = loaded.settings;
   if (!name.empty()) settings.tokenizer_class = name;
+  settings.chat_templates = read_chat_templates(folder, config, config_path);
   const SpecialSource source = read_special_tokens(config, config_path, join_path(folder, "special_tokens_map.json"));
   settings.special = source.special;
   if (tokenizer_class != nullptr) fill_defaults(tokenizer_class->tokens, settings.special);
