@@ -8,20 +8,24 @@
 
 #include "cli/common.h"
 #include "cli/subcommands.h"
+#include "cli/tokenizer_worker.h"
 #include "cli/worker.h"
 #include <sys/resource.h>
 
 #include "mica/base/error.h"
+#include "mica/base/file.h"
 #include "mica/base/parallel.h"
 #include "mica/kernels/backend.h"
 #include "mica/models/pipelines/json_writer.h"
+#include "mica/tokenizers/tokenizer.h"
 
 namespace mica::cli {
 namespace {
 
 struct Options : CommonOptions {
-  bool worker = false;
+  bool worker = false, tokenizer = false;
   int64_t seconds = 1;
+  std::string text;
 };
 
 struct Measurement {
@@ -44,6 +48,23 @@ ModelInputs make_inputs(const Model& model, int64_t batch, int64_t tokens) {
   ModelInputs inputs;
   inputs.input_ids = Tensor::from(ids, {batch, tokens});
   return inputs;
+}
+
+// The median time of a call that runs over and over for so many seconds.
+template <typename Call>
+double median_ms(double seconds, const Call& call) {
+  using Clock = std::chrono::steady_clock;
+  call();  // fills the caches
+  std::vector<double> ms;
+  double total = 0;
+  while (ms.size() < 3 || (total < seconds * 1e3 && ms.size() < 10'000)) {
+    const auto start = Clock::now();
+    call();
+    ms.push_back(std::chrono::duration<double, std::milli>(Clock::now() - start).count());
+    total += ms.back();
+  }
+  std::sort(ms.begin(), ms.end());
+  return ms[ms.size() / 2];
 }
 
 Measurement measure(const Model& model, int64_t batch, int64_t tokens, double seconds) {
@@ -100,8 +121,44 @@ void print_json(const Measurement& m) {
   flush_output();
 }
 
+// The tokenizer's load time, and its speed on a file: as one text, and line by line.
+void measure_tokenizer(const Options& options) {
+  if (options.text.empty()) throw Error("--tokenizer without a text", "mica bench", "name a file: --text FILE");
+  const std::string text = read_file(options.text);
+  if (text.empty()) throw Error("the text is empty", options.text, "name another file");
+  std::vector<std::string> lines;
+  for (size_t at = 0; at < text.size();) {
+    const size_t end = std::min(text.find('\n', at), text.size() - 1) + 1;
+    lines.push_back(text.substr(at, end - at));
+    at = end;
+  }
+  const auto seconds = static_cast<double>(options.seconds);
+  const double megabytes = static_cast<double>(text.size()) / 1e6;
+  const double load_ms = median_ms(seconds, [&] { AutoTokenizer::from_pretrained(options.model); });
+  const Tokenizer tokenizer = AutoTokenizer::from_pretrained(options.model);
+  const std::vector<int32_t> ids = tokenizer.encode(text, {.add_special_tokens = false});
+  const double whole_ms = median_ms(seconds, [&] { tokenizer(text); });
+  const double lines_ms = median_ms(seconds, [&] { tokenizer(lines, {.num_threads = num_threads()}); });
+  const double decode_ms = median_ms(seconds, [&] { tokenizer.decode(ids); });
+  const double tokens = static_cast<double>(ids.size()) / 1e6;
+  if (options.json) {
+    JsonWriter json;
+    json.begin_object().key("load_ms").value(load_ms).key("whole_mb_per_second").value(megabytes / whole_ms * 1e3);
+    json.key("lines_mb_per_second").value(megabytes / lines_ms * 1e3).key("tokens").value(int64_t(ids.size()));
+    json.key("decode_million_tokens_per_second").value(tokens / decode_ms * 1e3).end_object();
+    return write_line(json.text());
+  }
+  write_line("load                  " + right(fixed(load_ms, 2), 10) + " ms");
+  write_line("encode, one text      " + right(fixed(megabytes / whole_ms * 1e3, 1), 10) + " MB/s");
+  write_line("encode, lines at once " + right(fixed(megabytes / lines_ms * 1e3, 1), 10) + " MB/s on " +
+             std::to_string(num_threads()) + " threads");
+  write_line("decode                " + right(fixed(tokens / decode_ms * 1e3, 1), 10) + " million tokens/s");
+}
+
 void execute(const Options& options) {
   LoadOptions load = options.load_options();
+  if (options.worker && options.tokenizer) return serve_tokenizer(options.model);
+  if (options.tokenizer) return measure_tokenizer(options);
   if (options.worker) return serve_worker(options.model, load);
   load.add_pooling_layer = false;
   const Model model = Model::from_pretrained(options.model, Task::base, load);
@@ -121,7 +178,10 @@ Action bench(Arguments& arguments) {
   auto options = std::make_shared<Options>();
   options->declare(arguments);
   arguments.integer("--seconds", options->seconds, 1, 3600, "time for each size (default: 1)");
-  arguments.flag("--worker", options->worker, "answer timing requests, a JSON object a line (see cli/worker.h)");
+  arguments.flag("--tokenizer", options->tokenizer, "measure the tokenizer instead, on --text");
+  arguments.text("--text", options->text, "for --tokenizer: a file of UTF-8 text");
+  arguments.flag("--worker", options->worker,
+                 "answer timing requests, a JSON object a line (see cli/worker.h, cli/tokenizer_worker.h)");
   return [options] { execute(*options); };
 }
 

@@ -25,22 +25,11 @@ class Worker {
  public:
   Worker(std::string model, const LoadOptions& options) : name_(std::move(model)), options_(options) {}
 
-  /// The answer to one request; empty for "quit".
-  std::string answer(const std::string& line) {
-    try {
-      const Json json = parse_json(line, "request");
-      Fields request(json, "request", "request");
-      const std::string op = request.string("op");
-      if (op == "quit") return "";
-      const int64_t runs = request.integer("runs", 1, kMostRuns, 1);
-      if (op == "forward") return timings(forward(request, runs));
-      if (op == "encode") return timings(encode(request, runs));
-      request.fail("unknown op \"" + printable(op) + "\"", "use forward, encode or quit");
-    } catch (const Error& error) {
-      JsonWriter writer;
-      writer.begin_object().key("error").value(error.what()).end_object();
-      return writer.text();
-    }
+  std::string answer(Fields& request, const std::string& op) {
+    const int64_t runs = request.integer("runs", 1, kMostRuns, 1);
+    if (op == "forward") return timings(forward(request, runs));
+    if (op == "encode") return timings(encode(request, runs));
+    request.fail("unknown op \"" + printable(op) + "\"", "use forward, encode or quit");
   }
 
  private:
@@ -133,16 +122,28 @@ class Worker {
 
 }  // namespace
 
-void serve_worker(const std::string& model, const LoadOptions& options) {
-  Worker worker(model, options);
+void serve(const std::function<std::string(Fields& request, const std::string& op)>& answer) {
   std::string line;
   while (std::getline(std::cin, line)) {
     if (line.find_first_not_of(" \t\r") == std::string::npos) continue;
-    const std::string answer = worker.answer(line);
-    if (answer.empty()) return;
-    write_line(answer);
+    try {
+      const Json json = parse_json(line, "request");
+      Fields request(json, "request", "request");
+      const std::string op = request.string("op");
+      if (op == "quit") return;
+      write_line(answer(request, op));
+    } catch (const Error& error) {
+      JsonWriter writer;
+      writer.begin_object().key("error").value(error.what()).end_object();
+      write_line(writer.text());
+    }
     flush_output();
   }
+}
+
+void serve_worker(const std::string& model, const LoadOptions& options) {
+  Worker worker(model, options);
+  serve([&](Fields& request, const std::string& op) { return worker.answer(request, op); });
 }
 
 }  // namespace mica::cli

@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <iterator>
+#include <span>
 
 #include "mica/base/error.h"
+#include "mica/base/parallel.h"
 #include "mica/tokenizers/unicode.h"
 #include "mica/tokenizers/utf8.h"
 
@@ -103,7 +105,7 @@ void BatchBuilder::append_special(const TemplatePiece& piece, size_t row_begin) 
 }
 
 void BatchBuilder::end_row() {
-  const std::vector<int32_t>& ids = out_.input_ids.values();
+  const auto& ids = out_.input_ids.values();
   if (ids.size() > static_cast<size_t>(kMaxTokens)) {
     throw Error("more than " + std::to_string(kMaxTokens) + " tokens in one batch", "tokenizer",
                 "raise max_length, lower stride, or encode fewer texts at once");
@@ -250,17 +252,49 @@ void BatchBuilder::add(TokenList& text, TokenList* pair, int64_t sample) {
   }
 }
 
-void BatchBuilder::append(BatchBuilder&& other) {
-  BatchEncoding& from = other.out_;
-  out_.input_ids.append(from.input_ids);
-  out_.token_type_ids.append(from.token_type_ids);
-  out_.attention_mask.append(from.attention_mask);
-  out_.offsets_.append(from.offsets_);
-  out_.word_ids_.append(from.word_ids_);
-  out_.sequence_ids_.append(from.sequence_ids_);
-  std::move(from.odd_tokens_.begin(), from.odd_tokens_.end(), std::back_inserter(out_.odd_tokens_));
-  out_.overflow_to_sample_mapping.insert(out_.overflow_to_sample_mapping.end(), from.overflow_to_sample_mapping.begin(),
-                                         from.overflow_to_sample_mapping.end());
+BatchBuilder BatchBuilder::join(std::vector<BatchBuilder>& parts) {
+  BatchBuilder all = std::move(parts[0]);
+  const auto rest = std::span(parts).subspan(1);
+  if (rest.empty()) return all;
+  const auto append = [&](auto rows) {
+    size_t values = (all.out_.*rows).values().size();
+    for (const BatchBuilder& part : rest) values += (part.out_.*rows).values().size();
+    (all.out_.*rows).values().reserve(values);
+    for (const BatchBuilder& part : rest) (all.out_.*rows).append(part.out_.*rows);
+  };
+  // Shares of about the same number of bytes where two threads take three each.
+  parallel_for(6, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      switch (i) {
+        case 0:
+          append(&BatchEncoding::input_ids);
+          break;
+        case 1:
+          append(&BatchEncoding::token_type_ids);
+          break;
+        case 2:
+          append(&BatchEncoding::attention_mask);
+          break;
+        case 3:
+          append(&BatchEncoding::offsets_);
+          break;
+        case 4:
+          append(&BatchEncoding::word_ids_);
+          break;
+        default:
+          append(&BatchEncoding::sequence_ids_);
+          break;
+      }
+    }
+  });
+  for (BatchBuilder& part : rest) {
+    BatchEncoding& from = part.out_;
+    std::move(from.odd_tokens_.begin(), from.odd_tokens_.end(), std::back_inserter(all.out_.odd_tokens_));
+    all.out_.overflow_to_sample_mapping.insert(all.out_.overflow_to_sample_mapping.end(),
+                                               from.overflow_to_sample_mapping.begin(),
+                                               from.overflow_to_sample_mapping.end());
+  }
+  return all;
 }
 
 BatchEncoding BatchBuilder::finish() && {

@@ -41,7 +41,8 @@ class BatchBuilder {
   void add_text(const Encode& encode, TokenList& scratch, int64_t sample);
   /// Appends the rows of one text, or of a text and its pair (null: none).
   void add(TokenList& text, TokenList* pair, int64_t sample);
-  void append(BatchBuilder&& other);
+  /// The rows of all, in order; on several threads.
+  static BatchBuilder join(std::vector<BatchBuilder>& parts);
   BatchEncoding finish() &&;
 
   static void pad(BatchEncoding& encoding, const CallPlan& plan);

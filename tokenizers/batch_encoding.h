@@ -10,6 +10,8 @@
 #include <string_view>
 #include <vector>
 
+#include "mica/base/pages.h"
+
 namespace mica {
 
 namespace tokenizer_detail {
@@ -69,8 +71,8 @@ class Ragged {
   Iterator end() const { return {this, size()}; }
 
   /// All rows, one after the other.
-  const std::vector<T>& values() const { return values_; }
-  std::vector<T>& values() { return values_; }
+  const BlockVector<T>& values() const { return values_; }
+  BlockVector<T>& values() { return values_; }
   /// The longest row's length.
   size_t max_length() const {
     size_t longest = 0;
@@ -98,7 +100,7 @@ class Ragged {
 
  private:
   size_t begin_of(size_t row) const { return row == 0 ? 0 : ends_[row - 1]; }
-  std::vector<T> values_;
+  BlockVector<T> values_;
   std::vector<size_t> ends_;
 };
 

@@ -5,6 +5,7 @@
 #include <memory>
 #include <utility>
 
+#include "mica/base/error.h"
 #include "mica/tokenizers/unicode.h"
 #include "mica/tokenizers/utf8.h"
 
@@ -98,6 +99,25 @@ BertFast::BertFast(BertNormalizer::Settings settings, const WordPiece& model)
     while (words_[slot].id >= 0) slot = (slot + 1) & words_mask_;
     words_[slot] = key;
   }
+  for (int c = 0; c < 128; ++c) {
+    const auto at = static_cast<size_t>(c);
+    ascii_alone_[at] = token_alone({static_cast<Kind>(ascii_kind_[at]), 1, {ascii_lower_[at]}});
+  }
+}
+
+// The tokens of a character that is a word of its own are the same everywhere.
+int32_t BertFast::token_alone(const Action& action) const {
+  if ((action.kind != kPunctuation && action.kind != kChinese) || limit_ == 0) return -1;
+  char padded[16] = {};
+  std::memcpy(padded, action.bytes, action.length);
+  const CharSpan origins[16] = {};
+  TokenList out;
+  try {
+    emit(padded, action.length, origins, 0, out);
+  } catch (const Error&) {
+    return -1;  // no unknown token: the text that has this character shall say so
+  }
+  return out.size() == 1 ? out.ids[0] : -1;
 }
 
 BertFast::~BertFast() {
@@ -163,6 +183,7 @@ const BertFast::Action& BertFast::action(char32_t c) const {
       const char32_t member = (c & ~char32_t{0xff}) + i;
       const bool surrogate = member >= 0xd800 && member <= 0xdfff;
       (*made)[i] = surrogate ? Action{kUnsupported, 0, {}} : make_action(member);
+      (*made)[i].alone = token_alone((*made)[i]);
     }
     // Another thread may have been faster; its page is the same.
     if (slot.compare_exchange_strong(page, made.get(), std::memory_order_acq_rel)) page = made.release();
@@ -301,7 +322,12 @@ bool BertFast::encode(std::string_view segment, int32_t first, bool one_word, in
     }
     direct = false;
   };
-  const auto alone = [&](const char* bytes, size_t length, CharSpan place) {
+  const auto alone = [&](int32_t id, const char* bytes, size_t length, CharSpan place) {
+    if (id >= 0) {
+      out.push(id, place, word);
+      word += step;
+      return;
+    }
     char padded[16] = {};
     CharSpan origins[16];
     std::memcpy(padded, bytes, length);
@@ -359,7 +385,7 @@ bool BertFast::encode(std::string_view segment, int32_t first, bool one_word, in
           break;
         case kPunctuation:
           close();
-          alone(&ascii_lower_[lead], 1, place);
+          alone(ascii_alone_[lead], &ascii_lower_[lead], 1, place);
           break;
         case kDrop:
           break;
@@ -396,7 +422,7 @@ bool BertFast::encode(std::string_view segment, int32_t first, bool one_word, in
       case kPunctuation:
       case kChinese:
         close();
-        alone(act.bytes, act.length, place);
+        alone(act.alone, act.bytes, act.length, place);
         break;
       case kDrop:
         break;

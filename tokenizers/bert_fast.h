@@ -44,12 +44,14 @@ class BertFast : public FastPath {
     Kind kind;
     uint8_t length;  // bytes of what replaces it
     char bytes[14];
+    int32_t alone = -1;  // the one token that it makes where it is a word of its own; -1: several, or none is known
   };
   using Page = std::array<Action, 256>;
 
   BertFast(BertNormalizer::Settings settings, const WordPiece& model);
   const Action& action(char32_t c) const;
   Action make_action(char32_t c) const;
+  int32_t token_alone(const Action& action) const;
 
   // A whole word of up to 12 bytes, padded with zeros, and its id (-1: the slot is free): a quarter of a cache line.
   struct alignas(16) WordKey {
@@ -68,6 +70,7 @@ class BertFast : public FastPath {
   size_t limit_;  // characters of the longest word that is cut
   std::array<uint8_t, 256> ascii_kind_{};
   std::array<char, 256> ascii_lower_{};
+  std::array<int32_t, 256> ascii_alone_{};  // as Action::alone
   bool ascii_words_ = false;  // the ASCII characters that make words are letters and digits, as they are or lowered
   bool ascii_lowers_ = false;
   std::vector<WordKey> words_;

@@ -21,6 +21,8 @@ class Decoder {
     static_cast<void>(token), static_cast<void>(first), static_cast<void>(text);
     return false;
   }
+  /// What append() gives are bytes, parts of characters among them: what is no UTF-8 in the end becomes U+FFFD.
+  virtual bool makes_bytes() const { return false; }
   virtual Json to_json() const = 0;
 };
 

@@ -12,6 +12,7 @@ namespace mica {
 void Engine::prepare() {
   added.build(normalizer.get());
   fast_ = make_fast_path(normalizer.get(), pre_tokenizer.get(), model.get());
+  decode_table_ = std::make_shared<LazyTable>();
 }
 
 void Engine::push_added(std::string_view matched, int32_t id, CharSpan place, int32_t word, TokenList& out) const {
@@ -122,20 +123,14 @@ int64_t Engine::size() const {
 }
 
 std::string Engine::decode(std::span<const int32_t> ids, bool skip_special) const {
-  const auto wanted = [&](int32_t id) { return !(skip_special && added.is_special_id(id)) && knows(id); };
-  std::string all;
-  bool first = true;
-  size_t done = 0;
-  for (; decoder && done < ids.size(); ++done) {
-    if (!wanted(ids[done])) continue;
-    if (!decoder->append(text(ids[done]), first, all)) break;
-    first = false;
+  if (decode_table_) {
+    std::call_once(decode_table_->once, [&] { decode_table_->table = DecodeTable::make(*this); });
+    if (decode_table_->table) return decode_table_->table->decode(ids, skip_special);
   }
-  if (decoder && done == ids.size()) return all;
   std::vector<std::string> tokens;
   tokens.reserve(ids.size());
   for (const int32_t id : ids) {
-    if (wanted(id)) tokens.emplace_back(text(id));
+    if (!(skip_special && added.is_special_id(id)) && knows(id)) tokens.emplace_back(text(id));
   }
   return join(std::move(tokens));
 }

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <span>
 #include <string>
@@ -10,6 +11,7 @@
 #include <vector>
 
 #include "mica/tokenizers/added_vocabulary.h"
+#include "mica/tokenizers/decode_table.h"
 #include "mica/tokenizers/decoders.h"
 #include "mica/tokenizers/fast_path.h"
 #include "mica/tokenizers/models/model.h"
@@ -70,7 +72,10 @@ class Engine : public tokenizer_detail::TokenTexts {
   /// Makes what the components need to work together; call it after any of them has changed.
   void prepare();
   /// For tests: everything through the components, nothing through fused paths.
-  void forbid_fast_path() { fast_.reset(); }
+  void forbid_fast_path() {
+    fast_.reset();
+    decode_table_.reset();
+  }
   bool has_fast_path() const { return fast_ != nullptr; }
 
   /// Appends the tokens of one text. `word` is the number of the next word; with `one_word` all tokens get it.
@@ -94,7 +99,14 @@ class Engine : public tokenizer_detail::TokenTexts {
                       EncodeScratch& scratch, TokenList& out) const;
   void push_added(std::string_view matched, int32_t id, CharSpan place, int32_t word, TokenList& out) const;
 
+  // Made when something is first decoded.
+  struct LazyTable {
+    std::once_flag once;
+    std::shared_ptr<const DecodeTable> table;
+  };
+
   std::shared_ptr<const FastPath> fast_;
+  std::shared_ptr<LazyTable> decode_table_;
 };
 
 }  // namespace mica

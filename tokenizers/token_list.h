@@ -11,9 +11,9 @@
 namespace mica {
 
 struct TokenList {
-  std::vector<int32_t> ids;
-  std::vector<CharSpan> offsets;
-  std::vector<int32_t> words;
+  BlockVector<int32_t> ids;
+  BlockVector<CharSpan> offsets;
+  BlockVector<int32_t> words;
   std::vector<std::pair<int32_t, std::string>> odd;  ///< tokens whose text is not the vocabulary's, by position
 
   size_t size() const { return ids.size(); }

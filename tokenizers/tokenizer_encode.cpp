@@ -103,8 +103,10 @@ BatchEncoding encode_all(const std::shared_ptr<const Engine>& engine, std::span<
       const auto s = static_cast<size_t>(share);
       const size_t begin = s == 0 ? 0 : ends[s - 1];
       size_t bytes = 0;
-      for (size_t i = begin; i < ends[s]; ++i) bytes += bytes_of(texts[i]) + (pairs.empty() ? 0 : bytes_of(pairs[i]));
-      builders[s].reserve(ends[s] - begin, bytes);
+      // The first share makes room for all: the others are appended to it.
+      const size_t until = s == 0 ? texts.size() : ends[s];
+      for (size_t i = begin; i < until; ++i) bytes += bytes_of(texts[i]) + (pairs.empty() ? 0 : bytes_of(pairs[i]));
+      builders[s].reserve(until - begin, bytes);
       for (size_t i = begin; i < ends[s]; ++i) {
         const auto sample = static_cast<int64_t>(i);
         const auto encode = [&](const Text& text, TokenList& to) {
@@ -122,8 +124,7 @@ BatchEncoding encode_all(const std::shared_ptr<const Engine>& engine, std::span<
       }
     }
   });
-  for (size_t i = 1; i < builders.size(); ++i) builders[0].append(std::move(builders[i]));
-  return std::move(builders[0]).finish();
+  return BatchBuilder::join(builders).finish();
 }
 
 template <typename Text>
@@ -264,7 +265,8 @@ BatchEncoding Tokenizer::encode_batch(std::span<const std::string_view> texts, s
 }
 
 std::vector<int32_t> Tokenizer::encode(std::string_view text, const TokenizerOptions& options) const {
-  return std::move((*this)(text, options).input_ids.values());
+  const BatchEncoding encoding = (*this)(text, options);
+  return {encoding.input_ids.values().begin(), encoding.input_ids.values().end()};
 }
 
 std::vector<std::string> Tokenizer::tokenize(std::string_view text, const TokenizerOptions& options) const {

@@ -8,9 +8,8 @@
 #include <memory>
 #include <string>
 
-#include <sys/mman.h>
-
 #include "mica/base/error.h"
+#include "mica/base/pages.h"
 #include "mica/kernels/cpu/backend.h"
 #include "mica/kernels/cpu/support.h"
 
@@ -18,7 +17,7 @@ namespace mica {
 namespace {
 
 constexpr int64_t kAlignment = 64;
-constexpr int64_t kHuge = int64_t{2} << 20;
+constexpr auto kHuge = static_cast<int64_t>(kHugePage);
 constexpr int64_t kSlack = int64_t{64} << 20;   // of cached memory, allowed to a program of any size
 constexpr int64_t kLargest = int64_t{1} << 39;  // of one block: far from overflow
 
@@ -45,27 +44,12 @@ bool is_large(int64_t block_bytes) {
 }
 
 void* system_allocate(int64_t bytes) {
-  if (!is_large(bytes)) return std::aligned_alloc(kAlignment, static_cast<size_t>(round_up(bytes, kAlignment)));
-  // Map more than asked for and give the ends back: what stays is aligned.
-  const auto length = static_cast<size_t>(bytes + kHuge);
-  void* mapped = ::mmap(nullptr, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (mapped == MAP_FAILED) return nullptr;
-  const auto start = reinterpret_cast<uintptr_t>(mapped);
-  const uintptr_t aligned = (start + kHuge - 1) / kHuge * kHuge;
-  if (aligned > start) ::munmap(mapped, aligned - start);
-  const size_t tail = start + length - (aligned + static_cast<size_t>(bytes));
-  void* data = reinterpret_cast<void*>(aligned);
-  if (tail > 0) ::munmap(static_cast<char*>(data) + bytes, tail);
-  ::madvise(data, static_cast<size_t>(bytes), MADV_HUGEPAGE);  // advice only: where it is refused, pages stay small
-  return data;
+  if (is_large(bytes)) return map_pages(static_cast<size_t>(bytes));
+  return std::aligned_alloc(kAlignment, static_cast<size_t>(round_up(bytes, kAlignment)));
 }
 
 void system_free(void* data, int64_t bytes) {
-  if (is_large(bytes)) {
-    ::munmap(data, static_cast<size_t>(bytes));
-  } else {
-    std::free(data);
-  }
+  is_large(bytes) ? unmap_pages(data, static_cast<size_t>(bytes)) : std::free(data);
 }
 
 [[noreturn]] void out_of_memory(int64_t bytes) {

@@ -1,6 +1,7 @@
 #include "mica/models/modules/linear.h"
 
 #include <mutex>
+#include <optional>
 #include <utility>
 
 #include "mica/autograd/activation.h"
@@ -23,14 +24,18 @@ class PackedWeights {
     std::shared_ptr<Storage> keep;
   };
 
-  // The packed form of these layers, remade when a parameter changed. Safe from several threads.
-  View get(const std::vector<std::pair<Tensor, Tensor>>& layers) {
+  // The packed form of these layers, remade when a parameter changed. Nothing for the first few rows: a program that
+  // embeds one sentence is done before its weights would be packed, and needs the memory once. The product of unpacked
+  // weights has the same bits. Safe from several threads.
+  std::optional<View> get(const std::vector<std::pair<Tensor, Tensor>>& layers, int64_t rows) {
     const std::lock_guard lock(mutex_);
-    uint64_t version = 0;
+    uint64_t version = 1;
     for (const auto& [weight, bias] : layers) {
       version += weight.storage()->version() + (bias.defined() ? bias.storage()->version() : 0);
     }
+    const bool seen = std::exchange(seen_version_, version) == version;
     if (current_.keep == nullptr || version != version_) {
+      if (!seen && rows <= kFewRows && same_bits_unpacked(layers)) return std::nullopt;
       current_ = pack(layers);
       version_ = version;
     }
@@ -38,6 +43,14 @@ class PackedWeights {
   }
 
  private:
+  static constexpr int64_t kFewRows = 64;
+
+  // Packing changes nothing but the order of the words.
+  bool same_bits_unpacked(const std::vector<std::pair<Tensor, Tensor>>& layers) const {
+    const Tensor& weight = layers[0].first;
+    return dtype_ == weight.dtype() && backend(weight.device()).linear().packed_dtype(dtype_) == dtype_;
+  }
+
   View pack(const std::vector<std::pair<Tensor, Tensor>>& layers) const {
     const NoGrad no_grad;
     const Device device = layers[0].first.device();
@@ -76,7 +89,7 @@ class PackedWeights {
   DType dtype_;
   std::mutex mutex_;
   View current_;
-  uint64_t version_ = 0;
+  uint64_t version_ = 0, seen_version_ = 0;  // of current_; at the last call
 };
 
 namespace {
@@ -100,14 +113,17 @@ Tensor residual_rows(const Tensor& residual, const Shape& shape) {
   return residual.defined() ? residual.detach().contiguous().reshape(shape) : Tensor();
 }
 
-// y [rows, out] of x [rows, in] with everything that follows in one call of the kernel.
-Tensor run_packed(const Tensor& x, const PackedWeights::View& packed, const After& after) {
-  const Tensor y = Tensor::empty({x.size(0), packed.weight.out}, x.dtype(), x.device());
+// y [rows, out] of x [rows, in] with everything that follows in one call of the kernel; with the packed weights, or
+// without them.
+void run_fused(const Tensor& x, const PackedWeights::View& packed, const After& after, const Tensor& y) {
   const Tensor residual = residual_rows(after.residual, y.shape());
-  backend(x.device())
-      .linear()
-      .forward_packed(x.view(), packed.weight, epilogue_of(after, packed.bias, residual), y.view());
-  return y;
+  const Epilogue epilogue = epilogue_of(after, packed.bias, residual);
+  backend(x.device()).linear().forward_packed(x.view(), packed.weight, epilogue, y.view());
+}
+void run_fused(const Tensor& x, const Linear& layer, const After& after, const Tensor& y) {
+  const Tensor residual = residual_rows(after.residual, y.shape());
+  const Epilogue epilogue = epilogue_of(after, layer.bias(), residual);
+  backend(x.device()).linear().forward(x.view(), layer.weight().view(), epilogue, y.view());
 }
 
 // The same by separate differentiable ops: the oracle of the fused form, and what training runs.
@@ -141,7 +157,12 @@ Tensor Linear::operator()(const Tensor& x, const After& after) const {
   }
   const Tensor source = x.detach();
   const Tensor rows = source.rank() == 2 && source.stride(1) == 1 ? source : source.contiguous().reshape({-1, in()});
-  const Tensor y = run_packed(rows, packed_->get({{weight_, bias_}}), after);
+  const Tensor y = Tensor::empty({rows.size(0), out()}, x.dtype(), x.device());
+  if (const auto packed = packed_->get({{weight_, bias_}}, rows.size(0))) {
+    run_fused(rows, *packed, after, y);
+  } else {
+    run_fused(rows, *this, after, y);
+  }
   Shape shape = x.shape();
   shape.set(-1, out());
   return y.reshape(shape);
@@ -162,17 +183,31 @@ Tensor chain(const Tensor& x, const std::vector<ChainLayer>& layers) {
     return results.back();
   }
   const Tensor rows = x.detach().contiguous();
-  std::vector<PackedWeights::View> packed;
+  std::vector<std::optional<PackedWeights::View>> packed;
+  bool all_packed = true;
+  for (const ChainLayer& each : layers) {
+    packed.push_back(each.layer->packed_->get({{each.layer->weight_, each.layer->bias_}}, rows.size(0)));
+    all_packed = all_packed && packed.back();
+  }
+  if (!all_packed) {
+    for (size_t i = 0; i < number; ++i) {
+      const Linear& layer = *layers[i].layer;
+      After after = layers[i].after;
+      if (layers[i].residual_of >= 0) after.residual = results[static_cast<size_t>(layers[i].residual_of)];
+      results[i] = Tensor::empty({rows.size(0), layer.out()}, x.dtype(), x.device());
+      run_fused(i == 0 ? rows : results[i - 1], layer, after, results[i]);
+    }
+    return results.back();
+  }
   std::vector<Tensor> residuals;
   std::vector<ChainStep> steps;
   for (size_t i = 0; i < number; ++i) {
     const ChainLayer& each = layers[i];
-    packed.push_back(each.layer->packed_->get({{each.layer->weight_, each.layer->bias_}}));
     const Shape shape{rows.size(0), each.layer->out()};
     if (each.keep || i + 1 == number) results[i] = Tensor::empty(shape, x.dtype(), x.device());
     residuals.push_back(each.residual_of >= 0 ? results[static_cast<size_t>(each.residual_of)]
                                               : residual_rows(each.after.residual, shape));
-    steps.push_back({packed[i].weight, epilogue_of(each.after, packed[i].bias, residuals[i]), results[i].view()});
+    steps.push_back({packed[i]->weight, epilogue_of(each.after, packed[i]->bias, residuals[i]), results[i].view()});
   }
   backend(x.device()).linear().forward_packed_chain(rows.view(), steps);
   return results.back();
@@ -190,12 +225,19 @@ std::vector<Tensor> LinearGroup::operator()(const Tensor& x) const {
     return results;
   }
   std::vector<std::pair<Tensor, Tensor>> parameters;
-  for (const Linear& layer : layers_) parameters.emplace_back(layer.weight(), layer.bias());
-  const Tensor joined = run_packed(x.detach().contiguous(), packed_->get(parameters), {});
-  int64_t column = 0;
+  int64_t out = 0, column = 0;
+  for (const Linear& layer : layers_) {
+    parameters.emplace_back(layer.weight(), layer.bias());
+    out += layer.out();
+  }
+  const Tensor rows = x.detach().contiguous();
+  const Tensor joined = Tensor::empty({rows.size(0), out}, x.dtype(), x.device());
+  const auto packed = packed_->get(parameters, rows.size(0));
+  if (packed) run_fused(rows, *packed, {}, joined);
   for (const Linear& layer : layers_) {
     results.push_back(joined.slice(1, column, column + layer.out()));
     column += layer.out();
+    if (!packed) run_fused(rows, layer, {}, results.back());
   }
   return results;
 }

@@ -57,6 +57,7 @@ class Runner {
     {
       const NoGrad no_grad;  // the fused path
       compare_outputs("fused", model_(inputs));
+      compare_outputs("fused, weights packed", model_(inputs));
     }
     compare_outputs("taped", model_(inputs));
     check_loss_and_gradients(inputs);

@@ -119,6 +119,21 @@ TEST(FastPath, EveryCharacterBetweenLetters) {
   }
 }
 
+TEST(DecodeTable, GivesTheTextThatTheDecoderGives) {
+  Json json = Json::parse(test::read_gz(test::data_folder("bert-base-uncased") + "/tokenizer.json.gz"));
+  std::mt19937 random(5);
+  for (const Json& decoder : {json["decoder"], Json{{"type", "WordPiece"}, {"prefix", "##"}, {"cleanup", false}}}) {
+    json["decoder"] = decoder;
+    const auto fast = engine_of(json.dump(), false), components = engine_of(json.dump(), true);
+    for (int i = 0; i < 2000; ++i) {
+      std::vector<int32_t> ids(random() % 12);
+      // Special tokens, and ids that are none, among ordinary ones.
+      for (int32_t& id : ids) id = static_cast<int32_t>(random() % 4 == 0 ? random() % 110 : random() % 30600) - 3;
+      for (const bool skip : {false, true}) ASSERT_EQ(fast->decode(ids, skip), components->decode(ids, skip));
+    }
+  }
+}
+
 TEST(FastPath, LinearOnHostileText) {
   const auto engine = engine_of(test::small_tokenizer().dump(), false);
   EncodeScratch scratch;

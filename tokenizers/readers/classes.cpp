@@ -10,18 +10,10 @@ namespace {
 
 // Folders of the first years name no class; the model's type tells it.
 constexpr std::pair<std::string_view, std::string_view> kClassOfModel[] = {
-    {"bert", "BertTokenizer"},
-    {"convbert", "ConvBertTokenizer"},
-    {"distilbert", "DistilBertTokenizer"},
-    {"electra", "ElectraTokenizer"},
-    {"funnel", "FunnelTokenizer"},
-    {"layoutlm", "LayoutLMTokenizer"},
-    {"lxmert", "LxmertTokenizer"},
-    {"megatron-bert", "BertTokenizer"},
-    {"mobilebert", "MobileBertTokenizer"},
-    {"mpnet", "MPNetTokenizer"},
-    {"splinter", "SplinterTokenizer"},
-    {"squeezebert", "SqueezeBertTokenizer"},
+    {"bert", "BertTokenizer"},       {"convbert", "ConvBertTokenizer"},  {"distilbert", "DistilBertTokenizer"},
+    {"electra", "ElectraTokenizer"}, {"funnel", "FunnelTokenizer"},      {"layoutlm", "LayoutLMTokenizer"},
+    {"lxmert", "LxmertTokenizer"},   {"megatron-bert", "BertTokenizer"}, {"mobilebert", "MobileBertTokenizer"},
+    {"mpnet", "MPNetTokenizer"},     {"splinter", "SplinterTokenizer"},  {"squeezebert", "SqueezeBertTokenizer"},
 };
 
 // Where neither names a class, the files do: the first whose set is complete.

@@ -1,8 +1,8 @@
 #pragma once
 // The tokenizer classes that tokenizer_config.json names, and what each makes of a folder's files.
 //
-// Where there is a tokenizer.json, it says nearly everything, and the class only adds its defaults. Where there is none,
-// the class decides what the older files mean.
+// Where there is a tokenizer.json, it says nearly everything, and the class only adds its defaults. Where there is
+// none, the class decides what the older files mean.
 
 #include <memory>
 #include <span>
