@@ -4,6 +4,8 @@
 #include <utility>
 
 #include "mica/base/error.h"
+#include "mica/tokenizers/bpe_decoder.h"
+#include "mica/tokenizers/byte_level.h"
 #include "mica/tokenizers/utf8.h"
 
 namespace mica {
@@ -184,6 +186,8 @@ DecoderPtr read_one(const std::string& type, Fields& fields) {
     std::string prefix = fields.string("prefix", "##");
     return make_wordpiece_decoder(std::move(prefix), fields.boolean("cleanup", true));
   }
+  if (type == "ByteLevel") return make_byte_level_decoder(fields);
+  if (type == "BPEDecoder") return make_bpe_decoder(fields);
   if (type == "Fuse") return std::make_shared<Fuse>();
   if (type == "Strip") {
     std::string content = fields.string("content");
@@ -202,7 +206,7 @@ DecoderPtr read_one(const std::string& type, Fields& fields) {
     return std::make_shared<DecoderSequence>(std::move(parts));
   }
   fields.fail("unknown decoder \"" + printable(type, 60) + "\" at " + fields.path(),
-              "known are ByteFallback, Fuse, Replace, Sequence, Strip, WordPiece");
+              "known are BPEDecoder, ByteFallback, ByteLevel, Fuse, Replace, Sequence, Strip, WordPiece");
 }
 
 }  // namespace

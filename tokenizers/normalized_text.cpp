@@ -16,6 +16,11 @@ void NormalizedText::assign(std::string_view text, int32_t first) {
   }
 }
 
+void NormalizedText::assign(std::string text, std::vector<CharSpan> origin) {
+  text_ = std::move(text);
+  origin_ = std::move(origin);
+}
+
 CharSpan NormalizedText::original(ByteRange range) const {
   if (range.begin < range.end) return {origin_[range.begin].begin, origin_[range.end - 1].end};
   const int32_t place = range.begin < origin_.size() ? origin_[range.begin].begin

@@ -26,6 +26,8 @@ class NormalizedText {
   NormalizedText() = default;
   /// Takes valid UTF-8 whose first character is character `first` of the original text.
   void assign(std::string_view text, int32_t first);
+  /// Takes a rewritten text and what each of its bytes stands for.
+  void assign(std::string text, std::vector<CharSpan> origin);
 
   const std::string& text() const { return text_; }
   bool empty() const { return text_.empty(); }

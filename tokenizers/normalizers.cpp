@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "mica/base/error.h"
+#include "mica/tokenizers/byte_level.h"
 #include "mica/tokenizers/unicode.h"
 #include "mica/tokenizers/utf8.h"
 
@@ -130,6 +131,7 @@ NormalizerPtr read_bert(Fields& fields) {
 
 NormalizerPtr read_one(const std::string& type, Fields& fields) {
   if (type == "BertNormalizer") return read_bert(fields);
+  if (type == "ByteLevel") return std::make_shared<ByteLevelNormalizer>();
   if (type == "NFC") return std::make_shared<UnicodeForm>(NormalForm::nfc);
   if (type == "NFD") return std::make_shared<UnicodeForm>(NormalForm::nfd);
   if (type == "NFKC") return std::make_shared<UnicodeForm>(NormalForm::nfkc);
@@ -151,7 +153,7 @@ NormalizerPtr read_one(const std::string& type, Fields& fields) {
     return std::make_shared<NormalizerSequence>(std::move(parts));
   }
   fields.fail("unknown normalizer \"" + printable(type, 60) + "\" at " + fields.path(),
-              "known are BertNormalizer, Lowercase, NFC, NFD, NFKC, NFKD, Prepend, Replace, Sequence, Strip, "
+              "known are BertNormalizer, ByteLevel, Lowercase, NFC, NFD, NFKC, NFKD, Prepend, Replace, Sequence, Strip, "
               "StripAccents");
 }
 

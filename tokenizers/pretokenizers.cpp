@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "mica/base/error.h"
+#include "mica/tokenizers/byte_level.h"
 #include "mica/tokenizers/pattern.h"
 #include "mica/tokenizers/unicode.h"
 #include "mica/tokenizers/utf8.h"
@@ -221,6 +222,7 @@ class PreTokenizerSequence : public PreTokenizer {
 
 PreTokenizerPtr read_one(const std::string& type, Fields& fields) {
   if (type == "BertPreTokenizer") return std::make_shared<BertPreTokenizer>();
+  if (type == "ByteLevel") return std::make_shared<ByteLevelPreTokenizer>(read_byte_level(fields));
   if (type == "Whitespace") return std::make_shared<Whitespace>();
   if (type == "WhitespaceSplit") return std::make_shared<WhitespaceSplit>();
   if (type == "Punctuation") {
@@ -244,8 +246,8 @@ PreTokenizerPtr read_one(const std::string& type, Fields& fields) {
     return std::make_shared<PreTokenizerSequence>(std::move(parts));
   }
   fields.fail("unknown pre-tokenizer \"" + printable(type, 60) + "\" at " + fields.path(),
-              "known are BertPreTokenizer, CharDelimiterSplit, Digits, Punctuation, Sequence, Split, "
-              "Whitespace, WhitespaceSplit");
+              "known are BertPreTokenizer, ByteLevel, CharDelimiterSplit, Digits, Punctuation, Sequence, "
+              "Split, Whitespace, WhitespaceSplit");
 }
 
 }  // namespace

@@ -66,15 +66,19 @@ inline void unpack(const std::string& tokenizer, const ScratchFolder& folder, co
   }
 }
 
-inline std::vector<Json> expected_cases(const std::string& tokenizer) {
+inline std::vector<Json> cases_of_file(const std::string& path) {
   std::vector<Json> cases;
-  const std::string text = read_gz(data_folder(tokenizer) + "/expected.jsonl.gz");
+  const std::string text = read_gz(path);
   for (size_t at = 0; at < text.size();) {
     const size_t end = std::min(text.find('\n', at), text.size());
     cases.push_back(Json::parse(text.substr(at, end - at)));
     at = end + 1;
   }
   return cases;
+}
+
+inline std::vector<Json> expected_cases(const std::string& tokenizer) {
+  return cases_of_file(data_folder(tokenizer) + "/expected.jsonl.gz");
 }
 
 }  // namespace mica::test

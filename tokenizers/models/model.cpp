@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "mica/base/error.h"
+#include "mica/tokenizers/models/bpe.h"
 #include "mica/tokenizers/models/word_level.h"
 #include "mica/tokenizers/models/wordpiece.h"
 
@@ -20,12 +21,35 @@ Json vocabulary_json(const Vocabulary& vocabulary) {
   return vocab;
 }
 
+namespace {
+
+TokenModelPtr read_bpe(Fields& fields, ModelData data) {
+  Bpe::Settings settings;
+  if (const Json& dropout = fields.optional_raw("dropout"); !dropout.is_null()) {
+    if (!dropout.is_number() || !(dropout.get<double>() >= 0 && dropout.get<double>() <= 1)) {
+      fields.fail(fields.path() + ".dropout is not a number from 0 to 1", "use a chance, or null");
+    }
+    settings.dropout = dropout.get<double>();
+  }
+  settings.unk_token = fields.optional_string("unk_token");
+  settings.continuing_subword_prefix = fields.optional_string("continuing_subword_prefix");
+  settings.end_of_word_suffix = fields.optional_string("end_of_word_suffix");
+  settings.fuse_unk = fields.boolean("fuse_unk", false);
+  settings.byte_fallback = fields.boolean("byte_fallback", false);
+  settings.ignore_merges = fields.boolean("ignore_merges", false);
+  return std::make_shared<Bpe>(std::move(data.vocabulary), data.merges, std::move(settings), fields.file());
+}
+
+}  // namespace
+
 TokenModelPtr make_model(Fields fields, ModelData data) {
   if (!data.vocabulary)
     fields.fail("missing key " + fields.path() + ".vocab", "give the vocabulary as an object of ids");
   // Files of the first versions leave the type out; what else they hold tells it.
-  std::string type = fields.string("type", fields.has("continuing_subword_prefix") ? "WordPiece" : "");
-  if (data.scored && (type == "WordPiece" || type == "WordLevel")) {
+  std::string type = fields.string("type", data.has_merges                           ? "BPE"
+                                           : fields.has("continuing_subword_prefix") ? "WordPiece"
+                                                                                     : "");
+  if (data.scored && (type == "WordPiece" || type == "WordLevel" || type == "BPE")) {
     fields.fail(fields.path() + ".vocab is a list of scores", "give the vocabulary as an object of ids");
   }
   if (data.merges.size() > 0 && (type == "WordPiece" || type == "WordLevel")) {
@@ -40,10 +64,13 @@ TokenModelPtr make_model(Fields fields, ModelData data) {
     made = std::make_shared<WordPiece>(std::move(data.vocabulary), std::move(settings));
   } else if (type == "WordLevel") {
     made = std::make_shared<WordLevel>(std::move(data.vocabulary), fields.string("unk_token"));
+  } else if (type == "BPE") {
+    if (!data.has_merges) fields.fail("missing key " + fields.path() + ".merges", "give the merges as a list of pairs");
+    made = read_bpe(fields, std::move(data));
   } else {
     fields.fail(type.empty() ? "missing key " + fields.path() + ".type"
                              : "unknown model \"" + printable(type, 60) + "\" at " + fields.path() + ".type",
-                "known are WordLevel and WordPiece");
+                "known are BPE, WordLevel and WordPiece");
   }
   fields.finish();
   return made;

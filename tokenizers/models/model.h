@@ -64,6 +64,7 @@ struct ModelData {
   std::shared_ptr<Vocabulary> vocabulary;  ///< finished; null without a "vocab"
   bool scored = false;                     ///< "vocab" was a list of [token, score] (Unigram), not an object of ids
   std::vector<double> scores;              ///< by id, of a scored vocabulary
+  bool has_merges = false;                 ///< there are "merges", perhaps none in them
   Merges merges;                           ///< in order of rank
 };
 

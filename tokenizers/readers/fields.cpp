@@ -129,6 +129,12 @@ const Json& Fields::raw(const char* key) {
   return need(key);
 }
 
+const Json& Fields::optional_raw(const char* key) {
+  static const Json null;
+  const Json* value = find(key);
+  return value != nullptr ? *value : null;
+}
+
 std::string Fields::string_pattern(const char* key) {
   Fields pattern = object(key);
   if (pattern.has("Regex")) {

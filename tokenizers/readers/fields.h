@@ -40,6 +40,7 @@ class Fields {
   /// The elements of an array of objects.
   std::vector<Fields> objects(const char* key);
   const Json& raw(const char* key);
+  const Json& optional_raw(const char* key);  ///< a null where it is missing
 
   /// What a Replace or Split looks for: {"String": "..."}; a {"Regex": ...} is refused.
   std::string string_pattern(const char* key);

@@ -103,6 +103,7 @@ class Handler {
           data_.scored = true;
         } else if (at_model("merges")) {
           place_ = Place::merges;
+          data_.has_merges = true;
         } else {
           return open(Json::array());
         }
@@ -186,6 +187,7 @@ class Handler {
     return true;
   }
   bool merge(std::string_view both) {
+    if (both.substr(0, 8) == "#version") return true;  // the first line of a merges.txt, kept by old converters
     const size_t space = both.find(' ');
     if (space == both.npos || both.find(' ', space + 1) != both.npos) misplaced("not one space");
     data_.merges.add(both.substr(0, space), both.substr(space + 1));

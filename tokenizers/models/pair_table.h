@@ -1,0 +1,50 @@
+#pragma once
+// Pairs of token ids that BPE joins, with their rank: one open-addressing table of 8-byte slots.
+
+#include <bit>
+#include <cstdint>
+#include <vector>
+
+namespace mica {
+
+class PairTable {
+ public:
+  static constexpr int kIdBits = 21, kRankBits = 22;
+  static constexpr int64_t kMaxId = (int64_t{1} << kIdBits) - 1;
+  static constexpr int64_t kMaxRank = (int64_t{1} << kRankBits) - 2;
+  /// What find() gives for a pair that is not there; above every rank.
+  static constexpr uint32_t kNone = UINT32_MAX;
+
+  PairTable() : PairTable(0) {}
+  explicit PairTable(size_t pairs) : slots_(std::bit_ceil(pairs * 2 + 2), kFree) {
+    shift_ = 64 - std::countr_zero(slots_.size());
+  }
+
+  /// A pair that is there gets the new rank. At most as many pairs as the constructor was told.
+  void insert(int32_t left, int32_t right, uint32_t rank) {
+    const uint64_t key = key_of(left, right);
+    size_t at = slot_of(key);
+    while (slots_[at] != kFree && slots_[at] >> kRankBits != key) at = (at + 1) & (slots_.size() - 1);
+    slots_[at] = key << kRankBits | rank;
+  }
+  uint32_t find(int32_t left, int32_t right) const {
+    const uint64_t key = key_of(left, right);
+    for (size_t at = slot_of(key);; at = (at + 1) & (slots_.size() - 1)) {
+      const uint64_t slot = slots_[at];
+      if (slot >> kRankBits == key && slot != kFree) return static_cast<uint32_t>(slot & ((1u << kRankBits) - 1));
+      if (slot == kFree) return kNone;
+    }
+  }
+
+ private:
+  static constexpr uint64_t kFree = UINT64_MAX;
+  static uint64_t key_of(int32_t left, int32_t right) {
+    return static_cast<uint64_t>(left) << kIdBits | static_cast<uint64_t>(right);
+  }
+  size_t slot_of(uint64_t key) const { return static_cast<size_t>(key * 0x9e3779b97f4a7c15u >> shift_); }
+
+  std::vector<uint64_t> slots_;
+  int shift_ = 63;
+};
+
+}  // namespace mica
