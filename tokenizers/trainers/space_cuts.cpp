@@ -33,8 +33,7 @@ SpaceCuts of_normalizer(const Json& json) {
     for (const Json& part : json.at("normalizers")) cuts = std::min(cuts, of_normalizer(part));
     return cuts;
   }
-  for (const char* const known :
-       {"BertNormalizer", "Lowercase", "NFC", "NFD", "NFKC", "NFKD", "StripAccents"}) {
+  for (const char* const known : {"BertNormalizer", "Lowercase", "NFC", "NFD", "NFKC", "NFKD", "StripAccents"}) {
     if (type == known) return SpaceCuts::letters;
   }
   // A character map of its own may turn any other character into a space.
@@ -73,8 +72,7 @@ bool cuts_before_spaces(const Json& json) {
   if (type == "Split") {
     const auto behavior = text_of(json, "behavior");
     const bool invert = flag_of(json, "invert", false);
-    return known_pattern(pattern_of(json, "Regex")) &&
-           ((behavior == "Isolated") || (behavior == "Removed" && invert));
+    return known_pattern(pattern_of(json, "Regex")) && ((behavior == "Isolated") || (behavior == "Removed" && invert));
   }
   if (type != "Sequence") return false;
   for (const Json& part : json.at("pretokenizers")) {

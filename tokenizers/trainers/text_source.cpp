@@ -86,8 +86,7 @@ class LineReader {
       }
       const char* const begin = buffer_.data() + begin_;
       const void* const hit = begin_ == end_ ? nullptr : std::memchr(begin, '\n', end_ - begin_);
-      const size_t length =
-          hit == nullptr ? end_ - begin_ : static_cast<size_t>(static_cast<const char*>(hit) - begin);
+      const size_t length = hit == nullptr ? end_ - begin_ : static_cast<size_t>(static_cast<const char*>(hit) - begin);
       line.append(begin, length);
       if (line.size() > kMaxLine) fail("a line of more than 1 GB", "cut the text into lines");
       if (hit != nullptr) {
@@ -123,8 +122,8 @@ class LineReader {
 }  // namespace
 
 TextSource::TextSource(std::vector<std::string>&& texts)
-    : next_([own = std::make_shared<std::vector<std::string>>(std::move(texts)), i = size_t{0}](
-                std::string& text) mutable {
+    : next_([own = std::make_shared<std::vector<std::string>>(std::move(texts)),
+             i = size_t{0}](std::string& text) mutable {
         if (i == own->size()) return false;
         text = (*own)[i++];
         return true;

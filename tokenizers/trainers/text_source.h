@@ -21,8 +21,8 @@ class TextSource {
 
   /// The elements of a range of strings (or of batches of strings), which must outlive the source.
   template <std::ranges::input_range Range>
-    requires std::convertible_to<std::ranges::range_reference_t<const Range&>, std::string_view>
-  TextSource(const Range& texts)
+  requires std::convertible_to<std::ranges::range_reference_t<const Range&>, std::string_view> TextSource(
+      const Range& texts)
       : next_([it = std::ranges::begin(texts), end = std::ranges::end(texts)](std::string& text) mutable {
           if (it == end) return false;
           text = std::string_view(*it);

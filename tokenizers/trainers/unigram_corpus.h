@@ -9,8 +9,8 @@
 
 namespace mica {
 
-/// All words, one after another, with a zero behind each. Symbols number the characters that occur, from 1, in the order
-/// of code points.
+/// All words, one after another, with a zero behind each. Symbols number the characters that occur, from 1, in the
+/// order of code points.
 struct UnigramCorpus {
   struct Word {
     uint32_t begin, length;  ///< in symbols

@@ -95,7 +95,9 @@ void UnigramLattice::add_expected(const UnigramModel& model, std::span<const uin
   make_nodes(model, word);
   const size_t n = word.size();
   const double unknown = std::exp(model.unknown_score);
-  const auto probability = [&](const Node& node) { return node.piece == 0 ? unknown : model.probabilities[node.piece]; };
+  const auto probability = [&](const Node& node) {
+    return node.piece == 0 ? unknown : model.probabilities[node.piece];
+  };
   forward_.assign(n + 1, 0);
   backward_.assign(n + 1, 0);
   forward_[0] = backward_[n] = 1;
@@ -121,13 +123,12 @@ void UnigramLattice::add_expected(const UnigramModel& model, std::span<const uin
     sum = log_sum_exp(sum, backward_[nodes_[i].end] + nodes_[i].score);
   }
   for (const Node& node : nodes_) {
-    expected[node.piece] +=
-        count * std::exp(forward_[node.begin] + node.score + backward_[node.end] - forward_[n]);
+    expected[node.piece] += count * std::exp(forward_[node.begin] + node.score + backward_[node.end] - forward_[n]);
   }
 }
 
-// Counts are whole numbers, so that different cuts are often equally likely, and rounding decides between them. Sums are
-// therefore taken in the order of the reference: each node compares the cuts before it with its own score added.
+// Counts are whole numbers, so that different cuts are often equally likely, and rounding decides between them. Sums
+// are therefore taken in the order of the reference: each node compares the cuts before it with its own score added.
 void UnigramLattice::find_best(size_t length) {
   const auto end = static_cast<uint32_t>(length);
   nodes_.push_back({end, end, 0, 0});

@@ -16,9 +16,9 @@ namespace mica {
 namespace {
 
 constexpr double kDropped = std::numeric_limits<double>::quiet_NaN();
-constexpr double kUnknownPenalty = 10;    // below the rarest piece
-constexpr double kMinExpected = 0.5;      // occurrences that keep a piece
-constexpr double kMissingStep = 0.0001;   // between the scores of characters that training has dropped
+constexpr double kUnknownPenalty = 10;   // below the rarest piece
+constexpr double kMinExpected = 0.5;     // occurrences that keep a piece
+constexpr double kMissingStep = 0.0001;  // between the scores of characters that training has dropped
 constexpr size_t kPartialBytes = 64 << 20;
 
 // The derivative of the logarithm of the gamma function, by its asymptotic series at x - 1/2.
@@ -35,8 +35,8 @@ class Trainer {
   Trainer(const UnigramCorpus& corpus, const UnigramTraining& training)
       : corpus_(corpus), training_(training), desired_(static_cast<size_t>(training.vocab_size) * 11 / 10) {
     pieces_.push_back({0, 0, kDropped});  // what no piece covers
-    const std::vector<UnigramPiece> seeds = make_seed_pieces(
-        corpus, static_cast<uint32_t>(training.max_piece_length), static_cast<size_t>(training.seed_size));
+    const std::vector<UnigramPiece> seeds = make_seed_pieces(corpus, static_cast<uint32_t>(training.max_piece_length),
+                                                             static_cast<size_t>(training.seed_size));
     pieces_.insert(pieces_.end(), seeds.begin(), seeds.end());
     cut_words();
   }
@@ -46,13 +46,13 @@ class Trainer {
     while (true) {
       const UnigramTrie trie(corpus_, pieces_);
       for (int64_t i = 0; i < training_.n_sub_iterations; ++i) maximize(expect(trie));
-      const auto alive = static_cast<size_t>(
-          std::count_if(pieces_.begin() + 1, pieces_.end(), [](const auto& piece) { return !std::isnan(piece.score); }));
+      const auto alive = static_cast<size_t>(std::count_if(pieces_.begin() + 1, pieces_.end(),
+                                                           [](const auto& piece) { return !std::isnan(piece.score); }));
       if (alive + 1 <= desired_) break;
       pieces_ = prune(trie, alive + 1);
       if (training_.progress && seeds > 0) {
-        training_.progress("pieces", std::clamp(static_cast<int64_t>(100 * (1 - log_ratio() / seeds)), int64_t{0}, int64_t{100}),
-                           100);
+        training_.progress(
+            "pieces", std::clamp(static_cast<int64_t>(100 * (1 - log_ratio() / seeds)), int64_t{0}, int64_t{100}), 100);
       }
       if (pieces_.size() >= alive + 1) break;  // nothing is left that can go
     }
@@ -81,8 +81,8 @@ class Trainer {
     return std::log(static_cast<double>(pieces_.size()) / static_cast<double>(std::max<size_t>(desired_, 1)));
   }
 
-  // Parts of the words with about the same number of characters. Sums are taken by parts, in their order: so they do not
-  // depend on how many threads there are.
+  // Parts of the words with about the same number of characters. Sums are taken by parts, in their order: so they do
+  // not depend on how many threads there are.
   void cut_words() {
     const size_t by_memory = kPartialBytes / (sizeof(double) * pieces_.size());
     const size_t parts = std::clamp<size_t>(std::min(by_memory, corpus_.symbols.size() >> 13), 1, 16);

@@ -16,12 +16,12 @@ namespace mica {
 struct UnigramTraining {
   int64_t vocab_size = 8000;  ///< special tokens included
   std::vector<std::string> special_tokens = {};
-  std::u32string initial_alphabet = {};     ///< characters to have, whether they occur or not
+  std::u32string initial_alphabet = {};       ///< characters to have, whether they occur or not
   std::optional<std::string> unk_token = {};  ///< put first unless it is a special token
-  double shrinking_factor = 0.75;           ///< the part of the pieces that a round keeps
-  int64_t n_sub_iterations = 2;             ///< of expectation and maximization in a round
-  int64_t max_piece_length = 16;            ///< characters
-  int64_t seed_size = 1'000'000;            ///< pieces to start with
+  double shrinking_factor = 0.75;             ///< the part of the pieces that a round keeps
+  int64_t n_sub_iterations = 2;               ///< of expectation and maximization in a round
+  int64_t max_piece_length = 16;              ///< characters
+  int64_t seed_size = 1'000'000;              ///< pieces to start with
   TrainingProgress progress = {};
 };
 
