@@ -201,8 +201,9 @@ class Trainer {
         continue;
       }
       if (counts[i] == 0) continue;
-      // Without the piece, every occurrence of it becomes its alternative, and the likelihood loses this much.
-      const double new_log_sum = std::log(sum + counts[i] * static_cast<double>(other.pieces.size() - 1));
+      // Without the piece, every occurrence of it becomes its alternative, and the likelihood loses this much. The new
+      // sum counts all pieces, not those of the alternative: so it does in SentencePiece and in the reference.
+      const double new_log_sum = std::log(sum + counts[i] * static_cast<double>(alive - 1));
       double log_other = 0;
       for (const uint32_t piece : other.pieces) log_other += std::log(counts[piece] + counts[i]) - new_log_sum;
       candidates.emplace_back(counts[i] / words * (std::log(counts[i]) - log_sum - log_other), i);
