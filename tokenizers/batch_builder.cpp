@@ -26,7 +26,7 @@ BatchBuilder::BatchBuilder(std::shared_ptr<const Engine> engine, const CallPlan&
   out_.texts_ = engine_;
 }
 
-void BatchBuilder::trim_offsets(TokenList& tokens) const {
+void BatchBuilder::trim_offsets(TokenList& tokens, bool add_prefix_space) const {
   size_t odd = 0;
   for (size_t i = 0; i < tokens.size(); ++i) {
     std::string_view text = engine_->text(tokens.ids[i]);
@@ -43,8 +43,8 @@ void BatchBuilder::trim_offsets(TokenList& tokens) const {
     trailing = run;
     CharSpan& place = tokens.offsets[i];
     if (leading > 0) {
-      // A space that was put in front of the text is not there to be removed.
-      if ((i == 0 || place.begin == 0) && engine_->post_processor.add_prefix_space()) --leading;
+      // One space alone may have been put in front of the text, and is then not there to be removed.
+      if ((i == 0 || place.begin == 0) && add_prefix_space && leading == 1) leading = 0;
       place.begin = std::min(place.begin + leading, place.end);
     }
     if (trailing > 0 && place.end >= trailing) place.end = std::max(place.end - trailing, place.begin);
@@ -217,9 +217,9 @@ void BatchBuilder::add(TokenList& text, TokenList* pair, int64_t sample) {
   windows[0] = make_windows(lengths[0], keep.first, plan.stride, plan.side);
   windows[1] = {{0, 0}};
   if (pair != nullptr) windows[1] = make_windows(lengths[1], keep.second, plan.stride, plan.side);
-  if (post.trims_offsets()) {
-    trim_offsets(text);
-    if (pair != nullptr) trim_offsets(*pair);
+  for (const bool add_prefix_space : post.trims()) {
+    trim_offsets(text, add_prefix_space);
+    if (pair != nullptr) trim_offsets(*pair, add_prefix_space);
   }
 
   append_row(pieces, texts, {windows[0][0], windows[1][0]}, false);
@@ -304,8 +304,16 @@ BatchEncoding BatchBuilder::finish() && {
 
 void BatchBuilder::pad(BatchEncoding& encoding, const CallPlan& plan) {
   if (plan.padding == Padding::none) return;
-  auto length =
-      plan.padding == Padding::max_length ? plan.pad_length : static_cast<int64_t>(encoding.input_ids.max_length());
+  int64_t length = plan.pad_length;
+  if (plan.padding == Padding::longest) {
+    // Of the windows of a text the first counts: a further one is longer only where nothing of the text could stay.
+    const auto& samples = encoding.overflow_to_sample_mapping;
+    length = 0;
+    for (size_t i = 0; i < encoding.size(); ++i) {
+      if (i > 0 && i < samples.size() && samples[i] == samples[i - 1]) continue;
+      length = std::max(length, static_cast<int64_t>(encoding.input_ids[i].size()));
+    }
+  }
   if (plan.pad_multiple > 1) length = (length + plan.pad_multiple - 1) / plan.pad_multiple * plan.pad_multiple;
   if (length > kMaxTokens || (encoding.size() > 0 && length > kMaxTokens / static_cast<int64_t>(encoding.size()))) {
     throw Error("padding to " + std::to_string(length) + " tokens is too much", "padding", "lower max_length");

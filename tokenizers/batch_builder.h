@@ -53,7 +53,7 @@ class BatchBuilder {
   bool end_in_place(TokenList& tokens, int64_t sample);
   void end_row();
   void append_special(const TemplatePiece& piece, size_t row_begin);
-  void trim_offsets(TokenList& tokens) const;
+  void trim_offsets(TokenList& tokens, bool add_prefix_space) const;
   void append_row(const std::vector<TemplatePiece>& pieces, TokenList* const (&texts)[2], const Window (&windows)[2],
                   bool overflowing);
 

@@ -1,8 +1,8 @@
 #pragma once
 // Ids to text for decoders that treat each token on its own: every id's text made once, then only copied.
 //
-// Must read four bytes and write some four bytes a token. Fast because a text of up to 16 bytes is one load and one store
-// of 16, whatever its length, and nothing is looked up but one entry.
+// Must read four bytes and write some four bytes a token. Fast because a text of up to 16 bytes is one load and one
+// store of 16, whatever its length, and nothing is looked up but one entry.
 
 #include <cstdint>
 #include <memory>
@@ -36,7 +36,7 @@ class DecodeTable {
   }
 
   std::vector<Entry> entries_;
-  std::string texts_;  // 16 bytes longer than what is used
+  std::string texts_;   // 16 bytes longer than what is used
   bool bytes_ = false;  // the texts may be parts of characters: what is no UTF-8 in the end is replaced
 };
 

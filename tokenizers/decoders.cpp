@@ -6,23 +6,11 @@
 #include "mica/base/error.h"
 #include "mica/tokenizers/bpe_decoder.h"
 #include "mica/tokenizers/byte_level.h"
+#include "mica/tokenizers/ctc.h"
 #include "mica/tokenizers/utf8.h"
 
 namespace mica {
 namespace {
-
-void replace_all(std::string& text, std::string_view from, std::string_view to) {
-  size_t at = text.find(from);
-  if (from.empty() || at == text.npos) return;
-  std::string result;
-  size_t done = 0;
-  for (; at != text.npos; at = text.find(from, done)) {
-    result.append(text, done, at - done).append(to);
-    done = at + from.size();
-  }
-  result.append(text, done);
-  text = std::move(result);
-}
 
 // The order matters: each pass sees what the one before left.
 constexpr std::pair<const char*, const char*> kCleanUp[] = {
@@ -50,11 +38,7 @@ class WordPieceDecoder : public Decoder {
     }
     std::string own = spaced ? " " : "";
     own += token;
-    // As the list above, with one more rule at its place.
-    for (const auto& [from, to] : kCleanUp) {
-      if (std::string_view(from) == " 's") replace_all(own, " do not", " don't");
-      replace_all(own, from, to);
-    }
+    clean_up_wordpiece(own);
     text += own;
     return true;
   }
@@ -188,6 +172,13 @@ DecoderPtr read_one(const std::string& type, Fields& fields) {
   }
   if (type == "ByteLevel") return make_byte_level_decoder(fields);
   if (type == "BPEDecoder") return make_bpe_decoder(fields);
+  if (type == "CTC") {
+    CtcDecoder::Settings settings;
+    settings.pad_token = fields.string("pad_token");
+    settings.word_delimiter_token = fields.string("word_delimiter_token");
+    settings.cleanup = fields.boolean("cleanup");
+    return std::make_shared<CtcDecoder>(std::move(settings));
+  }
   if (type == "Fuse") return std::make_shared<Fuse>();
   if (type == "Strip") {
     std::string content = fields.string("content");
@@ -206,7 +197,7 @@ DecoderPtr read_one(const std::string& type, Fields& fields) {
     return std::make_shared<DecoderSequence>(std::move(parts));
   }
   fields.fail("unknown decoder \"" + printable(type, 60) + "\" at " + fields.path(),
-              "known are BPEDecoder, ByteFallback, ByteLevel, Fuse, Replace, Sequence, Strip, WordPiece");
+              "known are BPEDecoder, ByteFallback, ByteLevel, CTC, Fuse, Replace, Sequence, Strip, WordPiece");
 }
 
 }  // namespace
@@ -220,6 +211,27 @@ DecoderPtr make_decoder(Fields fields) {
   DecoderPtr made = read_one(type, fields);
   fields.finish();
   return made;
+}
+
+void replace_all(std::string& text, std::string_view from, std::string_view to) {
+  size_t at = text.find(from);
+  if (from.empty() || at == text.npos) return;
+  std::string result;
+  size_t done = 0;
+  for (; at != text.npos; at = text.find(from, done)) {
+    result.append(text, done, at - done).append(to);
+    done = at + from.size();
+  }
+  result.append(text, done);
+  text = std::move(result);
+}
+
+void clean_up_wordpiece(std::string& token) {
+  // As the list above, with one more rule at its place.
+  for (const auto& [from, to] : kCleanUp) {
+    if (std::string_view(from) == " 's") replace_all(token, " do not", " don't");
+    replace_all(token, from, to);
+  }
 }
 
 std::string clean_up_spaces(std::string text) {

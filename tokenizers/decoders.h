@@ -35,5 +35,9 @@ DecoderPtr make_wordpiece_decoder(std::string prefix, bool cleanup);
 
 /// Takes out the spaces that tokenizing puts before punctuation and English contractions.
 std::string clean_up_spaces(std::string text);
+/// The same for one token, as the components do it: " do not" becomes " don't" besides.
+void clean_up_wordpiece(std::string& token);
+/// An empty `from` is nowhere.
+void replace_all(std::string& text, std::string_view from, std::string_view to);
 
 }  // namespace mica

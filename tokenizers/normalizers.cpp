@@ -4,6 +4,7 @@
 
 #include "mica/base/error.h"
 #include "mica/tokenizers/byte_level.h"
+#include "mica/tokenizers/pattern.h"
 #include "mica/tokenizers/unicode.h"
 #include "mica/tokenizers/utf8.h"
 
@@ -65,22 +66,21 @@ class Strip : public Normalizer {
 
 class Replace : public Normalizer {
  public:
-  Replace(std::string pattern, std::string content) : pattern_(std::move(pattern)), content_(std::move(content)) {}
+  Replace(Pattern pattern, std::string content) : pattern_(std::move(pattern)), content_(std::move(content)) {}
   void normalize(NormalizedText& text) const override {
-    if (pattern_.empty()) return;
     std::vector<ByteRange> matches;
-    const std::string& s = text.text();
-    for (size_t at = s.find(pattern_); at != s.npos; at = s.find(pattern_, at + pattern_.size())) {
-      matches.push_back({static_cast<uint32_t>(at), static_cast<uint32_t>(at + pattern_.size())});
-    }
+    pattern_.find(text.text(), [&](size_t begin, size_t end) {
+      matches.push_back({static_cast<uint32_t>(begin), static_cast<uint32_t>(end)});
+    });
     text.replace(matches, content_);
   }
   Json to_json() const override {
-    return {{"type", "Replace"}, {"pattern", {{"String", pattern_}}}, {"content", content_}};
+    return {{"type", "Replace"}, {"pattern", pattern_.to_json()}, {"content", content_}};
   }
 
  private:
-  std::string pattern_, content_;
+  Pattern pattern_;
+  std::string content_;
 };
 
 class Prepend : public Normalizer {
@@ -143,7 +143,7 @@ NormalizerPtr read_one(const std::string& type, Fields& fields) {
     return std::make_shared<Strip>(left, fields.boolean("strip_right"));
   }
   if (type == "Replace") {
-    std::string pattern = fields.string_pattern("pattern");
+    Pattern pattern = Pattern::read(fields, "pattern");
     return std::make_shared<Replace>(std::move(pattern), fields.string("content"));
   }
   if (type == "Prepend") return std::make_shared<Prepend>(fields.string("prepend"));
@@ -152,9 +152,10 @@ NormalizerPtr read_one(const std::string& type, Fields& fields) {
     for (Fields& part : fields.objects("normalizers")) parts.push_back(make_normalizer(std::move(part)));
     return std::make_shared<NormalizerSequence>(std::move(parts));
   }
-  fields.fail("unknown normalizer \"" + printable(type, 60) + "\" at " + fields.path(),
-              "known are BertNormalizer, ByteLevel, Lowercase, NFC, NFD, NFKC, NFKD, Prepend, Replace, Sequence, Strip, "
-              "StripAccents");
+  fields.fail(
+      "unknown normalizer \"" + printable(type, 60) + "\" at " + fields.path(),
+      "known are BertNormalizer, ByteLevel, Lowercase, NFC, NFD, NFKC, NFKD, Prepend, Replace, Sequence, Strip, "
+      "StripAccents");
 }
 
 }  // namespace

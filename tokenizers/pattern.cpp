@@ -6,6 +6,8 @@
 #include <pcre2.h>
 
 #include "mica/base/error.h"
+#include "mica/tokenizers/oniguruma.h"
+#include "mica/tokenizers/utf8.h"
 
 namespace mica {
 namespace {
@@ -35,11 +37,26 @@ PCRE2_SPTR units(std::string_view text) {
   return reinterpret_cast<PCRE2_SPTR>(text.data());
 }
 
+using Code = std::unique_ptr<pcre2_code, FreeCode>;
+
+Code compile(std::string_view pattern, int& error, PCRE2_SIZE& at) {
+  // A pattern may not look at single bytes or leave the engine (callouts), whatever it asks for. ^ and $ stand for the
+  // ends of lines, as tokenizer files mean them.
+  constexpr uint32_t options = PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE | PCRE2_NEVER_BACKSLASH_C;
+  return Code(pcre2_compile(units(pattern), pattern.size(), options, &error, &at, nullptr));
+}
+
+bool is_script(const std::string& name) {
+  int error = 0;
+  PCRE2_SIZE at = 0;
+  return compile("\\p{sc:" + name + "}", error, at) != nullptr;
+}
+
 }  // namespace
 
 struct Pattern::Impl {
   std::string text;
-  std::unique_ptr<pcre2_code, FreeCode> code;  // null: a plain string
+  Code code;  // null: a plain string
   std::unique_ptr<pcre2_match_context, FreeContext> limits;
 };
 
@@ -54,12 +71,11 @@ Pattern Pattern::read(Fields& fields, const char* key) {
   if (regular) {
     int error = 0;
     PCRE2_SIZE at = 0;
-    // A pattern may not look at single bytes or leave the engine (callouts), whatever it asks for.
-    impl->code.reset(pcre2_compile(units(impl->text), impl->text.size(),
-                                   PCRE2_UTF | PCRE2_UCP | PCRE2_NEVER_BACKSLASH_C, &error, &at, nullptr));
+    const std::string translated = pcre_from_oniguruma(impl->text, is_script, fields.file());
+    impl->code = compile(translated, error, at);
     if (!impl->code) {
-      fields.fail("the regular expression of " + fields.path() + " does not compile at byte " + std::to_string(at) +
-                      ": " + message(error),
+      fields.fail("the regular expression of " + fields.path() + " does not compile: " + message(error) + " in \"" +
+                      printable(impl->text, 120) + "\"",
                   "mend the file");
     }
     pcre2_jit_compile(impl->code.get(), PCRE2_JIT_COMPLETE);  // where there is no JIT, the interpreter serves
@@ -74,20 +90,32 @@ Pattern Pattern::read(Fields& fields, const char* key) {
 }
 
 void Pattern::find(std::string_view text, const std::function<void(size_t begin, size_t end)>& found) const {
-  if (!impl_->code) {
-    if (impl_->text.empty()) return;
+  if (text.empty()) return;
+  if (!impl_->code && !impl_->text.empty()) {
     for (size_t at = text.find(impl_->text); at != text.npos; at = text.find(impl_->text, at + impl_->text.size())) {
       found(at, at + impl_->text.size());
     }
     return;
   }
+  const auto next = [&](size_t at) {
+    return at < text.size() ? at + static_cast<size_t>(utf8::length(static_cast<unsigned char>(text[at]))) : at + 1;
+  };
+  if (!impl_->code) {  // the empty string is everywhere
+    for (size_t at = 0; at <= text.size(); at = next(at)) found(at, at);
+    return;
+  }
   const std::unique_ptr<pcre2_match_data, FreeMatch> data(
       pcre2_match_data_create_from_pattern(impl_->code.get(), nullptr));
   if (!data) throw Error("out of memory", "tokenizer", "free some");
-  size_t at = 0;
-  while (at <= text.size()) {
-    const int count = pcre2_match(impl_->code.get(), units(text), text.size(), at, PCRE2_NO_UTF_CHECK, data.get(),
-                                  impl_->limits.get());
+  const auto match = [&](size_t at, uint32_t options) {
+    return pcre2_match(impl_->code.get(), units(text), text.size(), at, PCRE2_NO_UTF_CHECK | options, data.get(),
+                       impl_->limits.get());
+  };
+  size_t last = SIZE_MAX;  // where the match before ended
+  for (size_t at = 0; at <= text.size();) {
+    int count = match(at, 0);
+    // The compiled code has a small stack; the interpreter takes what it needs from the heap, up to its limit.
+    if (count == PCRE2_ERROR_JIT_STACKLIMIT) count = match(at, PCRE2_NO_JIT);
     if (count == PCRE2_ERROR_NOMATCH) return;
     if (count < 0) {
       throw Error("the regular expression \"" + printable(impl_->text) + "\" gives up: " + message(count), "tokenizer",
@@ -95,13 +123,13 @@ void Pattern::find(std::string_view text, const std::function<void(size_t begin,
     }
     const PCRE2_SIZE* range = pcre2_get_ovector_pointer(data.get());
     // \K in a lookahead can start a match after its end; a match behind the last one would never end.
-    if (range[1] < range[0] || range[1] < at) return;
-    if (range[0] < range[1]) found(range[0], range[1]);
-    at = range[1];
-    if (range[0] == range[1]) {  // an empty match: go on behind the next character
-      ++at;
-      while (at < text.size() && (static_cast<unsigned char>(text[at]) & 0xc0) == 0x80) ++at;
+    if (range[1] < range[0] || range[0] < at) return;
+    if (range[0] == range[1] && range[1] == last) {  // an empty match may not touch the one before
+      at = next(at);
+      continue;
     }
+    found(range[0], range[1]);
+    at = last = range[1];
   }
 }
 

@@ -15,11 +15,13 @@ namespace mica {
 /// A compiled pattern. Matching from several threads is safe.
 class Pattern {
  public:
-  /// Reads {"String": "..."} or {"Regex": "..."} at `key`; throws Error for an expression that does not compile.
+  /// Reads {"String": "..."} or {"Regex": "..."} at `key`, the expression in Oniguruma's dialect. Throws Error for one
+  /// that does not compile or uses what this version does not know.
   static Pattern read(Fields& fields, const char* key);
 
-  /// Calls found(begin, end) for each match in `text` (valid UTF-8), in order, in bytes. Throws Error when a regular
-  /// expression needs more steps on this text than any sensible one does.
+  /// Calls found(begin, end) for each match in `text` (valid UTF-8), in order, in bytes. An empty match counts unless
+  /// it touches the match before it. Throws Error when a regular expression needs more steps on this text than any
+  /// sensible one does.
   void find(std::string_view text, const std::function<void(size_t begin, size_t end)>& found) const;
   Json to_json() const;
 

@@ -117,8 +117,7 @@ void PostProcessor::read(Fields& fields) {
   } else if (type == "RobertaProcessing") {
     read_fixed(fields, true);
   } else if (type == "ByteLevel") {
-    trims_offsets_ = fields.boolean("trim_offsets", true) || trims_offsets_;
-    add_prefix_space_ = fields.boolean("add_prefix_space", true);
+    read_trim(fields);
     fields.boolean("use_regex", true);
   } else if (type == "Sequence") {
     for (Fields& part : fields.objects("processors")) read(part);
@@ -127,6 +126,11 @@ void PostProcessor::read(Fields& fields) {
                 "known are BertProcessing, ByteLevel, RobertaProcessing, Sequence, TemplateProcessing");
   }
   fields.finish();
+}
+
+void PostProcessor::read_trim(Fields& fields) {
+  const bool add_prefix_space = fields.boolean("add_prefix_space", true);
+  if (fields.boolean("trim_offsets", true)) trims_.push_back(add_prefix_space);
 }
 
 void PostProcessor::read_template(Fields& fields) {
@@ -144,8 +148,7 @@ void PostProcessor::read_fixed(Fields& fields, bool roberta) {
   const TemplatePiece cls = read_token_and_id(fields, "cls");
   single_ = {cls, sequence_piece(0, 0), sep};
   if (roberta) {
-    trims_offsets_ = fields.boolean("trim_offsets", true);
-    add_prefix_space_ = fields.boolean("add_prefix_space", true);
+    read_trim(fields);
     overflow_keeps_sequence_type_ = false;
     pair_ = {cls, sequence_piece(0, 0), sep, sep, sequence_piece(1, 0), sep};
   } else {

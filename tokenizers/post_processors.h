@@ -34,22 +34,23 @@ class PostProcessor {
   /// false where it gives them the template's.
   bool overflow_keeps_sequence_type() const { return overflow_keeps_sequence_type_; }
   /// White space at the ends of a token is no part of its offsets.
-  bool trims_offsets() const { return trims_offsets_; }
-  bool add_prefix_space() const { return add_prefix_space_; }
+  bool trims_offsets() const { return !trims_.empty(); }
+  /// One entry for each time that offsets are trimmed: whether a space was put in front of the text.
+  const std::vector<bool>& trims() const { return trims_; }
 
   /// Null when the file had none.
   const Json& to_json() const { return json_; }
 
  private:
   void read(Fields& fields);
+  void read_trim(Fields& fields);
   void read_template(Fields& fields);
   void read_fixed(Fields& fields, bool roberta);
 
   std::vector<TemplatePiece> single_, pair_;
   bool has_template_ = false;
   bool overflow_keeps_sequence_type_ = true;
-  bool trims_offsets_ = false;
-  bool add_prefix_space_ = false;
+  std::vector<bool> trims_;
   Json json_;
 };
 

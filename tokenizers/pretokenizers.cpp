@@ -5,8 +5,10 @@
 
 #include "mica/base/error.h"
 #include "mica/tokenizers/byte_level.h"
+#include "mica/tokenizers/fixed_length.h"
 #include "mica/tokenizers/pattern.h"
 #include "mica/tokenizers/unicode.h"
+#include "mica/tokenizers/unicode_scripts.h"
 #include "mica/tokenizers/utf8.h"
 
 namespace mica {
@@ -240,14 +242,16 @@ PreTokenizerPtr read_one(const std::string& type, Fields& fields) {
     const auto behavior = static_cast<SplitBehavior>(fields.choice("behavior", kBehaviors));
     return std::make_shared<Split>(std::move(pattern), behavior, fields.boolean("invert", false));
   }
+  if (type == "FixedLength") return std::make_shared<FixedLength>(fields.integer("length", 1, INT32_MAX, 5));
+  if (type == "UnicodeScripts") return std::make_shared<UnicodeScripts>();
   if (type == "Sequence") {
     std::vector<PreTokenizerPtr> parts;
     for (Fields& part : fields.objects("pretokenizers")) parts.push_back(make_pre_tokenizer(std::move(part)));
     return std::make_shared<PreTokenizerSequence>(std::move(parts));
   }
   fields.fail("unknown pre-tokenizer \"" + printable(type, 60) + "\" at " + fields.path(),
-              "known are BertPreTokenizer, ByteLevel, CharDelimiterSplit, Digits, Punctuation, Sequence, "
-              "Split, Whitespace, WhitespaceSplit");
+              "known are BertPreTokenizer, ByteLevel, CharDelimiterSplit, Digits, FixedLength, Punctuation, "
+              "Sequence, Split, UnicodeScripts, Whitespace, WhitespaceSplit");
 }
 
 }  // namespace

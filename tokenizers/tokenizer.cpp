@@ -80,6 +80,13 @@ std::vector<std::string> Tokenizer::batch_decode(const Ragged<int32_t>& ids, con
   return texts;
 }
 
+DecodeStream Tokenizer::decode_stream(const DecodeOptions& options) const {
+  DecodeOptions filled = options;
+  filled.clean_up_tokenization_spaces =
+      options.clean_up_tokenization_spaces.value_or(impl_->settings.clean_up_tokenization_spaces);
+  return {impl_->engine, filled};
+}
+
 std::optional<int32_t> Tokenizer::token_to_id(std::string_view token) const {
   return impl_->engine->find(token);
 }

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "mica/tokenizers/batch_encoding.h"
+#include "mica/tokenizers/decode_stream.h"
 #include "mica/tokenizers/options.h"
 #include "mica/tokenizers/trainers/text_source.h"
 
@@ -80,6 +81,9 @@ class Tokenizer {
   std::vector<std::string> batch_decode(const std::vector<std::vector<int64_t>>& ids,
                                         const DecodeOptions& options = {}) const;
   std::vector<std::string> batch_decode(const Ragged<int32_t>& ids, const DecodeOptions& options = {}) const;
+
+  /// Decodes ids one by one, as a model gives them.
+  DecodeStream decode_stream(const DecodeOptions& options = {}) const;
 
   /// The id of a token; for one that the vocabulary lacks the unknown token's id, or -1 where there is none.
   int32_t convert_tokens_to_ids(std::string_view token) const;

@@ -193,6 +193,14 @@ CallPlan Tokenizer::Impl::plan(const TokenizerOptions& options) const {
   plan.truncation.strategy = truncation;
   plan.truncation.max_length = max_length.value_or(0);
   plan.truncation.stride = options.stride;
+  if (truncation != Truncation::none && options.stride > 0) {
+    const int64_t room = *max_length - engine->post_processor.added(false);
+    if (options.stride > room) {
+      bad_option("stride " + std::to_string(options.stride) + " is above the " +
+                     std::to_string(std::max<int64_t>(0, room)) + " tokens that max_length leaves besides special ones",
+                 "lower stride or raise max_length");
+    }
+  }
   plan.truncation.side = options.truncation_side.value_or(settings.truncation_side);
   plan.overflow = options.return_overflowing_tokens;
   plan.add_special_tokens = options.add_special_tokens;

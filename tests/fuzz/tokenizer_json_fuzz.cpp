@@ -16,6 +16,15 @@ struct Outcome {
   bool failed = false;
 };
 
+// What a file gives, or the error that it is.
+std::string read_as(std::string_view json, bool quickly) {
+  try {
+    return mica::write_tokenizer_json(*mica::read_tokenizer_json(json, "fuzz", quickly));
+  } catch (const mica::Error& error) {
+    return error.what();
+  }
+}
+
 Outcome encode(const mica::Engine& engine, std::string_view text) {
   Outcome outcome;
   mica::EncodeScratch scratch;
@@ -55,6 +64,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const std::string_view all = mica::fuzz::text(data, size);
   const std::string_view json = all.substr(0, all.find('\0'));
   const std::string_view own = json.size() < all.size() ? all.substr(json.size() + 1) : std::string_view();
+  require(read_as(json, true) == read_as(json, false), "the same by both readers");
   try {
     const mica::Tokenizer tokenizer = mica::Tokenizer::from_json(json, "fuzz");
     const auto engine = mica::read_tokenizer_json(json, "fuzz");

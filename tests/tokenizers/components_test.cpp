@@ -142,6 +142,46 @@ TEST(PreTokenizers, SplitRefusesBadExpressionsAndStopsExplodingOnes) {
       Error);
 }
 
+// Where Oniguruma, whose dialect tokenizer files are written in, and PCRE2 read the same text differently.
+TEST(PreTokenizers, SplitReadsOnigurumasDialect) {
+  const auto removed = [](const std::string& expression, const std::string& text) {
+    const Json json = {{"type", "Split"}, {"pattern", {{"Regex", expression}}}, {"behavior", "Removed"}};
+    return split(json.dump().c_str(), text);
+  };
+  EXPECT_EQ(removed("\\h+", "x1fx \tG"), (Words{"x", "x \tG"}));    // a hexadecimal digit
+  EXPECT_EQ(removed("\\s", "a\u180e b"), (Words{"a\u180e", "b"}));  // U+180E is no space
+  EXPECT_EQ(removed("\\w+", "e\u0301²!"), (Words{"!"}));            // marks and some numbers are
+  EXPECT_EQ(removed("[\\w]+", "e\u0301²!"), (Words{"²!"}));         // in a class they are not
+  EXPECT_EQ(removed("a{2}+", "aaaaa"), (Words{"a"}));               // not possessive: repeated once more
+  EXPECT_EQ(removed("^b|a$", "a\nb"), (Words{"\n"}));               // lines, not the text
+  EXPECT_EQ(removed("[[a-f]&&[^c-d]]+", "abcdef"), (Words{"cd"}));
+  EXPECT_EQ(removed("[a[xy]]+", "abxyc"), (Words{"b", "c"}));
+  EXPECT_EQ(removed("[[:punct:]]", "a+b×c"), (Words{"a", "b", "c"}));
+  EXPECT_EQ(removed("\\p{Punct}|\\p{^ASCII}", "a+b.é"), (Words{"a+b"}));
+  EXPECT_EQ(removed("\\p{Han}+", "中·文"), (Words{"·"}));  // the script, not its extensions
+  EXPECT_EQ(removed("(?m:a.b)|\\u4e2d", "a\nb中c"), (Words{"c"}));
+  EXPECT_EQ(removed("\\v", "a\x0b\nb"), (Words{"a", "\nb"}));
+  for (const char* refused :
+       {"(?~a)", "\\y", "(?x)a b", "a(?i)b|c", "\\Qa\\E", "[a", "a)", "\\p{Nonsense}", "[z-a]", "*"}) {
+    EXPECT_THROW(removed(refused, "a"), Error) << refused;
+  }
+}
+
+TEST(PreTokenizers, EmptyMatchesCountUnlessTheyTouchTheOneBefore) {
+  EXPECT_EQ(split(R"({"type":"Split","pattern":{"String":""},"behavior":"Isolated"})", "aéb"), (Words{"a", "é", "b"}));
+  EXPECT_EQ(normalize(R"({"type":"Replace","pattern":{"Regex":"x*"},"content":"-"})", "axxb"), "-a-b-");
+  EXPECT_EQ(normalize(R"({"type":"Replace","pattern":{"Regex":"x*"},"content":"-"})", ""), "");
+}
+
+TEST(PreTokenizers, ScriptsAndLengths) {
+  EXPECT_EQ(split(R"({"type":"UnicodeScripts"})", "どこで生れ。Yes, да "),
+            (Words{"どこで生れ", "。", "Yes", ", ", "да "}));
+  EXPECT_EQ(split(R"({"type":"UnicodeScripts"})", "  a"), (Words{"a"}));
+  EXPECT_EQ(split(R"({"type":"FixedLength","length":2})", "aéb中c"), (Words{"aé", "b中", "c"}));
+  EXPECT_EQ(split(R"({"type":"FixedLength"})", "abcdefg"), (Words{"abcde", "fg"}));
+  EXPECT_THROW(split(R"({"type":"FixedLength","length":0})", "a"), Error);
+}
+
 TEST(PreTokenizers, PunctuationBehaviors) {
   const auto with = [](const std::string& behavior) {
     return split((R"({"type":"Punctuation","behavior":")" + behavior + "\"}").c_str(), "a..b-c.");
@@ -193,6 +233,9 @@ TEST(Decoders, Kinds) {
                    {"_a", "_b"}),
             "a b");
   EXPECT_EQ(decode(R"({"type":"ByteFallback"})", {"a", "<0xE5>", "<0x8F>", "<0xAB>", "b", "<0xE5>"}), "a叫b\ufffd");
+  EXPECT_EQ(decode(R"({"type":"CTC","pad_token":"<pad>","word_delimiter_token":"|","cleanup":true})",
+                   {"<pad>", "h", "h", "e", "l", "<pad>", "l", "o", "|", "|", "w"}),
+            "hello w");
   EXPECT_EQ(decode(R"({"type":"Strip","content":"~","start":2,"stop":2})", {"~", "~~~", "~a~"}), "a");
   EXPECT_EQ(clean_up_spaces("a , b . c n't d 's ' e"), "a, b. cn't d's'e");
 }
@@ -208,6 +251,14 @@ TEST(PostProcessors, TemplatesOfTheFixedKinds) {
   const PostProcessor second(Fields(roberta, "t", "post_processor"));
   EXPECT_EQ(second.added(true), 4);
   EXPECT_TRUE(second.trims_offsets());
+}
+
+TEST(PostProcessors, SequencesMayNest) {
+  const Json json = Json::parse(R"({"type":"Sequence","processors":[{"type":"ByteLevel","trim_offsets":true},
+      {"type":"Sequence","processors":[{"type":"BertProcessing","sep":["[SEP]",2],"cls":["[CLS]",1]}]}]})");
+  const PostProcessor made(Fields(json, "t", "post_processor"));
+  EXPECT_EQ(made.added(false), 2);
+  EXPECT_EQ(made.trims(), std::vector<bool>{true});
 }
 
 TEST(Windows, StrideAndSides) {

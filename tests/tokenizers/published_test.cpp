@@ -21,7 +21,7 @@ TEST_P(Published, ExpectedCases) {
   if (root == nullptr || !std::filesystem::exists(folder) || !std::filesystem::exists(cases)) {
     GTEST_SKIP() << "set MICA_TOKENIZERS_DIR to a folder that holds " << name << " and expected";
   }
-  test::check_all(AutoTokenizer::from_pretrained(folder), test::cases_of_file(cases), name, "its folder");
+  test::check_all(AutoTokenizer::from_pretrained(folder), test::lines_of_file(cases), name, "its folder");
 }
 
 INSTANTIATE_TEST_SUITE_P(ByteLevel, Published,

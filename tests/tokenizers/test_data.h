@@ -66,19 +66,25 @@ inline void unpack(const std::string& tokenizer, const ScratchFolder& folder, co
   }
 }
 
-inline std::vector<Json> cases_of_file(const std::string& path) {
-  std::vector<Json> cases;
+/// The lines of a packed file, each a JSON value.
+inline std::vector<Json> lines_of_file(const std::string& path) {
+  std::vector<Json> lines;
   const std::string text = read_gz(path);
   for (size_t at = 0; at < text.size();) {
     const size_t end = std::min(text.find('\n', at), text.size());
-    cases.push_back(Json::parse(text.substr(at, end - at)));
+    lines.push_back(Json::parse(text.substr(at, end - at)));
     at = end + 1;
   }
-  return cases;
+  return lines;
+}
+
+/// Those of a file under data/.
+inline std::vector<Json> json_lines(const std::string& file) {
+  return lines_of_file(data_folder(file));
 }
 
 inline std::vector<Json> expected_cases(const std::string& tokenizer) {
-  return cases_of_file(data_folder(tokenizer) + "/expected.jsonl.gz");
+  return json_lines(tokenizer + "/expected.jsonl.gz");
 }
 
 }  // namespace mica::test

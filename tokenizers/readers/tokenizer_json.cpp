@@ -1,6 +1,7 @@
 #include "mica/tokenizers/readers/tokenizer_json.h"
 
 #include <cmath>
+#include <optional>
 #include <unordered_set>
 #include <utility>
 #include <vector>
@@ -8,6 +9,7 @@
 #include "mica/base/error.h"
 #include "mica/base/json.h"
 #include "mica/base/warnings.h"
+#include "mica/tokenizers/readers/bulk_scanner.h"
 
 namespace mica {
 namespace {
@@ -325,10 +327,42 @@ Json padding_json(const FilePadding& padding) {
 
 }  // namespace
 
-std::shared_ptr<Engine> read_tokenizer_json(std::string_view text, const std::string& file) {
+namespace {
+
+struct ReadFile {
+  Json json;  // without the bulk
+  ModelData data;
+};
+
+ReadFile read_all(std::string_view text, const std::string& file) {
   Handler handler(file);
   Json::sax_parse(text.data(), text.data() + text.size(), &handler);
-  const Json json = handler.take();
+  return {handler.take(), handler.take_data()};
+}
+
+// The bulk by a scanner of its own, the rest by the general reader.
+std::optional<ReadFile> read_quickly(std::string_view text, const std::string& file) {
+  ScannedFile scanned;
+  try {
+    if (!scan_bulk(text, file, scanned)) return std::nullopt;
+    ReadFile read = read_all(scanned.rest, file);
+    Json& model = read.json.at("model");
+    if (scanned.vocabulary) model.erase("vocab");
+    if (scanned.merges) model.erase("merges");
+    read.data = std::move(scanned.data);
+    if (read.data.vocabulary) read.data.vocabulary->finish(file);
+    return read;
+  } catch (const Error&) {
+    return std::nullopt;  // the general reader says where
+  }
+}
+
+}  // namespace
+
+std::shared_ptr<Engine> read_tokenizer_json(std::string_view text, const std::string& file, bool quickly) {
+  std::optional<ReadFile> quick = quickly ? read_quickly(text, file) : std::nullopt;
+  ReadFile read = quick ? std::move(*quick) : read_all(text, file);
+  const Json& json = read.json;
 
   Fields root(json, file, "tokenizer");
   const std::string version = root.string("version", "1.0");
@@ -341,7 +375,7 @@ std::shared_ptr<Engine> read_tokenizer_json(std::string_view text, const std::st
   if (auto fields = root.optional_object("post_processor")) engine->post_processor = PostProcessor(*fields);
   if (auto fields = root.optional_object("decoder")) engine->decoder = make_decoder(*fields);
   Fields model = root.object("model");
-  engine->model = make_model(model, handler.take_data());
+  engine->model = make_model(model, std::move(read.data));
   read_added_tokens(root, *engine);
   root.finish();
   return engine;

@@ -10,8 +10,8 @@
 namespace mica {
 
 /// Reads the text of a tokenizer.json; `file` names it in errors. Nothing in it is ignored: an unknown key or component
-/// is an Error. The result still needs Engine::prepare().
-std::shared_ptr<Engine> read_tokenizer_json(std::string_view text, const std::string& file);
+/// is an Error. The result still needs Engine::prepare(). For tests: not `quickly` reads the bulk as everything else.
+std::shared_ptr<Engine> read_tokenizer_json(std::string_view text, const std::string& file, bool quickly = true);
 
 /// The text of a tokenizer.json that gives this engine.
 std::string write_tokenizer_json(const Engine& engine);
