@@ -52,7 +52,7 @@ void BatchBuilder::trim_offsets(TokenList& tokens, bool add_prefix_space) const 
 }
 
 void BatchBuilder::append_row(const std::vector<TemplatePiece>& pieces, TokenList* const (&texts)[2],
-                              const Window (&windows)[2], bool overflowing) {
+                              const Window (&windows)[2], const bool (&later)[2]) {
   auto& ids = out_.input_ids.values();
   auto& types = out_.token_type_ids.values();
   auto& offsets = out_.offsets_.values();
@@ -82,7 +82,7 @@ void BatchBuilder::append_row(const std::vector<TemplatePiece>& pieces, TokenLis
     copy(tokens.words, words);
     sequences.insert(sequences.end(), n, static_cast<int8_t>(piece.sequence));
     if (plan_.type_ids) {
-      const bool own = overflowing && engine_->post_processor.overflow_keeps_sequence_type();
+      const bool own = later[piece.sequence] && engine_->post_processor.overflow_keeps_sequence_type();
       types.insert(types.end(), n, own ? piece.sequence : piece.type_id);
     }
   }
@@ -222,7 +222,7 @@ void BatchBuilder::add(TokenList& text, TokenList* pair, int64_t sample) {
     if (pair != nullptr) trim_offsets(*pair, add_prefix_space);
   }
 
-  append_row(pieces, texts, {windows[0][0], windows[1][0]}, false);
+  append_row(pieces, texts, {windows[0][0], windows[1][0]}, {false, false});
   if (plan_.overflow) {
     // The order in which the reference merges windows while it walks the template: every window so far with every
     // window of the next text, those of the first window last.
@@ -245,7 +245,7 @@ void BatchBuilder::add(TokenList& text, TokenList* pair, int64_t sample) {
       rows = std::move(merged);
     }
     for (const auto& [first, second] : rows) {
-      append_row(pieces, texts, {windows[0][first], windows[1][second]}, true);
+      append_row(pieces, texts, {windows[0][first], windows[1][second]}, {first > 0, second > 0});
     }
     out_.overflow_to_sample_mapping.insert(out_.overflow_to_sample_mapping.end(), rows.size() + 1,
                                            static_cast<int32_t>(sample));

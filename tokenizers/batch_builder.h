@@ -54,8 +54,9 @@ class BatchBuilder {
   void end_row();
   void append_special(const TemplatePiece& piece, size_t row_begin);
   void trim_offsets(TokenList& tokens, bool add_prefix_space) const;
+  /// `later`: the window is not the first of its text.
   void append_row(const std::vector<TemplatePiece>& pieces, TokenList* const (&texts)[2], const Window (&windows)[2],
-                  bool overflowing);
+                  const bool (&later)[2]);
 
   std::shared_ptr<const Engine> engine_;
   CallPlan plan_;

@@ -7,6 +7,8 @@
 #include "mica/tokenizers/bpe_decoder.h"
 #include "mica/tokenizers/byte_level.h"
 #include "mica/tokenizers/ctc.h"
+#include "mica/tokenizers/metaspace.h"
+#include "mica/tokenizers/pattern.h"
 #include "mica/tokenizers/utf8.h"
 
 namespace mica {
@@ -92,17 +94,29 @@ class StripDecoder : public Decoder {
 
 class ReplaceDecoder : public Decoder {
  public:
-  ReplaceDecoder(std::string pattern, std::string content)
-      : pattern_(std::move(pattern)), content_(std::move(content)) {}
+  ReplaceDecoder(Pattern pattern, std::string content) : pattern_(std::move(pattern)), content_(std::move(content)) {}
   void decode(std::vector<std::string>& tokens) const override {
-    for (std::string& token : tokens) replace_all(token, pattern_, content_);
+    for (std::string& token : tokens) {
+      std::string text;
+      if (append(token, false, text)) token = std::move(text);
+    }
+  }
+  bool append(std::string_view token, bool, std::string& text) const override {
+    size_t done = 0;
+    pattern_.find(token, [&](size_t begin, size_t end) {
+      text.append(token, done, begin - done).append(content_);
+      done = end;
+    });
+    text.append(token, done);
+    return true;
   }
   Json to_json() const override {
-    return {{"type", "Replace"}, {"pattern", {{"String", pattern_}}}, {"content", content_}};
+    return {{"type", "Replace"}, {"pattern", pattern_.to_json()}, {"content", content_}};
   }
 
  private:
-  std::string pattern_, content_;
+  Pattern pattern_;
+  std::string content_;
 };
 
 // Runs of <0xNN> become the bytes they name, or one U+FFFD each where these are no UTF-8.
@@ -187,9 +201,10 @@ DecoderPtr read_one(const std::string& type, Fields& fields) {
     return std::make_shared<StripDecoder>(std::move(content), start, fields.integer("stop", 0, 1'000'000));
   }
   if (type == "Replace") {
-    std::string pattern = fields.string_pattern("pattern");
+    Pattern pattern = Pattern::read(fields, "pattern");
     return std::make_shared<ReplaceDecoder>(std::move(pattern), fields.string("content"));
   }
+  if (type == "Metaspace") return make_metaspace_decoder(read_metaspace(fields));
   if (type == "ByteFallback") return std::make_shared<ByteFallbackDecoder>();
   if (type == "Sequence") {
     std::vector<DecoderPtr> parts;
@@ -197,7 +212,8 @@ DecoderPtr read_one(const std::string& type, Fields& fields) {
     return std::make_shared<DecoderSequence>(std::move(parts));
   }
   fields.fail("unknown decoder \"" + printable(type, 60) + "\" at " + fields.path(),
-              "known are BPEDecoder, ByteFallback, ByteLevel, CTC, Fuse, Replace, Sequence, Strip, WordPiece");
+              "known are BPEDecoder, ByteFallback, ByteLevel, CTC, Fuse, Metaspace, Replace, Sequence, Strip, "
+              "WordPiece");
 }
 
 }  // namespace

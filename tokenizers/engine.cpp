@@ -16,7 +16,7 @@ void Engine::prepare() {
 }
 
 void Engine::push_added(std::string_view matched, int32_t id, CharSpan place, int32_t word, TokenList& out) const {
-  if (matched != text(id)) out.odd.emplace_back(static_cast<int32_t>(out.size()), std::string(matched));
+  out.note_text(matched, text(id));
   out.push(id, place, word);
 }
 
@@ -58,16 +58,19 @@ void Engine::encode_segment(std::string_view segment, int32_t first, bool split_
     if (!scratch.fast) scratch.fast = fast_->make_scratch();
     if (fast_->encode(segment, first, one_word, word, *scratch.fast, out)) return;
   }
-  NormalizedText& text = scratch.text;
-  text.assign(segment, first);
-  if (normalizer) normalizer->normalize(text);
+  NormalizedText& now = scratch.text;
+  now.assign(segment, first);
+  if (normalizer) normalizer->normalize(now);
 
+  const int32_t surface_id = model->surface_id();
   const auto encode_words = [&](NormalizedText& part, std::vector<ByteRange>& words) {
     if (pre_tokenizer) pre_tokenizer->split(part, words);
     for (const ByteRange range : words) {
       scratch.tokens.clear();
       model->tokenize(part.view(range), scratch.tokens);
       for (const ModelToken& token : scratch.tokens) {
+        if (token.id == surface_id)
+          out.note_text(part.view(range).substr(token.begin, token.end - token.begin), text(token.id));
         out.push(token.id, part.original({range.begin + token.begin, range.begin + token.end}), word);
       }
       if (!one_word) ++word;
@@ -75,9 +78,9 @@ void Engine::encode_segment(std::string_view segment, int32_t first, bool split_
   };
 
   auto& words = scratch.words;
-  if (added.any_normalized() && added.split(text.text(), false, split_special, scratch.normalized_pieces)) {
+  if (added.any_normalized() && added.split(now.text(), false, split_special, scratch.normalized_pieces)) {
     // What lies between added tokens goes through the rest on its own, as a text of its own would.
-    const NormalizedText whole = text;
+    const NormalizedText whole = now;
     for (const AddedVocabulary::Piece& piece : scratch.normalized_pieces) {
       if (piece.id >= 0) {
         push_added(whole.view(piece.range), piece.id, whole.original(piece.range), word, out);
@@ -85,15 +88,15 @@ void Engine::encode_segment(std::string_view segment, int32_t first, bool split_
         continue;
       }
       NormalizedText part = whole;
-      part.crop(piece.range);
+      part.cut_out(piece.range);
       words.assign(1, part.all());
       encode_words(part, words);
     }
     return;
   }
   words.clear();
-  if (!text.empty()) words.push_back(text.all());
-  encode_words(text, words);
+  if (!now.empty()) words.push_back(now.all());
+  encode_words(now, words);
 }
 
 std::string_view Engine::text(int32_t id) const {

@@ -88,6 +88,30 @@ void NormalizedText::crop(ByteRange range) {
   origin_ = {origin_.begin() + range.begin, origin_.begin() + range.end};
 }
 
+void NormalizedText::cut_out(ByteRange range) {
+  const int32_t first = original(range).begin;
+  crop(range);
+  first_ = first;
+}
+
+void NormalizedText::start_like(const NormalizedText& other) {
+  text_.clear();
+  origin_.clear();
+  text_.reserve(other.text_.size() + other.text_.size() / 2);
+  origin_.reserve(other.text_.size() + other.text_.size() / 2);
+  first_ = other.first_;
+}
+
+void NormalizedText::append(const NormalizedText& other, ByteRange range) {
+  text_.append(other.text_, range.begin, range.end - range.begin);
+  origin_.insert(origin_.end(), other.origin_.begin() + range.begin, other.origin_.begin() + range.end);
+}
+
+void NormalizedText::append(std::string_view content, CharSpan place) {
+  text_.append(content);
+  origin_.insert(origin_.end(), content.size(), place);
+}
+
 void NormalizedText::replace(const std::vector<ByteRange>& ranges, std::string_view content) {
   if (ranges.empty()) return;
   std::string text;

@@ -48,6 +48,15 @@ class NormalizedText {
   void map(const std::function<char32_t(char32_t)>& mapped);
   /// Keeps only a range of bytes.
   void crop(ByteRange range);
+  /// Keeps only a range of bytes, as a text of its own: it starts at the character that its first byte stands for.
+  void cut_out(ByteRange range);
+  /// The character of the original where this text starts, whatever normalizers took off its front.
+  int32_t first() const { return first_; }
+
+  /// Building a text from parts of another: empty at the same place, then part after part.
+  void start_like(const NormalizedText& other);
+  void append(const NormalizedText& other, ByteRange range);
+  void append(std::string_view content, CharSpan place);
   /// Puts `content` in the place of every range (in order, not overlapping); what is put in stands for the last
   /// character that it replaces.
   void replace(const std::vector<ByteRange>& ranges, std::string_view content);

@@ -5,6 +5,7 @@
 #include "mica/base/error.h"
 #include "mica/tokenizers/byte_level.h"
 #include "mica/tokenizers/pattern.h"
+#include "mica/tokenizers/precompiled.h"
 #include "mica/tokenizers/unicode.h"
 #include "mica/tokenizers/utf8.h"
 
@@ -138,6 +139,8 @@ NormalizerPtr read_one(const std::string& type, Fields& fields) {
   if (type == "NFKD") return std::make_shared<UnicodeForm>(NormalForm::nfkd);
   if (type == "Lowercase") return std::make_shared<Lowercase>();
   if (type == "StripAccents") return std::make_shared<StripAccents>();
+  if (type == "Nmt") return std::make_shared<Nmt>();
+  if (type == "Precompiled") return read_precompiled(fields);
   if (type == "Strip") {
     const bool left = fields.boolean("strip_left");
     return std::make_shared<Strip>(left, fields.boolean("strip_right"));
@@ -152,10 +155,9 @@ NormalizerPtr read_one(const std::string& type, Fields& fields) {
     for (Fields& part : fields.objects("normalizers")) parts.push_back(make_normalizer(std::move(part)));
     return std::make_shared<NormalizerSequence>(std::move(parts));
   }
-  fields.fail(
-      "unknown normalizer \"" + printable(type, 60) + "\" at " + fields.path(),
-      "known are BertNormalizer, ByteLevel, Lowercase, NFC, NFD, NFKC, NFKD, Prepend, Replace, Sequence, Strip, "
-      "StripAccents");
+  fields.fail("unknown normalizer \"" + printable(type, 60) + "\" at " + fields.path(),
+              "known are BertNormalizer, ByteLevel, Lowercase, NFC, NFD, NFKC, NFKD, Nmt, Precompiled, "
+              "Prepend, Replace, Sequence, Strip, StripAccents");
 }
 
 }  // namespace

@@ -30,8 +30,8 @@ class PostProcessor {
   const std::vector<TemplatePiece>& pieces(bool pair) const { return pair ? pair_ : single_; }
   /// How many special tokens the template adds.
   int64_t added(bool pair) const;
-  /// Windows after the first keep the type 0 (text) or 1 (pair) whatever the template says, as the reference has it;
-  /// false where it gives them the template's.
+  /// A text's windows after its first keep the type 0 (text) or 1 (pair) whatever the template says, as the reference
+  /// has it; false where it gives them the template's.
   bool overflow_keeps_sequence_type() const { return overflow_keeps_sequence_type_; }
   /// White space at the ends of a token is no part of its offsets.
   bool trims_offsets() const { return !trims_.empty(); }

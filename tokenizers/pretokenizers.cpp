@@ -6,6 +6,7 @@
 #include "mica/base/error.h"
 #include "mica/tokenizers/byte_level.h"
 #include "mica/tokenizers/fixed_length.h"
+#include "mica/tokenizers/metaspace.h"
 #include "mica/tokenizers/pattern.h"
 #include "mica/tokenizers/unicode.h"
 #include "mica/tokenizers/unicode_scripts.h"
@@ -237,6 +238,7 @@ PreTokenizerPtr read_one(const std::string& type, Fields& fields) {
     const char* p = delimiter.data();
     return std::make_shared<CharDelimiterSplit>(utf8::next(p));
   }
+  if (type == "Metaspace") return std::make_shared<MetaspacePreTokenizer>(read_metaspace(fields));
   if (type == "Split") {
     Pattern pattern = Pattern::read(fields, "pattern");
     const auto behavior = static_cast<SplitBehavior>(fields.choice("behavior", kBehaviors));
@@ -250,8 +252,8 @@ PreTokenizerPtr read_one(const std::string& type, Fields& fields) {
     return std::make_shared<PreTokenizerSequence>(std::move(parts));
   }
   fields.fail("unknown pre-tokenizer \"" + printable(type, 60) + "\" at " + fields.path(),
-              "known are BertPreTokenizer, ByteLevel, CharDelimiterSplit, Digits, FixedLength, Punctuation, "
-              "Sequence, Split, UnicodeScripts, Whitespace, WhitespaceSplit");
+              "known are BertPreTokenizer, ByteLevel, CharDelimiterSplit, Digits, FixedLength, Metaspace, "
+              "Punctuation, Sequence, Split, UnicodeScripts, Whitespace, WhitespaceSplit");
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -23,8 +24,13 @@ struct TokenList {
     words.clear();
     odd.clear();
   }
-  /// Drops the tokens after the first n, which must not be odd ones.
+  /// Keeps the text of the token that is pushed next, where it is not the vocabulary's.
+  void note_text(std::string_view text, std::string_view usual) {
+    if (text != usual) odd.emplace_back(static_cast<int32_t>(size()), std::string(text));
+  }
+  /// Drops the tokens after the first n.
   void truncate(size_t n) {
+    while (!odd.empty() && odd.back().first >= static_cast<int32_t>(n)) odd.pop_back();
     ids.resize(n);
     offsets.resize(n);
     words.resize(n);

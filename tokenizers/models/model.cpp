@@ -4,6 +4,7 @@
 
 #include "mica/base/error.h"
 #include "mica/tokenizers/models/bpe.h"
+#include "mica/tokenizers/models/unigram.h"
 #include "mica/tokenizers/models/word_level.h"
 #include "mica/tokenizers/models/wordpiece.h"
 
@@ -48,11 +49,15 @@ TokenModelPtr make_model(Fields fields, ModelData data) {
   // Files of the first versions leave the type out; what else they hold tells it.
   std::string type = fields.string("type", data.has_merges                           ? "BPE"
                                            : fields.has("continuing_subword_prefix") ? "WordPiece"
+                                           : data.scored                             ? "Unigram"
                                                                                      : "");
   if (data.scored && (type == "WordPiece" || type == "WordLevel" || type == "BPE")) {
     fields.fail(fields.path() + ".vocab is a list of scores", "give the vocabulary as an object of ids");
   }
-  if (data.merges.size() > 0 && (type == "WordPiece" || type == "WordLevel")) {
+  if (!data.scored && type == "Unigram") {
+    fields.fail(fields.path() + ".vocab is an object of ids", "give a list of [token, score]");
+  }
+  if (data.merges.size() > 0 && (type == "WordPiece" || type == "WordLevel" || type == "Unigram")) {
     fields.fail(fields.path() + ".merges belong to no " + type, "remove them");
   }
   TokenModelPtr made;
@@ -67,10 +72,23 @@ TokenModelPtr make_model(Fields fields, ModelData data) {
   } else if (type == "BPE") {
     if (!data.has_merges) fields.fail("missing key " + fields.path() + ".merges", "give the merges as a list of pairs");
     made = read_bpe(fields, std::move(data));
+  } else if (type == "Unigram") {
+    Unigram::Settings settings;
+    const auto size = static_cast<int64_t>(data.scores.size());
+    if (const auto id = fields.optional_integer("unk_id", 0, Vocabulary::kMaxId)) {
+      if (*id >= size) {
+        fields.fail(fields.path() + ".unk_id is " + std::to_string(*id) + ", beyond the " + std::to_string(size) +
+                        " tokens of the vocabulary",
+                    "name the id of the unknown token");
+      }
+      settings.unk_id = static_cast<int32_t>(*id);
+    }
+    settings.byte_fallback = fields.boolean("byte_fallback", false);
+    made = std::make_shared<Unigram>(std::move(data.vocabulary), std::move(data.scores), settings);
   } else {
     fields.fail(type.empty() ? "missing key " + fields.path() + ".type"
                              : "unknown model \"" + printable(type, 60) + "\" at " + fields.path() + ".type",
-                "known are BPE, WordLevel and WordPiece");
+                "known are BPE, Unigram, WordLevel and WordPiece");
   }
   fields.finish();
   return made;

@@ -27,6 +27,8 @@ class TokenModel {
   /// Appends the tokens of a word (valid UTF-8, not empty). Throws Error when the word is unknown and the model has no
   /// unknown token.
   virtual void tokenize(std::string_view word, std::vector<ModelToken>& out) const = 0;
+  /// The token that stands for any text: its text, where a call asks for it, is what it stands for. -1: none does.
+  virtual int32_t surface_id() const { return -1; }
   /// The "model" object of tokenizer.json, vocabulary included.
   virtual Json to_json() const = 0;
 };

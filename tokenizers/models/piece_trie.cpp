@@ -203,4 +203,18 @@ PieceTrie::PieceTrie(const Vocabulary& vocabulary, std::string_view continuing_p
   continuing_root_ = builder.build(continuations);
 }
 
+PieceTrie::PieceTrie(const Vocabulary& vocabulary) {
+  std::vector<Item> items;
+  items.reserve(static_cast<size_t>(vocabulary.size()));
+  for (int64_t i = 0; i < vocabulary.id_bound(); ++i) {
+    const auto id = static_cast<int32_t>(i);
+    const std::string_view token = vocabulary.token(id);
+    // Of equal tokens the one that a look-up gives.
+    if (token.empty() || (vocabulary.has_duplicates() && vocabulary.find(token) != id)) continue;
+    items.push_back({token, id});
+  }
+  Builder builder(*this);
+  root_ = builder.build(items);
+}
+
 }  // namespace mica

@@ -24,6 +24,8 @@ class PieceTrie {
   };
 
   PieceTrie(const Vocabulary& vocabulary, std::string_view continuing_prefix);
+  /// All tokens of the vocabulary under the first root, none under the second.
+  explicit PieceTrie(const Vocabulary& vocabulary);
 
   /// The longest piece that `text` starts with. Pieces end where characters end.
   Match longest(std::string_view text, bool continuing) const {
@@ -45,6 +47,28 @@ class PieceTrie {
       const auto byte = static_cast<unsigned char>(text[i]);
       state = &cells[state->base ^ byte];
       if (state->check != (byte | kTaken)) return best;
+    }
+  }
+
+  /// Calls found(id, length) for every piece that `text` starts with, the shortest first.
+  template <typename Found>
+  void prefixes(std::string_view text, const Found& found) const {
+    const Cell* cells = cells_.data();
+    const Cell* state = &cells[root_];
+    const auto size = static_cast<uint32_t>(text.size());
+    for (uint32_t i = 0;; ++i) {
+      if (state->tail != kNoTail) {
+        const Tail& tail = tails_[state->tail];
+        if (size - i >= tail.length && text.compare(i, tail.length, tail_text_, tail.begin, tail.length) == 0) {
+          found(state->id, i + tail.length);
+        }
+        return;
+      }
+      if (state->id >= 0 && i > 0) found(state->id, i);
+      if (i == size || state->base == 0) return;
+      const auto byte = static_cast<unsigned char>(text[i]);
+      state = &cells[state->base ^ byte];
+      if (state->check != (byte | kTaken)) return;
     }
   }
 

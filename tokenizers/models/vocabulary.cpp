@@ -42,7 +42,7 @@ void Vocabulary::add(std::string_view token, int64_t id, const std::string& file
   longest_ = std::max(longest_, token.size());
 }
 
-void Vocabulary::finish(const std::string& file) {
+void Vocabulary::finish(const std::string& file, bool duplicates) {
   int64_t highest = -1;
   for (const Entry& entry : entries_) highest = std::max<int64_t>(highest, entry.id);
   if (highest >= 2 * size() + 65536) {
@@ -64,6 +64,10 @@ void Vocabulary::finish(const std::string& file) {
     size_t at = hash_text(text(entry)) & mask;
     for (; table_[at] != 0; at = (at + 1) & mask) {
       if (text(entries_[table_[at] - 1]) == text(entry)) {
+        if (duplicates) {
+          has_duplicates_ = true;
+          break;
+        }
         throw Error("token occurs twice: \"" + printable(text(entry), 60) + "\"", printable(file, 400),
                     "remove one of the two");
       }

@@ -18,7 +18,9 @@ class Vocabulary {
   void add(std::string_view token, int64_t id, const std::string& file);
   /// Makes the tables. Throws Error naming `file` for a token or an id that occurs twice, and for ids so sparse that
   /// the file cannot be meant (more than half of them missing beyond the first few thousand).
-  void finish(const std::string& file);
+  void finish(const std::string& file) { finish(file, false); }
+  /// The same, but of equal tokens the last is the one that find() gives; all keep their ids.
+  void finish_with_duplicates(const std::string& file) { finish(file, true); }
 
   std::optional<int32_t> find(std::string_view token) const;
   /// The token, empty when the id has none; see contains().
@@ -29,8 +31,10 @@ class Vocabulary {
   /// One more than the highest id.
   int64_t id_bound() const { return static_cast<int64_t>(by_id_.size()); }
   size_t longest_token() const { return longest_; }
+  bool has_duplicates() const { return has_duplicates_; }
 
  private:
+  void finish(const std::string& file, bool duplicates);
   struct Entry {
     uint32_t begin, length;
     int32_t id;
@@ -42,6 +46,7 @@ class Vocabulary {
   std::vector<uint32_t> table_;  // position in entries_ + 1; open addressing, a power of two
   std::vector<uint32_t> by_id_;  // position in entries_ + 1
   size_t longest_ = 0;
+  bool has_duplicates_ = false;
 };
 
 /// A hash of short strings, well mixed in all bits.

@@ -2,11 +2,13 @@
 
 #include <bit>
 #include <charconv>
+#include <cmath>
 #include <cstring>
 #include <memory>
 #include <utility>
 
 #include "mica/base/error.h"
+#include "mica/tokenizers/models/score_text.h"
 #include "mica/tokenizers/utf8.h"
 
 namespace mica {
@@ -89,8 +91,8 @@ class Scanner {
       if (at < end_ && (*at == '+' || *at == '-')) ++at;
       if (!digits(at)) return false;
     }
-    const auto [rest, error] = std::from_chars(p_, at, value);
-    if (error != std::errc() || rest != at) return false;
+    value = parse_score({p_, static_cast<size_t>(at - p_)});
+    if (!std::isfinite(value)) return false;
     p_ = at;
     return true;
   }
@@ -274,6 +276,7 @@ class BulkScanner {
   }
 
   bool read_merges() {
+    out_.data.has_merges = true;
     std::string storage, right_storage;
     return array([&] {
       std::string_view left, right;

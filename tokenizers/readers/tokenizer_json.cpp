@@ -9,6 +9,7 @@
 #include "mica/base/error.h"
 #include "mica/base/json.h"
 #include "mica/base/warnings.h"
+#include "mica/tokenizers/models/score_text.h"
 #include "mica/tokenizers/readers/bulk_scanner.h"
 
 namespace mica {
@@ -40,7 +41,7 @@ class Handler {
   }
   bool number_float(Json::number_float_t v, const std::string& text) {
     if (!std::isfinite(v)) fail("number out of range: " + printable(text));
-    if (place_ == Place::scored_token) return score(v);
+    if (place_ == Place::scored_token) return score(parse_score(text));
     return value(Json(v));
   }
   bool string(std::string& v) {
@@ -145,7 +146,8 @@ class Handler {
 
   Json take() { return std::move(root_); }
   ModelData take_data() {
-    if (data_.vocabulary) data_.vocabulary->finish(file_);
+    if (data_.vocabulary && data_.scored) data_.vocabulary->finish_with_duplicates(file_);
+    if (data_.vocabulary && !data_.scored) data_.vocabulary->finish(file_);
     return std::move(data_);
   }
 
@@ -184,6 +186,7 @@ class Handler {
   bool score(double v) {
     if (parts_ != 1) misplaced(parts_ == 0 ? "a number where a token should be" : "more than a token and its score");
     parts_ = 2;
+    if (!std::isfinite(v)) fail("score out of range: \"" + printable(token_, 60) + "\"");
     data_.vocabulary->add(token_, static_cast<int64_t>(data_.scores.size()), file_);
     data_.scores.push_back(v);
     return true;
