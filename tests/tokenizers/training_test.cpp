@@ -14,6 +14,7 @@
 #include "mica/tokenizers/trainers/bpe_trainer.h"
 #include "mica/tokenizers/trainers/train_json.h"
 #include "mica/tokenizers/trainers/unigram_trainer.h"
+#include "mica/tokenizers/utf8.h"
 
 namespace mica {
 namespace {
@@ -87,7 +88,8 @@ TEST(Training, EqualsTheReference) {
       ASSERT_EQ(got.size(), expected.size());
       for (const auto& [piece, score] : expected) {
         ASSERT_TRUE(got.contains(piece)) << piece;
-        EXPECT_NEAR(got[piece], score, 2e-4) << piece;  // characters that training dropped are 1e-4 apart, in any order
+        // Characters that training has dropped come back with scores 1e-4 apart, in any order.
+        EXPECT_NEAR(got[piece], score, utf8::count(piece) == 1 ? 0.01 : 1e-9) << piece;
       }
       continue;
     }
@@ -142,7 +144,7 @@ TEST(Training, WordsAreTheSameWhereTextsAreCutAtSpaces) {
     return static_cast<size_t>(state >> 33) % n;
   };
   std::vector<std::string> texts;
-  for (int i = 0; i < 20000; ++i) {
+  for (int i = 0; i < 4000; ++i) {
     std::string& text = texts.emplace_back();
     for (size_t k = random(12); k > 0; --k) {
       text += parts[random(parts.size())];
@@ -157,21 +159,26 @@ TEST(Training, WordsAreTheSameWhereTextsAreCutAtSpaces) {
                      {"lowercase", true}};
   const Json accents = {{"type", "Sequence"},
                         {"normalizers", Json::array({{{"type", "NFKD"}}, {{"type", "StripAccents"}}})}};
-  for (const Json& normalizer : {Json(), bert, Json{{"type", "NFKC"}}, accents, Json{{"type", "Lowercase"}}}) {
+  const Json spaces = {
+      {"type", "Sequence"},
+      {"normalizers",
+       Json::array({accents, {{"type", "Replace"}, {"pattern", {{"Regex", " {2,}"}}}, {"content", " "}}})}};
+  for (const Json& normalizer : {Json(), bert, spaces, Json{{"type", "NFKC"}}, accents, Json{{"type", "Lowercase"}}}) {
     for (const Json& pre_tokenizer :
          {bytes, Json{{"type", "BertPreTokenizer"}}, Json{{"type", "Whitespace"}}, Json{{"type", "WhitespaceSplit"}},
+          Json{{"type", "Metaspace"}, {"replacement", "▁"}, {"prepend_scheme", "first"}, {"split", true}},
           Json{{"type", "Sequence"},
                {"pretokenizers", Json::array({{{"type", "Digits"}, {"individual_digits", true}}, bytes})}}}) {
       const auto expected = count(normalizer, pre_tokenizer, texts, false, texts.size());
       EXPECT_EQ(count(normalizer, pre_tokenizer, texts, true, texts.size()), expected) << normalizer << pre_tokenizer;
-      EXPECT_EQ(count(normalizer, pre_tokenizer, texts, true, 777), expected) << normalizer << pre_tokenizer;
+      EXPECT_EQ(count(normalizer, pre_tokenizer, texts, true, 333), expected) << normalizer << pre_tokenizer;
     }
   }
 }
 
 TEST(Training, FromScratchSavesAndOpens) {
   const std::vector<std::string> lines = corpus_lines();
-  for (const char* const model : {"bpe", "wordpiece", "wordlevel"}) {
+  for (const char* const model : {"bpe", "wordpiece", "unigram", "wordlevel"}) {
     const Tokenizer trained =
         train_tokenizer(lines, {.model = model, .vocab_size = 500, .special_tokens = {"<extra>"}});
     EXPECT_EQ(trained.size(), 500) << model;

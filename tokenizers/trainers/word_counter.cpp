@@ -24,10 +24,11 @@ bool visible_ascii(char c) {
   return c > ' ' && c < 0x7f;
 }
 
-// Letters, digits and the like, but no marks, which normalizers take away.
+// Letters, digits and the like, but no marks, which normalizers take away, nor what they put spaces around.
 bool letter(char32_t c) {
   const uint16_t bits = unicode::properties()[c];
-  return (bits & unicode::kWord) != 0 && (bits & (unicode::kNonspacingMark | unicode::kCombiningMark)) == 0;
+  constexpr uint16_t kOthers = unicode::kNonspacingMark | unicode::kCombiningMark | unicode::kChinese;
+  return (bits & unicode::kWord) != 0 && (bits & kOthers) == 0;
 }
 bool letter_before(std::string_view text, size_t at) {
   const char* p = text.data() + utf8::last_start(text, at);

@@ -24,7 +24,7 @@ KINDS = {
 CASES = [
     ("BPE", words, dict(vocab_size=400)),
     ("BPE", words, dict(vocab_size=5000, min_frequency=4, special_tokens=["[A]", "e", "[A]"])),
-    ("BPE", spaces, dict(vocab_size=60, limit_alphabet=40)),
+    ("BPE", spaces, dict(vocab_size=60, limit_alphabet=38)),
     ("BPE", bert, dict(vocab_size=500, max_token_length=3)),
     ("BPE", bert, dict(vocab_size=300, end_of_word_suffix="</w>")),
     ("BPE", whole, dict(vocab_size=200)),
