@@ -10,19 +10,49 @@ namespace {
 
 // Folders of the first years name no class; the model's type tells it.
 constexpr std::pair<std::string_view, std::string_view> kClassOfModel[] = {
-    {"bert", "BertTokenizer"},       {"convbert", "ConvBertTokenizer"},  {"distilbert", "DistilBertTokenizer"},
-    {"electra", "ElectraTokenizer"}, {"funnel", "FunnelTokenizer"},      {"layoutlm", "LayoutLMTokenizer"},
-    {"lxmert", "LxmertTokenizer"},   {"megatron-bert", "BertTokenizer"}, {"mobilebert", "MobileBertTokenizer"},
-    {"mpnet", "MPNetTokenizer"},     {"splinter", "SplinterTokenizer"},  {"squeezebert", "SqueezeBertTokenizer"},
+    {"bert", "BertTokenizer"},
+    {"convbert", "ConvBertTokenizer"},
+    {"distilbert", "DistilBertTokenizer"},
+    {"electra", "ElectraTokenizer"},
+    {"funnel", "FunnelTokenizer"},
+    {"layoutlm", "LayoutLMTokenizer"},
+    {"lxmert", "LxmertTokenizer"},
+    {"megatron-bert", "BertTokenizer"},
+    {"mobilebert", "MobileBertTokenizer"},
+    {"mpnet", "MPNetTokenizer"},
+    {"splinter", "SplinterTokenizer"},
+    {"squeezebert", "SqueezeBertTokenizer"},
+    {"bart", "BartTokenizer"},
+    {"blenderbot", "BlenderbotTokenizer"},
+    {"clip", "CLIPTokenizer"},
+    {"codegen", "CodeGenTokenizer"},
+    {"data2vec-text", "RobertaTokenizer"},
+    {"deberta", "DebertaTokenizer"},
+    {"gpt2", "GPT2Tokenizer"},
+    {"gpt_neo", "GPT2Tokenizer"},
+    {"gpt_neox", "GPTNeoXTokenizer"},
+    {"gptj", "GPT2Tokenizer"},
+    {"led", "LEDTokenizer"},
+    {"longformer", "LongformerTokenizer"},
+    {"mvp", "MvpTokenizer"},
+    {"openai-gpt", "OpenAIGPTTokenizer"},
+    {"opt", "GPT2Tokenizer"},
+    {"phi", "CodeGenTokenizer"},
+    {"qwen2", "Qwen2Tokenizer"},
+    {"qwen2_moe", "Qwen2Tokenizer"},
+    {"qwen3", "Qwen2Tokenizer"},
+    {"roberta", "RobertaTokenizer"},
+    {"roberta-prelayernorm", "RobertaTokenizer"},
+    {"whisper", "WhisperTokenizer"},
 };
 
 // Where neither names a class, the files do: the first whose set is complete.
-constexpr std::string_view kClassesByFiles[] = {"BertTokenizer"};
+constexpr std::string_view kClassesByFiles[] = {"BertTokenizer", "GPT2Tokenizer"};
 
 }  // namespace
 
 const TokenizerClass* find_tokenizer_class(std::string_view name) {
-  for (const TokenizerClasses classes : {wordpiece_classes(), byte_classes()}) {
+  for (const TokenizerClasses classes : {wordpiece_classes(), byte_classes(), byte_pair_classes()}) {
     for (const TokenizerClass* one : classes) {
       if (one->name == name) return one;
     }

@@ -55,6 +55,8 @@ TokenizerClasses wordpiece_classes();
 
 /// Without a vocabulary file: ByT5 and Perceiver (bytes), CANINE (code points).
 TokenizerClasses byte_classes();
+/// GPT-2's and RoBERTa's relatives: vocab.json and merges.txt.
+TokenizerClasses byte_pair_classes();
 
 /// Null for a class that nobody knows. `name` is without "Fast".
 const TokenizerClass* find_tokenizer_class(std::string_view name);
