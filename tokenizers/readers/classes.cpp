@@ -10,10 +10,23 @@ namespace {
 
 // Folders of the first years name no class; the model's type tells it.
 constexpr std::pair<std::string_view, std::string_view> kClassOfModel[] = {
-    {"bert", "BertTokenizer"},       {"convbert", "ConvBertTokenizer"},  {"distilbert", "DistilBertTokenizer"},
-    {"electra", "ElectraTokenizer"}, {"funnel", "FunnelTokenizer"},      {"layoutlm", "LayoutLMTokenizer"},
-    {"lxmert", "LxmertTokenizer"},   {"megatron-bert", "BertTokenizer"}, {"mobilebert", "MobileBertTokenizer"},
-    {"mpnet", "MPNetTokenizer"},     {"splinter", "SplinterTokenizer"},  {"squeezebert", "SqueezeBertTokenizer"},
+    {"bert", "BertTokenizer"},
+    {"convbert", "ConvBertTokenizer"},
+    {"distilbert", "DistilBertTokenizer"},
+    {"electra", "ElectraTokenizer"},
+    {"funnel", "FunnelTokenizer"},
+    {"layoutlm", "LayoutLMTokenizer"},
+    {"lxmert", "LxmertTokenizer"},
+    {"megatron-bert", "BertTokenizer"},
+    {"mobilebert", "MobileBertTokenizer"},
+    {"albert", "AlbertTokenizer"},
+    {"camembert", "CamembertTokenizer"},
+    {"t5", "T5Tokenizer"},
+    {"xlm-roberta", "XLMRobertaTokenizer"},
+    {"xlnet", "XLNetTokenizer"},
+    {"mpnet", "MPNetTokenizer"},
+    {"splinter", "SplinterTokenizer"},
+    {"squeezebert", "SqueezeBertTokenizer"},
 };
 
 // Where neither names a class, the files do: the first whose set is complete.
@@ -22,7 +35,7 @@ constexpr std::string_view kClassesByFiles[] = {"BertTokenizer"};
 }  // namespace
 
 const TokenizerClass* find_tokenizer_class(std::string_view name) {
-  for (const TokenizerClasses classes : {wordpiece_classes()}) {
+  for (const TokenizerClasses classes : {wordpiece_classes(), sentencepiece_classes()}) {
     for (const TokenizerClass* one : classes) {
       if (one->name == name) return one;
     }

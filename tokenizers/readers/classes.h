@@ -52,6 +52,8 @@ using TokenizerClasses = std::span<const TokenizerClass* const>;
 
 /// BERT's relatives: vocab.txt with a WordPiece token a line.
 TokenizerClasses wordpiece_classes();
+/// Those made of a SentencePiece .model.
+TokenizerClasses sentencepiece_classes();
 
 /// Null for a class that nobody knows. `name` is without "Fast".
 const TokenizerClass* find_tokenizer_class(std::string_view name);
