@@ -11,6 +11,7 @@ namespace mica {
 
 void Engine::prepare() {
   added.build(normalizer.get());
+  normalizes_ = !is_identity(normalizer.get());
   fast_ = make_fast_path(normalizer.get(), pre_tokenizer.get(), model.get());
   decode_table_ = std::make_shared<LazyTable>();
 }
@@ -52,12 +53,47 @@ void Engine::encode(std::string_view raw, bool split_special, bool one_word, int
   }
 }
 
+bool Engine::encode_fast(std::string_view segment, int32_t first, bool one_word, int32_t& word, EncodeScratch& scratch,
+                         TokenList& out) const {
+  if (!fast_ || segment.empty()) return false;
+  if (!scratch.fast) scratch.fast = fast_->make_scratch();
+  return fast_->encode(segment, first, one_word, word, *scratch.fast, out);
+}
+
 void Engine::encode_segment(std::string_view segment, int32_t first, bool split_special, bool one_word, int32_t& word,
                             EncodeScratch& scratch, TokenList& out) const {
-  if (fast_ && !added.any_normalized() && !segment.empty()) {
-    if (!scratch.fast) scratch.fast = fast_->make_scratch();
-    if (fast_->encode(segment, first, one_word, word, *scratch.fast, out)) return;
+  const bool find_added = added.any_normalized();
+  if (!find_added) {
+    if (encode_fast(segment, first, one_word, word, scratch, out)) return;
+  } else if (fast_ && !normalizes_) {
+    // The normalized text is the text itself.
+    auto& pieces = scratch.normalized_pieces;
+    if (!added.split(segment, false, split_special, pieces))
+      pieces.assign(1, {{0, static_cast<uint32_t>(segment.size())}, -1});
+    size_t counted = 0;
+    for (const AddedVocabulary::Piece& piece : pieces) {
+      const std::string_view part = segment.substr(piece.range.begin, piece.range.end - piece.range.begin);
+      if (piece.range.begin < counted) {
+        first -= static_cast<int32_t>(utf8::count(segment.substr(piece.range.begin, counted - piece.range.begin)));
+      }
+      counted = piece.range.end;
+      const bool alone = pieces.size() == 1;
+      const auto characters = alone && piece.id < 0 ? 0 : static_cast<int32_t>(utf8::count(part));
+      if (piece.id >= 0) {
+        push_added(part, piece.id, {first, first + characters}, word, out);
+        if (!one_word) ++word;
+      } else if (!encode_fast(part, first, one_word, word, scratch, out)) {
+        encode_components(part, first, false, split_special, one_word, word, scratch, out);
+      }
+      first += characters;
+    }
+    return;
   }
+  encode_components(segment, first, find_added, split_special, one_word, word, scratch, out);
+}
+
+void Engine::encode_components(std::string_view segment, int32_t first, bool find_added, bool split_special,
+                               bool one_word, int32_t& word, EncodeScratch& scratch, TokenList& out) const {
   NormalizedText& now = scratch.text;
   now.assign(segment, first);
   if (normalizer) normalizer->normalize(now);
@@ -78,7 +114,7 @@ void Engine::encode_segment(std::string_view segment, int32_t first, bool split_
   };
 
   auto& words = scratch.words;
-  if (added.any_normalized() && added.split(now.text(), false, split_special, scratch.normalized_pieces)) {
+  if (find_added && added.split(now.text(), false, split_special, scratch.normalized_pieces)) {
     // What lies between added tokens goes through the rest on its own, as a text of its own would.
     const NormalizedText whole = now;
     for (const AddedVocabulary::Piece& piece : scratch.normalized_pieces) {

@@ -97,6 +97,10 @@ class Engine : public tokenizer_detail::TokenTexts {
  private:
   void encode_segment(std::string_view segment, int32_t first, bool split_special, bool one_word, int32_t& word,
                       EncodeScratch& scratch, TokenList& out) const;
+  bool encode_fast(std::string_view segment, int32_t first, bool one_word, int32_t& word, EncodeScratch& scratch,
+                   TokenList& out) const;
+  void encode_components(std::string_view segment, int32_t first, bool find_added, bool split_special, bool one_word,
+                         int32_t& word, EncodeScratch& scratch, TokenList& out) const;
   void push_added(std::string_view matched, int32_t id, CharSpan place, int32_t word, TokenList& out) const;
 
   // Made when something is first decoded.
@@ -106,6 +110,7 @@ class Engine : public tokenizer_detail::TokenTexts {
   };
 
   std::shared_ptr<const FastPath> fast_;
+  bool normalizes_ = false;  // the normalizer may change a text
   std::shared_ptr<LazyTable> decode_table_;
 };
 

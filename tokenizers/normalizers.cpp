@@ -146,6 +146,10 @@ NormalizerPtr read_one(const std::string& type, Fields& fields) {
 
 }  // namespace
 
+bool is_identity(const Normalizer* normalizer) {
+  return normalizer == nullptr || normalizer->to_json() == Json{{"type", "Sequence"}, {"normalizers", Json::array()}};
+}
+
 NormalizerPtr make_normalizer(Fields fields) {
   const std::string type = fields.string("type");
   NormalizerPtr made = read_one(type, fields);

@@ -25,6 +25,9 @@ using NormalizerPtr = std::shared_ptr<const Normalizer>;
 /// Reads {"type": ..., ...}. Throws Error that names an unknown type.
 NormalizerPtr make_normalizer(Fields fields);
 
+/// Leaves every text as it is: null, or a sequence of nothing.
+bool is_identity(const Normalizer* normalizer);
+
 /// BERT's: cleaning, spaces around Chinese characters, accents off, lower case; each optional.
 class BertNormalizer : public Normalizer {
  public:

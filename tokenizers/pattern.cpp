@@ -7,6 +7,7 @@
 
 #include "mica/base/error.h"
 #include "mica/tokenizers/oniguruma.h"
+#include "mica/tokenizers/split_scanner.h"
 #include "mica/tokenizers/utf8.h"
 
 namespace mica {
@@ -56,8 +57,10 @@ bool is_script(const std::string& name) {
 
 struct Pattern::Impl {
   std::string text;
-  Code code;  // null: a plain string
+  bool regular = false;
+  Code code;  // null for a plain string, and for an expression that has a scanner
   std::unique_ptr<pcre2_match_context, FreeContext> limits;
+  split::FindAll scanner = nullptr;
 };
 
 Pattern Pattern::read(Fields& fields, const char* key) {
@@ -68,7 +71,9 @@ Pattern Pattern::read(Fields& fields, const char* key) {
   pattern.finish();
   if (impl->text.size() > kMaxPattern)
     fields.fail("a pattern of " + std::to_string(impl->text.size()) + " bytes", "shorten it");
-  if (regular) {
+  impl->regular = regular;
+  if (regular) impl->scanner = split::find_scanner(impl->text);
+  if (regular && impl->scanner == nullptr) {
     int error = 0;
     PCRE2_SIZE at = 0;
     const std::string translated = pcre_from_oniguruma(impl->text, is_script, fields.file());
@@ -91,6 +96,7 @@ Pattern Pattern::read(Fields& fields, const char* key) {
 
 void Pattern::find(std::string_view text, const std::function<void(size_t begin, size_t end)>& found) const {
   if (text.empty()) return;
+  if (impl_->scanner != nullptr) return impl_->scanner(text, found);
   if (!impl_->code && !impl_->text.empty()) {
     for (size_t at = text.find(impl_->text); at != text.npos; at = text.find(impl_->text, at + impl_->text.size())) {
       found(at, at + impl_->text.size());
@@ -134,7 +140,7 @@ void Pattern::find(std::string_view text, const std::function<void(size_t begin,
 }
 
 Json Pattern::to_json() const {
-  return {{impl_->code ? "Regex" : "String", impl_->text}};
+  return {{impl_->regular ? "Regex" : "String", impl_->text}};
 }
 
 }  // namespace mica

@@ -1,9 +1,12 @@
 #pragma once
 // Pairs of token ids that BPE joins, with their rank: one open-addressing table of 8-byte slots.
 
+#include <algorithm>
 #include <bit>
 #include <cstdint>
 #include <vector>
+
+#include "mica/base/pages.h"
 
 namespace mica {
 
@@ -16,19 +19,25 @@ class PairTable {
   static constexpr uint32_t kNone = UINT32_MAX;
 
   PairTable() : PairTable(0) {}
-  explicit PairTable(size_t pairs) : slots_(std::bit_ceil(pairs * 2 + 2), kFree) {
+  explicit PairTable(size_t pairs)
+      : slots_(std::bit_ceil(pairs * 2 + 2), kFree), there_(std::max<size_t>(1, slots_.size() / 16), 0) {
     shift_ = 64 - std::countr_zero(slots_.size());
+    bit_shift_ = 64 - std::countr_zero(there_.size() * 64);
   }
 
   /// A pair that is there gets the new rank. At most as many pairs as the constructor was told.
   void insert(int32_t left, int32_t right, uint32_t rank) {
     const uint64_t key = key_of(left, right);
+    const size_t bit = bit_of(key);
+    there_[bit >> 6] |= uint64_t{1} << (bit & 63);
     size_t at = slot_of(key);
     while (slots_[at] != kFree && slots_[at] >> kRankBits != key) at = (at + 1) & (slots_.size() - 1);
     slots_[at] = key << kRankBits | rank;
   }
   uint32_t find(int32_t left, int32_t right) const {
     const uint64_t key = key_of(left, right);
+    const size_t bit = bit_of(key);
+    if ((there_[bit >> 6] >> (bit & 63) & 1) == 0) return kNone;
     for (size_t at = slot_of(key);; at = (at + 1) & (slots_.size() - 1)) {
       const uint64_t slot = slots_[at];
       if (slot >> kRankBits == key && slot != kFree) return static_cast<uint32_t>(slot & ((1u << kRankBits) - 1));
@@ -43,8 +52,11 @@ class PairTable {
   }
   size_t slot_of(uint64_t key) const { return static_cast<size_t>(key * 0x9e3779b97f4a7c15u >> shift_); }
 
-  std::vector<uint64_t> slots_;
-  int shift_ = 63;
+  size_t bit_of(uint64_t key) const { return static_cast<size_t>(key * 0xd1342543de82ef95u >> bit_shift_); }
+
+  BlockVector<uint64_t> slots_;
+  std::vector<uint64_t> there_;  // a bit for each pair, at a place that pairs share: most questions end here
+  int shift_ = 63, bit_shift_ = 58;
 };
 
 }  // namespace mica

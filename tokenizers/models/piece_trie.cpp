@@ -74,7 +74,7 @@ class FreeCells {
 struct PieceTrie::Builder {
   PieceTrie& trie;
   FreeCells free = {};
-  std::vector<Item> sorted = {};
+  std::vector<Piece> sorted = {};
 
   explicit Builder(PieceTrie& owner) : trie(owner) {
     grow();
@@ -112,7 +112,7 @@ struct PieceTrie::Builder {
     return begin ^ bytes[0];
   }
 
-  void add_tail(Cell& cell, const Item& item, size_t depth) {
+  void add_tail(Cell& cell, const Piece& item, size_t depth) {
     const std::string_view rest = item.text.substr(depth);
     cell.tail = static_cast<uint32_t>(trie.tails_.size());
     cell.id = item.id;
@@ -121,11 +121,11 @@ struct PieceTrie::Builder {
   }
 
   // Sorts items[begin, end) by their byte at `depth`.
-  void group(std::vector<Item>& items, size_t begin, size_t end, size_t depth) {
-    const auto byte = [&](const Item& item) { return static_cast<unsigned char>(item.text[depth]); };
+  void group(std::vector<Piece>& items, size_t begin, size_t end, size_t depth) {
+    const auto byte = [&](const Piece& item) { return static_cast<unsigned char>(item.text[depth]); };
     if (end - begin <= 16) {
       for (size_t i = begin + 1; i < end; ++i) {
-        const Item item = items[i];
+        const Piece item = items[i];
         size_t at = i;
         for (; at > begin && byte(items[at - 1]) > byte(item); --at) items[at] = items[at - 1];
         items[at] = item;
@@ -137,10 +137,10 @@ struct PieceTrie::Builder {
     size_t at = begin;
     for (size_t& start : starts) at += std::exchange(start, at);
     sorted.assign(items.begin() + static_cast<std::ptrdiff_t>(begin), items.begin() + static_cast<std::ptrdiff_t>(end));
-    for (const Item& item : sorted) items[starts[byte(item)]++] = item;
+    for (const Piece& item : sorted) items[starts[byte(item)]++] = item;
   }
 
-  uint32_t build(std::vector<Item>& items) {
+  uint32_t build(std::vector<Piece>& items) {
     if (items.empty()) return 0;
     if (free.head() == FreeCells::kNone) grow();
     struct Task {
@@ -187,7 +187,7 @@ struct PieceTrie::Builder {
 };
 
 PieceTrie::PieceTrie(const Vocabulary& vocabulary, std::string_view continuing_prefix) {
-  std::vector<Item> starts, continuations;
+  std::vector<Piece> starts, continuations;
   starts.reserve(static_cast<size_t>(vocabulary.size()));
   for (int64_t i = 0; i < vocabulary.id_bound(); ++i) {
     const auto id = static_cast<int32_t>(i);
@@ -203,23 +203,28 @@ PieceTrie::PieceTrie(const Vocabulary& vocabulary, std::string_view continuing_p
   continuing_root_ = builder.build(continuations);
 }
 
-PieceTrie::PieceTrie(const Vocabulary& vocabulary) {
-  std::vector<Item> items;
-  items.reserve(static_cast<size_t>(vocabulary.size()));
+namespace {
+
+// Of equal tokens the one that a look-up gives.
+std::vector<PieceTrie::Piece> pieces_of(const Vocabulary& vocabulary) {
+  std::vector<PieceTrie::Piece> pieces;
+  pieces.reserve(static_cast<size_t>(vocabulary.size()));
   for (int64_t i = 0; i < vocabulary.id_bound(); ++i) {
     const auto id = static_cast<int32_t>(i);
     const std::string_view token = vocabulary.token(id);
-    // Of equal tokens the one that a look-up gives.
     if (token.empty() || (vocabulary.has_duplicates() && vocabulary.find(token) != id)) continue;
-    items.push_back({token, id});
+    pieces.push_back({token, id});
   }
-  Builder builder(*this);
-  root_ = builder.build(items);
+  return pieces;
 }
 
-PieceTrie::PieceTrie(std::vector<Item> items) {
+}  // namespace
+
+PieceTrie::PieceTrie(const Vocabulary& vocabulary) : PieceTrie(pieces_of(vocabulary)) {}
+
+PieceTrie::PieceTrie(std::vector<Piece> pieces) {
   Builder builder(*this);
-  root_ = builder.build(items);
+  root_ = builder.build(pieces);
 }
 
 }  // namespace mica

@@ -23,15 +23,16 @@ class PieceTrie {
     uint32_t length = 0;  ///< bytes; 0: nothing matched
   };
 
-  PieceTrie(const Vocabulary& vocabulary, std::string_view continuing_prefix);
-  /// All tokens of the vocabulary under the first root, none under the second.
-  explicit PieceTrie(const Vocabulary& vocabulary);
-  struct Item {
+  struct Piece {
     std::string_view text;
     int32_t id;
   };
-  /// Distinct texts, none of them empty, under the first root.
-  explicit PieceTrie(std::vector<Item> items);
+
+  PieceTrie(const Vocabulary& vocabulary, std::string_view continuing_prefix);
+  /// All tokens of the vocabulary under the first root, none under the second.
+  explicit PieceTrie(const Vocabulary& vocabulary);
+  /// Of any byte strings, all different and none empty; the trie of continuations is empty.
+  explicit PieceTrie(std::vector<Piece> pieces);
 
   /// The longest piece that `text` starts with. Pieces end where characters end.
   Match longest(std::string_view text, bool continuing) const {

@@ -31,7 +31,7 @@ uint32_t character_length(std::string_view text) {
 }  // namespace
 
 SentencePiece::SentencePiece(std::shared_ptr<const SentencePieceModel> model) : model_(std::move(model)) {
-  std::vector<PieceTrie::Item> symbols, pieces;
+  std::vector<PieceTrie::Piece> symbols, pieces;
   lowest_ = std::numeric_limits<float>::max();
   highest_ = std::numeric_limits<float>::lowest();
   for (int32_t id = 0; id < model_->size(); ++id) {

@@ -1,0 +1,435 @@
+#include "mica/tokenizers/byte_level_fast.h"
+
+#include <algorithm>
+#include <bit>
+#include <cstring>
+#include <mutex>
+#include <utility>
+
+#include "mica/base/pages.h"
+#include "mica/tokenizers/models/bpe.h"
+#include "mica/tokenizers/normalizers.h"
+#include "mica/tokenizers/pretokenizers.h"
+#include "mica/tokenizers/unicode.h"
+#include "mica/tokenizers/utf8.h"
+
+namespace mica {
+namespace {
+
+constexpr size_t kKeyBytes = 15;
+constexpr size_t kSlots = size_t{1} << 16;  // 2 MB a thread
+constexpr size_t kMostTokens = 5;           // of a word in the table
+
+// The first `size` (1 to 15) bytes at `p`, the rest blank, the size in the top byte. `room` bytes are readable.
+void load_key(const char* p, size_t size, size_t room, uint64_t* low, uint64_t* high) {
+  char copy[16];
+  if (room < 16) {
+    std::memset(copy, 0, 16);
+    std::memcpy(copy, p, size);
+    p = copy;
+  }
+  std::memcpy(low, p, 8);
+  std::memcpy(high, p + 8, 8);
+  if (size < 8) {
+    *low &= (uint64_t{1} << (8 * size)) - 1;
+    *high = 0;
+  } else {
+    *high &= (uint64_t{1} << (8 * (size - 8))) - 1;
+  }
+  *high |= uint64_t{size} << 56;
+}
+
+size_t hash_key(uint64_t low, uint64_t high) {
+  const uint64_t h = (low ^ high * 0xff51afd7ed558ccdu) * 0x9e3779b97f4a7c15u;
+  return static_cast<size_t>(h >> 32 ^ h >> 49);
+}
+
+constexpr uint64_t kTops = 0x8080808080808080u;
+
+// How many of the eight bytes continue a character.
+int continuations(uint64_t block) {
+  return std::popcount(block & kTops & ~(block << 1));
+}
+
+bool continues(char byte) {
+  return (static_cast<unsigned char>(byte) & 0xc0) == 0x80;
+}
+
+// Characters that composing leaves alone whatever stands around them.
+class Inert {
+ public:
+  static bool all(std::string_view text) {
+    static const Inert table;
+    const char* p = text.data();
+    const char* const end = p + text.size();
+    while (p < end) {
+      if (static_cast<unsigned char>(*p) < 0x80) {
+        uint64_t block = 0;
+        while (end - p >= 8 && (std::memcpy(&block, p, 8), (block & kTops) == 0)) p += 8;
+        while (p < end && static_cast<unsigned char>(*p) < 0x80) ++p;
+        continue;
+      }
+      const char32_t c = utf8::next(p);
+      if ((table.bits_[c >> 6] >> (c & 63) & 1) != 0) return false;
+    }
+    return true;
+  }
+
+ private:
+  Inert() : bits_(0x110000 / 64, 0) {
+    std::vector<unicode::Change> changes;
+    for (char32_t c = 0x80; c < 0x110000; ++c) {
+      if (c >= 0xd800 && c <= 0xdfff) continue;
+      // Vowels and tails of Hangul compose with what is before them.
+      bool inert = !unicode::has(c, unicode::kReordered | unicode::kComposes) && (c < 0x1161 || c > 0x11c2);
+      if (inert && unicode::has(c, unicode::kDecomposable)) {
+        unicode::decompose(std::span(&c, 1), false, changes);
+        unicode::compose(changes);
+        inert = changes.size() == 1 && changes[0].c == c;
+      }
+      if (!inert) bits_[c >> 6] |= uint64_t{1} << (c & 63);
+    }
+  }
+  std::vector<uint64_t> bits_;  // set: not inert
+};
+
+bool is_isolated_split(const Json& json) {
+  return json["type"] == "Split" && json["behavior"] == "Isolated" && json["invert"] == false &&
+         json["pattern"].contains("Regex");
+}
+
+}  // namespace
+
+struct ByteLevelFast::Memory {
+  BlockVector<Slot> slots = BlockVector<Slot>(kSlots);
+  ByteBpe::Memory bpe;
+  std::vector<int32_t> ids;  // of the word at hand
+  std::string spaced;        // the text with a space before it
+};
+
+struct ByteLevelFast::Pool {
+  std::mutex mutex;
+  std::vector<std::unique_ptr<Memory>> idle;
+};
+
+struct ByteLevelFast::Borrowed : Scratch {
+  explicit Borrowed(std::shared_ptr<Pool> from) : pool(std::move(from)) {
+    const std::lock_guard lock(pool->mutex);
+    if (!pool->idle.empty()) {
+      memory = std::move(pool->idle.back());
+      pool->idle.pop_back();
+    }
+  }
+  ~Borrowed() override {
+    if (!memory) return;
+    const std::lock_guard lock(pool->mutex);
+    pool->idle.push_back(std::move(memory));
+  }
+  Borrowed(const Borrowed&) = delete;
+  Borrowed& operator=(const Borrowed&) = delete;
+
+  std::shared_ptr<Pool> pool;
+  std::unique_ptr<Memory> memory;
+};
+
+// Writes tokens behind those of a list, whose room grows by blocks.
+class ByteLevelFast::Writer {
+ public:
+  Writer(TokenList& out, size_t bytes) : out_(out), at_(out.size()), block_(std::min<size_t>(bytes / 4 + 16, 8192)) {
+    grow(0);
+  }
+  ~Writer() { out_.truncate(at_); }
+  Writer(const Writer&) = delete;
+  Writer& operator=(const Writer&) = delete;
+
+  void need(size_t tokens) {
+    if (room_ - at_ < tokens) grow(tokens);
+  }
+  void put(int32_t id, int32_t begin, int32_t end, int32_t word) {
+    ids_[at_] = id;
+    offsets_[at_] = {begin, end};
+    words_[at_] = word;
+    ++at_;
+  }
+
+ private:
+  void grow(size_t tokens) {
+    room_ = at_ + tokens + block_;
+    out_.ids.resize(room_);
+    out_.offsets.resize(room_);
+    out_.words.resize(room_);
+    ids_ = out_.ids.data();
+    offsets_ = out_.offsets.data();
+    words_ = out_.words.data();
+  }
+
+  TokenList& out_;
+  size_t at_, room_ = 0, block_;
+  int32_t* ids_ = nullptr;
+  CharSpan* offsets_ = nullptr;
+  int32_t* words_ = nullptr;
+};
+
+ByteLevelFast::ByteLevelFast(std::unique_ptr<const ByteBpe> bpe, Plan plan, bool composes)
+    : bpe_(std::move(bpe)), plan_(plan), composes_(composes), pool_(std::make_shared<Pool>()) {}
+
+bool ByteLevelFast::read_plan(const PreTokenizer* pre_tokenizer, Plan* plan) {
+  if (pre_tokenizer == nullptr) return false;
+  const Json json = pre_tokenizer->to_json();
+  if (json["type"] == "ByteLevel") {
+    plan->split = Split::gpt2;
+    plan->add_prefix_space = json["add_prefix_space"];
+    return json["use_regex"] == true;
+  }
+  if (json["type"] != "Sequence") return false;
+  const Json& parts = json["pretokenizers"];
+  if (parts.size() != 2 && parts.size() != 4) return false;
+  std::vector<split::Known> known;
+  for (size_t i = 0; i + 1 < parts.size(); ++i) {
+    if (!is_isolated_split(parts[i])) return false;
+    known.push_back(split::recognize(parts[i]["pattern"]["Regex"].get<std::string>()));
+  }
+  const Json& last = parts.back();
+  if (last["type"] != "ByteLevel" || last["use_regex"] != false || last["add_prefix_space"] != false) return false;
+  if (known.size() == 3) {
+    plan->split = Split::deepseek;
+    return known[0] == split::Known::deepseek_numbers && known[1] == split::Known::deepseek_chinese &&
+           known[2] == split::Known::deepseek_words;
+  }
+  switch (known[0]) {
+    case split::Known::gpt2:
+      plan->split = Split::gpt2;
+      return true;
+    case split::Known::cl100k:
+      plan->split = Split::cl100k;
+      return true;
+    case split::Known::cl100k_end_first:
+      plan->split = Split::cl100k_end_first;
+      return true;
+    case split::Known::qwen2:
+      plan->split = Split::qwen2;
+      return true;
+    case split::Known::o200k:
+      plan->split = Split::o200k;
+      return true;
+    default:
+      return false;
+  }
+}
+
+std::shared_ptr<const ByteLevelFast> ByteLevelFast::make(const Normalizer* normalizer,
+                                                         const PreTokenizer* pre_tokenizer, const TokenModel* model) {
+  const auto* bpe = dynamic_cast<const Bpe*>(model);
+  Plan plan{Split::gpt2};
+  bool composes = false;
+  if (bpe == nullptr || !read_plan(pre_tokenizer, &plan)) return nullptr;
+  if (!is_identity(normalizer)) {
+    composes = normalizer->to_json() == Json{{"type", "NFC"}};
+    if (!composes) return nullptr;
+  }
+  auto bytes = ByteBpe::make(*bpe);
+  if (!bytes) return nullptr;
+  return std::shared_ptr<const ByteLevelFast>(new ByteLevelFast(std::move(bytes), plan, composes));
+}
+
+std::unique_ptr<FastPath::Scratch> ByteLevelFast::make_scratch() const {
+  return std::make_unique<Borrowed>(pool_);
+}
+
+// A word of more bytes than a key holds.
+void ByteLevelFast::long_word(const char* p, size_t size, int32_t number, int32_t word, Memory& memory,
+                              Writer& writer) const {
+  memory.ids.clear();
+  bpe_->encode({p, size}, memory.bpe, memory.ids);
+  writer.need(memory.ids.size());
+  for (const int32_t id : memory.ids) {
+    // A token that begins inside a character has its place from the character's start on.
+    const int32_t begin = continues(*p) ? number - 1 : number;
+    for (const char* const end = p + bpe_->length(id); p < end; ++p) number += continues(*p) ? 0 : 1;
+    writer.put(id, begin, number, word);
+  }
+}
+
+// A shorter one that the table lacks; it goes there when it has few tokens.
+void ByteLevelFast::new_word(const char* p, size_t size, uint64_t low, uint64_t high, int32_t number, int32_t word,
+                             Memory& memory, Writer& writer) const {
+  long_word(p, size, number, word, memory, writer);
+  const size_t count = memory.ids.size();
+  if (count > kMostTokens) return;
+  Slot* const pair = &memory.slots[(hash_key(low, high) & (kSlots / 2 - 1)) * 2];
+  pair[1] = pair[0];
+  Slot& slot = pair[0];
+  slot = {low, high, 0, uint64_t{count} << 58};
+  for (size_t i = 0; i < count; ++i) {
+    const auto id = static_cast<uint64_t>(memory.ids[i]);
+    if (i < 3) {
+      slot.first |= id << 21 * i;
+    } else {
+      slot.rest |= id << 21 * (i - 3);
+    }
+    if (i < kMostTokens - 1) slot.rest |= uint64_t{bpe_->length(memory.ids[i]) & 15} << (42 + 4 * i);
+  }
+}
+
+// A word, or what can be encoded on its own of one that is long or written without spaces.
+struct ByteLevelFast::Part {
+  const char* begin;
+  uint32_t size;
+  bool ends_word;
+  uint64_t low, high;  // the key of up to kKeyBytes bytes
+  const Slot* slots;   // the two where it may be
+};
+
+// Where the part that starts at `p` ends: before the first character that no token joins with the one before it.
+const char* ByteLevelFast::end_of_part(const char* p, const char* end) const {
+  bool beyond_ascii = static_cast<unsigned char>(*p) >= 0x80;
+  char32_t last = utf8::next(p);
+  while (p < end) {
+    const char* const at = p;
+    const char32_t c = utf8::next(p);
+    if (beyond_ascii && c >= 0x80 && !bpe_->may_cross(last, c, at[-1], at[0])) return at;
+    beyond_ascii = c >= 0x80;
+    last = c;
+  }
+  return end;
+}
+
+// The tokens of a word that has several.
+void ByteLevelFast::write_several(const Slot& slot, const Part& part, int32_t number, int32_t characters, int32_t word,
+                                  Writer& writer) const {
+  writer.need(kMostTokens);
+  const int count = slot.count();
+  const bool ascii = characters == static_cast<int32_t>(part.size);
+  const char* p = part.begin;
+  const char* const end = p + part.size;
+  for (int i = 0; i < count; ++i) {
+    const auto length = static_cast<int32_t>(i + 1 < count ? slot.length(i) : end - p);
+    const char* const stop = p + length;
+    if (ascii) {
+      writer.put(slot.id(i), number, number + length, word);
+      number += length;
+      p = stop;
+    } else {
+      const int32_t begin = continues(*p) ? number - 1 : number;
+      for (; p < stop; ++p) number += continues(*p) ? 0 : 1;
+      writer.put(slot.id(i), begin, number, word);
+    }
+  }
+}
+
+// Parts are cut some ahead of being looked up, so that their slots are on the way from memory meanwhile.
+template <typename Scanner>
+void ByteLevelFast::encode_with(std::string_view text, int32_t number, int32_t step, int32_t& word, Memory& memory,
+                                TokenList& out) const {
+  constexpr size_t kAhead = 16;
+  constexpr uint64_t kSize = uint64_t{0xff} << 56;
+  const Scanner scanner;
+  const Slot* const slots = memory.slots.data();
+  const bool cuts = bpe_->cuts();
+  Writer writer(out, text.size());
+  Part parts[kAhead];
+  int32_t now = word;
+  const char* p = text.data();
+  const char* const end = p + text.size();
+  const char* word_end = p;  // of the word that is being cut into parts
+  while (p < end) {
+    size_t count = 0;
+    for (; count < kAhead && p < end; ++count) {
+      const char* after = word_end;
+      if (p == word_end) {
+        bool gap = false;
+        after = word_end = scanner.next(p, end, &gap);
+        // Scripts without spaces make long words, few of which come twice.
+        const auto lead = static_cast<unsigned char>(*p == ' ' && p + 1 < word_end ? p[1] : *p);
+        if (cuts && (word_end - p > static_cast<std::ptrdiff_t>(kKeyBytes) || lead >= 0xe0))
+          after = end_of_part(p, word_end);
+      } else {
+        after = end_of_part(p, word_end);
+      }
+      const auto size = static_cast<size_t>(after - p);
+      Part& part = parts[count];
+      part.begin = p;
+      part.size = static_cast<uint32_t>(size);
+      part.ends_word = after == word_end;
+      part.slots = nullptr;
+      if (size <= kKeyBytes) {
+        load_key(p, size, static_cast<size_t>(end - p), &part.low, &part.high);
+        part.slots = &slots[(hash_key(part.low, part.high) & (kSlots / 2 - 1)) * 2];
+        __builtin_prefetch(part.slots);
+      }
+      p = after;
+    }
+    for (size_t i = 0; i < count; ++i) {
+      const Part& part = parts[i];
+      int32_t characters = static_cast<int32_t>(part.size);
+      if (part.slots == nullptr) {
+        long_word(part.begin, part.size, number, now, memory, writer);
+        for (const char *q = part.begin, *stop = q + part.size; q < stop; ++q) characters -= continues(*q) ? 1 : 0;
+      } else {
+        if (((part.low | (part.high & ~kSize)) & kTops) != 0) {
+          characters -= continuations(part.low) + continuations(part.high & ~kSize);
+        }
+        const Slot* slot = part.slots;
+        if (slot->low != part.low || slot->high != part.high) ++slot;
+        if (slot->low == part.low && slot->high == part.high) {
+          if (slot->count() == 1) {
+            writer.need(1);
+            writer.put(slot->id(0), number, number + characters, now);
+          } else {
+            write_several(*slot, part, number, characters, now, writer);
+          }
+        } else {
+          new_word(part.begin, part.size, part.low, part.high, number, now, memory, writer);
+        }
+      }
+      number += characters;
+      if (part.ends_word) now += step;
+    }
+  }
+  word = now;
+}
+
+bool ByteLevelFast::encode(std::string_view segment, int32_t first, bool one_word, int32_t& word, Scratch& scratch,
+                           TokenList& out) const {
+  if (composes_ && !Inert::all(segment)) return false;
+  auto& borrowed = static_cast<Borrowed&>(scratch);
+  if (!borrowed.memory) borrowed.memory = std::make_unique<Memory>();
+  Memory& memory = *borrowed.memory;
+  const size_t before = out.size();
+  const int32_t step = one_word ? 0 : 1;
+  int32_t number = first;
+  std::string_view text = segment;
+  if (plan_.add_prefix_space && segment[0] != ' ') {
+    memory.spaced.assign(1, ' ').append(segment);
+    text = memory.spaced;
+    --number;
+  }
+  const auto with = [&]<typename Scanner>() { encode_with<Scanner>(text, number, step, word, memory, out); };
+  switch (plan_.split) {
+    case Split::gpt2:
+      with.template operator()<split::Gpt2Scanner>();
+      break;
+    case Split::cl100k:
+      with.template operator()<split::Cl100kScanner<3>>();
+      break;
+    case Split::cl100k_end_first:
+      with.template operator()<split::Cl100kScanner<3, true>>();
+      break;
+    case Split::qwen2:
+      with.template operator()<split::Cl100kScanner<1>>();
+      break;
+    case Split::o200k:
+      with.template operator()<split::O200kScanner>();
+      break;
+    case Split::deepseek:
+      with.template operator()<split::DeepSeekScanner>();
+      break;
+  }
+  // The space put before the text stands for its first character.
+  for (size_t i = before; number < first && i < out.size() && out.offsets[i].begin < first; ++i) {
+    out.offsets[i] = {first, std::max(out.offsets[i].end, first + 1)};
+  }
+  return true;
+}
+
+}  // namespace mica

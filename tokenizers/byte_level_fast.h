@@ -1,0 +1,71 @@
+#pragma once
+// Byte-level BPE from text to ids in one pass: a hand-written scanner cuts a word, a table gives its tokens.
+//
+// It is fast because a word of up to 15 bytes is looked up as two registers in a table of words seen before, which
+// holds the tokens themselves; what is not there goes through ByteBpe, which needs no joins. Offsets are counted along
+// the way. Nothing is allocated per word. The separate components are the reference it is tested against.
+
+#include <cstdint>
+#include <memory>
+#include <string_view>
+#include <vector>
+
+#include "mica/tokenizers/fast_path.h"
+#include "mica/tokenizers/models/byte_bpe.h"
+#include "mica/tokenizers/split_scanner.h"
+
+namespace mica {
+
+class ByteLevelFast : public FastPath {
+ public:
+  /// Null unless these are a known split, byte level and a BPE that ByteBpe takes.
+  static std::shared_ptr<const ByteLevelFast> make(const Normalizer* normalizer, const PreTokenizer* pre_tokenizer,
+                                                   const TokenModel* model);
+
+  std::unique_ptr<Scratch> make_scratch() const override;
+  bool encode(std::string_view segment, int32_t first, bool one_word, int32_t& word, Scratch& scratch,
+              TokenList& out) const override;
+
+ private:
+  enum class Split { gpt2, cl100k, cl100k_end_first, qwen2, o200k, deepseek };
+  struct Plan {
+    Split split;
+    bool add_prefix_space = false;
+  };
+  // A word of up to 15 bytes (its length is the top byte), and its one to five tokens.
+  struct alignas(32) Slot {
+    uint64_t low = 0, high = 0;
+    uint64_t first = 0;  // three ids of 21 bits
+    uint64_t rest = 0;   // two more, the lengths of the first four in 4 bits each, the count
+    int count() const { return static_cast<int>(rest >> 58); }
+    int32_t id(int i) const {
+      return static_cast<int32_t>((i < 3 ? first >> 21 * i : rest >> 21 * (i - 3)) & 0x1fffff);
+    }
+    int length(int i) const { return static_cast<int>(rest >> (42 + 4 * i) & 15); }
+  };
+  struct Memory;    // the words that one thread has seen
+  struct Pool;      // memories that no call is using
+  struct Borrowed;  // the Scratch
+  class Writer;
+  struct Part;
+
+  ByteLevelFast(std::unique_ptr<const ByteBpe> bpe, Plan plan, bool composes);
+  static bool read_plan(const PreTokenizer* pre_tokenizer, Plan* plan);
+  template <typename Scanner>
+  void encode_with(std::string_view text, int32_t number, int32_t step, int32_t& word, Memory& memory,
+                   TokenList& out) const;
+  void write_several(const Slot& slot, const Part& part, int32_t number, int32_t characters, int32_t word,
+                     Writer& writer) const;
+  const char* end_of_part(const char* p, const char* end) const;
+  [[gnu::noinline]] void long_word(const char* p, size_t size, int32_t number, int32_t word, Memory& memory,
+                                   Writer& writer) const;
+  [[gnu::noinline]] void new_word(const char* p, size_t size, uint64_t low, uint64_t high, int32_t number, int32_t word,
+                                  Memory& memory, Writer& writer) const;
+
+  std::unique_ptr<const ByteBpe> bpe_;
+  Plan plan_;
+  bool composes_;  // the normalizer is NFC
+  std::shared_ptr<Pool> pool_;
+};
+
+}  // namespace mica
