@@ -127,7 +127,11 @@ class SentencePieceClass : public TokenizerClass {
       put(resolve(piece, settings.special), std::string_view(piece) == "<unk>NOTUSED" ? -100.0 : 0.0);
     }
     for (int32_t id = layout_.skip; id < model->size(); ++id) {
-      put(std::string(model->piece(id)), model->scores[static_cast<size_t>(id)]);
+      const std::string_view piece = model->piece(id);
+      // "5," and the like: these classes prefer to end the number before the comma.
+      const bool costs = layout_.cleaning == Cleaning::quotes_map && piece.size() > 1 && piece.back() == ',' &&
+                         piece[piece.size() - 2] >= '0' && piece[piece.size() - 2] <= '9';
+      put(std::string(piece), static_cast<double>(model->scores[static_cast<size_t>(id)]) - (costs ? 100 : 0));
     }
     std::vector<AddedToken> more;
     for (const std::string& piece : pieces_behind(config)) {
@@ -277,8 +281,15 @@ class LlamaClass : public TokenizerClass {
     engine->model = std::make_shared<Bpe>(model->vocabulary, merges_of(*model), bpe, model->file);
     const bool prefix = config.boolean("add_prefix_space", true);
     using Prepend = MetaspaceSettings::Prepend;
-    engine->pre_tokenizer = std::make_shared<MetaspacePreTokenizer>(
-        MetaspaceSettings{.prepend = prefix ? Prepend::first : Prepend::never, .split = false});
+    if (config.boolean("legacy", false)) {
+      std::vector<NormalizerPtr> parts;
+      if (prefix) parts.push_back(normalizer_of(R"({"type":"Prepend","prepend":"▁"})", model->file));
+      parts.push_back(normalizer_of(R"({"type":"Replace","pattern":{"String":" "},"content":"▁"})", model->file));
+      engine->normalizer = std::make_shared<NormalizerSequence>(std::move(parts));
+    } else {
+      engine->pre_tokenizer = std::make_shared<MetaspacePreTokenizer>(
+          MetaspaceSettings{.prepend = prefix ? Prepend::first : Prepend::never, .split = false});
+    }
     Json decoders = Json::array({parse(R"({"type":"Replace","pattern":{"String":"▁"},"content":" "})"),
                                  parse(R"({"type":"ByteFallback"})"), parse(R"({"type":"Fuse"})")});
     if (prefix) decoders.push_back(parse(R"({"type":"Strip","content":" ","start":1,"stop":0})"));
@@ -293,19 +304,19 @@ class LlamaClass : public TokenizerClass {
   }
 
  private:
-  // The file has no merges: every way to make a piece of two others is one, in the order of the piece, then of the
-  // parts' lengths, then of their ids.
+  // The file has no merges: every way to make a piece of two others is one. The highest score comes first, then the
+  // longest left part, then the longest right part (in characters).
   static Merges merges_of(const SentencePieceModel& model) {
-    Merges merges;
     struct Split {
-      size_t left_length, right_length;  // characters
+      float score;
+      size_t left_length, right_length;
       int32_t left, right;
     };
     std::vector<Split> splits;
     for (int32_t id = 0; id < model.size(); ++id) {
       const std::string_view piece = model.piece(id);
       const size_t length = utf8::count(piece);
-      splits.clear();
+      const size_t first = splits.size();
       size_t characters = 0;
       for (size_t at = 0; at < piece.size();) {
         at += static_cast<size_t>(utf8::length(static_cast<unsigned char>(piece[at])));
@@ -313,14 +324,17 @@ class LlamaClass : public TokenizerClass {
         if (at == piece.size()) break;
         const auto left = model.vocabulary->find(piece.substr(0, at));
         const auto right = left ? model.vocabulary->find(piece.substr(at)) : std::nullopt;
-        if (right) splits.push_back({characters, length - characters, *left, *right});
+        if (right)
+          splits.push_back({model.scores[static_cast<size_t>(id)], characters, length - characters, *left, *right});
       }
-      std::sort(splits.begin(), splits.end(), [](const Split& a, const Split& b) {
-        return std::tie(a.left_length, a.right_length, a.left, a.right) <
-               std::tie(b.left_length, b.right_length, b.left, b.right);
-      });
-      for (const Split& split : splits) merges.add(model.piece(split.left), model.piece(split.right));
+      std::sort(splits.begin() + static_cast<std::ptrdiff_t>(first), splits.end(),
+                [](const Split& x, const Split& y) { return std::tie(x.left, x.right) < std::tie(y.left, y.right); });
     }
+    std::stable_sort(splits.begin(), splits.end(), [](const Split& x, const Split& y) {
+      return std::tie(x.score, x.left_length, x.right_length) > std::tie(y.score, y.left_length, y.right_length);
+    });
+    Merges merges;
+    for (const Split& split : splits) merges.add(model.piece(split.left), model.piece(split.right));
     return merges;
   }
 
