@@ -7,6 +7,7 @@ namespace mica::cli {
 
 Action answer(Arguments& arguments);
 Action bench(Arguments& arguments);
+Action chat_template(Arguments& arguments);
 Action classify(Arguments& arguments);
 Action decode(Arguments& arguments);
 Action embed(Arguments& arguments);
@@ -15,5 +16,6 @@ Action info(Arguments& arguments);
 Action run(Arguments& arguments);
 Action tag(Arguments& arguments);
 Action tokenize(Arguments& arguments);
+Action tokenizer_train(Arguments& arguments);
 
 }  // namespace mica::cli

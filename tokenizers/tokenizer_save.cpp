@@ -27,6 +27,7 @@ Json config_json(const Engine& engine, const TokenizerSettings& settings) {
     if (const auto& value = settings.special.*named.value) config[named.name] = *value;
   }
   config.erase("additional_special_tokens");
+  config.erase("chat_template");  // written as files of its own
   if (const auto& more = settings.special.additional_special_tokens; !more.empty()) {
     config["extra_special_tokens"] = more;
   }
@@ -83,6 +84,9 @@ std::vector<std::string> Tokenizer::save_pretrained(const std::string& folder) c
     map["additional_special_tokens"] = more;
   }
   write("special_tokens_map.json", dump_json(map));
+  for (std::string& path : write_chat_templates(folder, impl_->settings.chat_templates)) {
+    written.push_back(std::move(path));
+  }
   std::string lines;
   if (model_type() == "WordPiece" && lines_of(engine.model->vocabulary(), &lines)) write("vocab.txt", lines);
   return written;

@@ -191,6 +191,7 @@ class UnigramFast::Pass {
     }
     word_ += step_;
     marked_ = false;
+    characters_ = 0;
     inserted_ = false;
     started_ = true;
     p_ += size;

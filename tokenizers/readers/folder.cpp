@@ -4,6 +4,7 @@
 
 #include "mica/base/error.h"
 #include "mica/base/file.h"
+#include "mica/tokenizers/readers/byte_ranks.h"
 #include "mica/tokenizers/readers/classes.h"
 #include "mica/tokenizers/readers/tokenizer_json.h"
 
@@ -78,6 +79,7 @@ LoadedTokenizer load_tokenizer_folder(const std::string& folder) {
   loaded.settings = read_settings(config, config_path, tokenizer_class);
   TokenizerSettings& settings = loaded.settings;
   if (!name.empty()) settings.tokenizer_class = name;
+  settings.chat_templates = read_chat_templates(folder, config, config_path);
   const SpecialSource source = read_special_tokens(config, config_path, join_path(folder, "special_tokens_map.json"));
   settings.special = source.special;
   if (tokenizer_class != nullptr) fill_defaults(tokenizer_class->tokens, settings.special);
@@ -92,6 +94,14 @@ LoadedTokenizer load_tokenizer_folder(const std::string& folder) {
       }
     }
     if (tokenizer_class != nullptr) tokenizer_class->adjust(*loaded.engine, settings, config_path);
+  } else if (const auto ranks = find_rank_file(folder)) {
+    const std::string text = read_file(*ranks);
+    loaded.engine = is_tekken(text) ? read_tekken(text, *ranks) : read_tiktoken(text, *ranks);
+    const SpecialTokens usual = special_tokens_of_ranks(*loaded.engine);
+    for (const NamedToken& named : named_special_tokens()) {
+      auto& value = settings.special.*named.value;
+      if (!value || !loaded.engine->find(*value)) value = usual.*named.value;
+    }
   } else if (tokenizer_class != nullptr && !files_of_class(*tokenizer_class, folder).empty()) {
     loaded.engine = tokenizer_class->read(folder, settings);
     add_from_legacy_file(join_path(folder, "added_tokens.json"), settings.special, *loaded.engine);

@@ -8,6 +8,7 @@
 #include "mica/base/json.h"
 #include "mica/tokenizers/engine.h"
 #include "mica/tokenizers/options.h"
+#include "mica/tokenizers/readers/chat_template_files.h"
 
 namespace mica {
 
@@ -24,6 +25,7 @@ struct TokenizerSettings {
   bool clean_up_tokenization_spaces = false;
   bool split_special_tokens = false;
   int32_t pad_token_type_id = 0;
+  ChatTemplates chat_templates;
   Json config = Json::object();  ///< tokenizer_config.json as it was, written back on saving
 };
 
