@@ -84,7 +84,7 @@ void Bpe::check_size(size_t merges, const std::string& file) const {
 Bpe::Bpe(std::shared_ptr<const Vocabulary> vocabulary, const Merges& merges, Settings settings, const std::string& file)
     : Bpe(std::move(vocabulary), std::move(settings)) {
   check_size(merges.size(), file);
-  const std::string_view prefix = settings_.continuing_subword_prefix ? *settings_.continuing_subword_prefix : "";
+  const std::string prefix = settings_.continuing_subword_prefix.value_or("");
   pairs_ = PairTable(merges.size());
   made_.reserve(merges.size());
   merges_.reserve(merges.size());
