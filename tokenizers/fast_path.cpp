@@ -2,6 +2,7 @@
 
 #include "mica/tokenizers/bert_fast.h"
 #include "mica/tokenizers/byte_level_fast.h"
+#include "mica/tokenizers/unigram_fast.h"
 
 namespace mica {
 
@@ -9,6 +10,7 @@ std::shared_ptr<const FastPath> make_fast_path(const Normalizer* normalizer, con
                                                const TokenModel* model) {
   if (auto path = BertFast::make(normalizer, pre_tokenizer, model)) return path;
   if (auto path = ByteLevelFast::make(normalizer, pre_tokenizer, model)) return path;
+  if (auto path = UnigramFast::make(normalizer, pre_tokenizer, model)) return path;
   return nullptr;
 }
 

@@ -105,22 +105,6 @@ class Prepend : public Normalizer {
   std::string prefix_;
 };
 
-class NormalizerSequence : public Normalizer {
- public:
-  explicit NormalizerSequence(std::vector<NormalizerPtr> parts) : parts_(std::move(parts)) {}
-  void normalize(NormalizedText& text) const override {
-    for (const auto& part : parts_) part->normalize(text);
-  }
-  Json to_json() const override {
-    Json parts = Json::array();
-    for (const auto& part : parts_) parts.push_back(part->to_json());
-    return {{"type", "Sequence"}, {"normalizers", parts}};
-  }
-
- private:
-  std::vector<NormalizerPtr> parts_;
-};
-
 NormalizerPtr read_bert(Fields& fields) {
   BertNormalizer::Settings settings;
   settings.clean_text = fields.boolean("clean_text");
@@ -171,6 +155,16 @@ NormalizerPtr make_normalizer(Fields fields) {
   NormalizerPtr made = read_one(type, fields);
   fields.finish();
   return made;
+}
+
+void NormalizerSequence::normalize(NormalizedText& text) const {
+  for (const auto& part : parts_) part->normalize(text);
+}
+
+Json NormalizerSequence::to_json() const {
+  Json parts = Json::array();
+  for (const auto& part : parts_) parts.push_back(part->to_json());
+  return {{"type", "Sequence"}, {"normalizers", parts}};
 }
 
 void apply_normal_form(NormalForm form, NormalizedText& text) {

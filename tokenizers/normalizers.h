@@ -4,6 +4,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "mica/base/json.h"
@@ -44,6 +45,18 @@ class BertNormalizer : public Normalizer {
 
  private:
   Settings settings_;
+};
+
+/// One normalizer after another.
+class NormalizerSequence : public Normalizer {
+ public:
+  explicit NormalizerSequence(std::vector<NormalizerPtr> parts) : parts_(std::move(parts)) {}
+  const std::vector<NormalizerPtr>& parts() const { return parts_; }
+  void normalize(NormalizedText& text) const override;
+  Json to_json() const override;
+
+ private:
+  std::vector<NormalizerPtr> parts_;
 };
 
 enum class NormalForm { nfc, nfd, nfkc, nfkd };

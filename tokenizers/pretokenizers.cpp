@@ -207,22 +207,6 @@ class Split : public PreTokenizer {
   bool invert_;
 };
 
-class PreTokenizerSequence : public PreTokenizer {
- public:
-  explicit PreTokenizerSequence(std::vector<PreTokenizerPtr> parts) : parts_(std::move(parts)) {}
-  void split(NormalizedText& text, std::vector<ByteRange>& pieces) const override {
-    for (const auto& part : parts_) part->split(text, pieces);
-  }
-  Json to_json() const override {
-    Json parts = Json::array();
-    for (const auto& part : parts_) parts.push_back(part->to_json());
-    return {{"type", "Sequence"}, {"pretokenizers", parts}};
-  }
-
- private:
-  std::vector<PreTokenizerPtr> parts_;
-};
-
 PreTokenizerPtr read_one(const std::string& type, Fields& fields) {
   if (type == "BertPreTokenizer") return std::make_shared<BertPreTokenizer>();
   if (type == "ByteLevel") return std::make_shared<ByteLevelPreTokenizer>(read_byte_level(fields));
@@ -263,6 +247,16 @@ PreTokenizerPtr make_pre_tokenizer(Fields fields) {
   PreTokenizerPtr made = read_one(type, fields);
   fields.finish();
   return made;
+}
+
+void PreTokenizerSequence::split(NormalizedText& text, std::vector<ByteRange>& pieces) const {
+  for (const auto& part : parts_) part->split(text, pieces);
+}
+
+Json PreTokenizerSequence::to_json() const {
+  Json parts = Json::array();
+  for (const auto& part : parts_) parts.push_back(part->to_json());
+  return {{"type", "Sequence"}, {"pretokenizers", parts}};
 }
 
 void BertPreTokenizer::split(NormalizedText& text, std::vector<ByteRange>& pieces) const {

@@ -2,6 +2,7 @@
 // Pre-tokenizers cut the normalized text into the words that the model sees one by one.
 
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "mica/base/json.h"
@@ -32,6 +33,18 @@ class BertPreTokenizer : public PreTokenizer {
  public:
   void split(NormalizedText& text, std::vector<ByteRange>& pieces) const override;
   Json to_json() const override { return {{"type", "BertPreTokenizer"}}; }
+};
+
+/// One pre-tokenizer after another.
+class PreTokenizerSequence : public PreTokenizer {
+ public:
+  explicit PreTokenizerSequence(std::vector<PreTokenizerPtr> parts) : parts_(std::move(parts)) {}
+  const std::vector<PreTokenizerPtr>& parts() const { return parts_; }
+  void split(NormalizedText& text, std::vector<ByteRange>& pieces) const override;
+  Json to_json() const override;
+
+ private:
+  std::vector<PreTokenizerPtr> parts_;
 };
 
 }  // namespace mica

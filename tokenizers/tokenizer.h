@@ -29,7 +29,8 @@ class Tokenizer {
   /// is missing, malformed or unknown.
   static Tokenizer from_pretrained(const std::string& name_or_folder);
   /// Opens one file: a tokenizer.json without the files beside it, a tiktoken rank file (with the encoding.json beside
-  /// it where its name is not known) or a tekken.json; its content tells which.
+  /// it where its name is not known), a tekken.json, or a SentencePiece model, whose pieces are then SentencePiece's
+  /// own, without special tokens. Its content tells which.
   static Tokenizer from_file(const std::string& path);
   /// Reads the text of a tokenizer.json; `where` names it in errors.
   static Tokenizer from_json(std::string_view text, const std::string& where = "tokenizer.json");
