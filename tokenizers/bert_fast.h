@@ -25,7 +25,7 @@ class BertFast : public FastPath {
   /// Null unless the components are BERT's three.
   static std::shared_ptr<const BertFast> make(const Normalizer* normalizer, const PreTokenizer* pre_tokenizer,
                                               const TokenModel* model, ImageReader* image = nullptr);
-  static constexpr const char* kName = "bert";
+  static constexpr const char* kName = "wordpiece";
   const char* name() const override { return kName; }
   void write(ImageWriter& image) const override { image.add(words_); }
   ~BertFast() override;
