@@ -8,6 +8,15 @@
 namespace mica::jinja {
 namespace {
 
+// Ideographs that stand for numbers.
+constexpr std::u32string_view kNumberSigns =
+    U"\u3405\u3483\u382a\u3b4d\u4e00\u4e03\u4e07\u4e09\u4e5d\u4e8c\u4e94\u4e96\u4ebf\u4ec0\u4edf\u4ee8"
+    U"\u4f0d\u4f70\u5104\u5146\u5169\u516b\u516d\u5341\u5343\u5344\u5345\u534c\u53c1\u53c2\u53c3\u53c4"
+    U"\u56db\u58f1\u58f9\u5e7a\u5efe\u5eff\u5f0c\u5f0d\u5f0e\u5f10\u62fe\u634c\u67d2\u6f06\u7396\u767e"
+    U"\u8086\u842c\u8cae\u8cb3\u8d30\u9621\u9646\u964c\u9678\u96f6\uf96b\uf973\uf978\uf9b2\uf9d1\uf9d3"
+    U"\uf9fd\U00020001\U00020064\U000200e2\U00020121\U0002092a\U00020983\U0002098c\U0002099c\U00020aea"
+    U"\U00020afd\U00020b19\U00022390\U00022998\U00023b1b\U0002626d\U0002f890";
+
 utf8proc_category_t category(char32_t c) {
   return utf8proc_category(static_cast<utf8proc_int32_t>(c));
 }
@@ -112,7 +121,24 @@ bool is_digit(char32_t c) {
 
 bool is_numeric(char32_t c) {
   const auto kind = category(c);
-  return kind == UTF8PROC_CATEGORY_ND || kind == UTF8PROC_CATEGORY_NL || kind == UTF8PROC_CATEGORY_NO;
+  return kind == UTF8PROC_CATEGORY_ND || kind == UTF8PROC_CATEGORY_NL || kind == UTF8PROC_CATEGORY_NO ||
+         kNumberSigns.find(c) != std::u32string_view::npos;
+}
+
+bool starts_identifier(char32_t c) {
+  return is_alpha(c) || category(c) == UTF8PROC_CATEGORY_NL || c == U'_' || c == 0x2118 || c == 0x212e;
+}
+
+bool continues_identifier(char32_t c) {
+  switch (category(c)) {
+    case UTF8PROC_CATEGORY_MN:
+    case UTF8PROC_CATEGORY_MC:
+    case UTF8PROC_CATEGORY_ND:
+    case UTF8PROC_CATEGORY_PC:
+      return true;
+    default:
+      return starts_identifier(c) || c == 0xb7 || c == 0x387 || c == 0x19da || (c >= 0x1369 && c <= 0x1371);
+  }
 }
 
 bool is_printable(char32_t c) {
@@ -141,7 +167,9 @@ bool is_lower(char32_t c) {
   return category(c) == UTF8PROC_CATEGORY_LL || c == 0xaa || c == 0xba || (c >= 0x2b0 && c <= 0x2b8) || c == 0x2c0 ||
          c == 0x2c1 || (c >= 0x2e0 && c <= 0x2e4) || c == 0x345 || c == 0x37a || (c >= 0x1d2c && c <= 0x1d6a) ||
          c == 0x1d78 || (c >= 0x1d9b && c <= 0x1dbf) || c == 0x2071 || c == 0x207f || (c >= 0x2090 && c <= 0x209c) ||
-         (c >= 0x2170 && c <= 0x217f) || (c >= 0x24d0 && c <= 0x24e9) || c == 0x2c7c || c == 0x2c7d;
+         (c >= 0x2170 && c <= 0x217f) || (c >= 0x24d0 && c <= 0x24e9) || c == 0x2c7c || c == 0x2c7d || c == 0xa69c ||
+         c == 0xa69d || c == 0xa770 || c == 0xa7f8 || c == 0xa7f9 || (c >= 0xab5c && c <= 0xab5f) || c == 0x10780 ||
+         (c >= 0x10783 && c <= 0x107ba && c != 0x10786 && c != 0x107b1);
 }
 
 bool is_title(char32_t c) {

@@ -20,6 +20,8 @@ bool is_lower(char32_t c);      ///< lower case
 bool is_title(char32_t c);      ///< title case, as in U+01C5
 bool is_word(char32_t c);       ///< \w of a regular expression
 bool is_cased(char32_t c);
+bool starts_identifier(char32_t c);  ///< may stand first in a name of Python
+bool continues_identifier(char32_t c);
 
 /// Full case mappings, special cases (sharp s, final sigma) included.
 std::u32string upper(std::u32string_view text);

@@ -46,7 +46,8 @@ Value isascii(Runtime&, const Value& self, Args&) {
 
 Value isidentifier(Runtime&, const Value& self, Args&) {
   const Characters text = decode(self.as_text());
-  return Value::boolean(!text.empty() && !is_numeric(text[0]) && std::all_of(text.begin(), text.end(), is_word));
+  return Value::boolean(!text.empty() && starts_identifier(text[0]) &&
+                        std::all_of(text.begin() + 1, text.end(), continues_identifier));
 }
 
 Value isupper(Runtime&, const Value& self, Args&) {

@@ -22,8 +22,12 @@ constexpr uint32_t kUnreached = std::numeric_limits<uint32_t>::max();
 
 }  // namespace
 
-Unigram::Unigram(std::shared_ptr<const Vocabulary> vocabulary, std::vector<double> scores, Settings settings)
-    : vocabulary_(std::move(vocabulary)), scores_(std::move(scores)), settings_(settings), trie_(*vocabulary_) {
+Unigram::Unigram(std::shared_ptr<const Vocabulary> vocabulary, Table<double> scores, Settings settings,
+                 ImageReader* image)
+    : vocabulary_(std::move(vocabulary)),
+      scores_(std::move(scores)),
+      settings_(settings),
+      trie_(image != nullptr ? PieceTrie(*image) : PieceTrie(*vocabulary_)) {
   double lowest = std::numeric_limits<double>::infinity();
   for (const double score : scores_) lowest = std::min(lowest, score);
   unk_score_ = lowest - kUnknownPenalty;
@@ -32,6 +36,12 @@ Unigram::Unigram(std::shared_ptr<const Vocabulary> vocabulary, std::vector<doubl
     std::snprintf(name, sizeof name, "<0x%02X>", byte);
     byte_ids_[static_cast<size_t>(byte)] = vocabulary_->find(name).value_or(-1);
   }
+}
+
+bool Unigram::write(ImageWriter& image) const {
+  image.add(scores_);
+  trie_.write(image);
+  return true;
 }
 
 void Unigram::tokenize(std::string_view word, std::vector<ModelToken>& out) const {

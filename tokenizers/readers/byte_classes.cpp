@@ -43,12 +43,12 @@ PostProcessor make_template(const std::optional<std::pair<std::string, int32_t>>
   return PostProcessor(Fields(json, file, "post_processor"));
 }
 
-void add_special(Engine& engine, const Special& tokens, bool strips, std::string_view lstripped = {}) {
+void add_special(Engine& engine, const Special& tokens, bool strips) {
   std::vector<AddedToken> added;
   for (const auto& [content, id] : tokens) {
     AddedToken token;
     token.content = content;
-    token.lstrip = strips || content == lstripped;
+    token.lstrip = strips;
     token.rstrip = strips;
     token.normalized = false;
     token.special = true;
@@ -149,7 +149,7 @@ class CanineClass : public TokenizerClass {
       const auto id = token ? engine->model->vocabulary().find(*token) : std::nullopt;
       if (id) special.emplace_back(*token, *id);
     }
-    add_special(*engine, special, false, settings.special.mask_token.value_or(""));
+    add_special(*engine, special, false);
     const auto with_id = [&](const std::optional<std::string>& token) {
       return std::pair(token.value_or(""), engine->find(token.value_or("")).value_or(0));
     };

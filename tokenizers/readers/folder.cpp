@@ -1,12 +1,13 @@
 #include "mica/tokenizers/readers/folder.h"
 
+#include <optional>
 #include <utility>
 
 #include "mica/base/error.h"
 #include "mica/base/file.h"
 #include "mica/tokenizers/readers/byte_ranks.h"
 #include "mica/tokenizers/readers/classes.h"
-#include "mica/tokenizers/readers/tokenizer_json.h"
+#include "mica/tokenizers/readers/tokenizer_image.h"
 
 namespace mica {
 namespace {
@@ -84,8 +85,9 @@ LoadedTokenizer load_tokenizer_folder(const std::string& folder) {
   settings.special = source.special;
   if (tokenizer_class != nullptr) fill_defaults(tokenizer_class->tokens, settings.special);
 
+  std::optional<TokenizerImage> image;
   if (file_exists(json_path)) {
-    loaded.engine = read_tokenizer_json(read_file(json_path), json_path);
+    loaded.engine = image.emplace(json_path).read();
     if (config.empty() && tokenizer_class == nullptr) {
       const TokenizerSettings usual = settings_without_config(*loaded.engine);
       for (const NamedToken& named : named_special_tokens()) {
@@ -120,7 +122,7 @@ LoadedTokenizer load_tokenizer_folder(const std::string& folder) {
     if (value && !(source.special.*named.value) && !engine.find(*value)) value.reset();
   }
   add_special_tokens(engine, settings.special, tokenizer_class != nullptr && tokenizer_class->lstrip_mask);
-  engine.prepare();
+  image ? image->prepare(engine) : engine.prepare();
   return loaded;
 }
 

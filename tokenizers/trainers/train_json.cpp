@@ -51,7 +51,8 @@ std::u32string alphabet_of(const Json& tokenizer, const TrainerOptions& options)
     return alphabet;
   }
   std::string storage;
-  const std::string_view text = utf8::valid(options.initial_alphabet ? *options.initial_alphabet : "", storage);
+  const std::string given = options.initial_alphabet.value_or("");
+  const std::string_view text = utf8::valid(given, storage);
   for (const char *p = text.data(), *end = p + text.size(); p < end;) alphabet += utf8::next(p);
   return alphabet;
 }
