@@ -45,11 +45,11 @@ bool Unigram::write(ImageWriter& image) const {
 }
 
 void Unigram::tokenize(std::string_view word, std::vector<ModelToken>& out) const {
-  std::vector<Step> steps;
+  BlockVector<Step> steps;
   tokenize(word, steps, out);
 }
 
-void Unigram::tokenize(std::string_view word, std::vector<Step>& steps, std::vector<ModelToken>& out) const {
+void Unigram::tokenize(std::string_view word, BlockVector<Step>& steps, std::vector<ModelToken>& out) const {
   const auto size = static_cast<uint32_t>(word.size());
   steps.assign(word.size() + 1, {0, kUnreached, 0});
   for (uint32_t at = 0; at < size;) {

@@ -7,6 +7,7 @@
 
 #include <array>
 
+#include "mica/base/pages.h"
 #include "mica/tokenizers/models/model.h"
 #include "mica/tokenizers/models/piece_trie.h"
 
@@ -37,7 +38,7 @@ class Unigram : public TokenModel {
   bool write(ImageWriter& image) const override;
 
   /// The same, with memory that the caller reuses.
-  void tokenize(std::string_view word, std::vector<Step>& steps, std::vector<ModelToken>& out) const;
+  void tokenize(std::string_view word, BlockVector<Step>& steps, std::vector<ModelToken>& out) const;
 
   const Settings& options() const { return settings_; }
   const Table<double>& scores() const { return scores_; }
