@@ -250,18 +250,18 @@ size_t Bpe::merge_few(Symbol* symbols, size_t count) const {
 void Bpe::merge_many(Symbols& symbols) const {
   constexpr uint32_t kEnd = UINT32_MAX;
   const auto count = static_cast<uint32_t>(symbols.size());
-  std::vector<uint32_t> next(count), previous(count);
+  BlockVector<uint32_t> next(count), previous(count);
   for (uint32_t i = 0; i < count; ++i) {
     previous[i] = i == 0 ? kEnd : i - 1;
     next[i] = i + 1 == count ? kEnd : i + 1;
   }
-  std::vector<Candidate> list;
+  BlockVector<Candidate> list;
   list.reserve(count);
   const auto rank = [&](uint32_t i) { return pairs_.find(symbols[i].id, symbols[next[i]].id); };
   for (uint32_t i = 0; i + 1 < count; ++i) {
     if (const uint32_t r = rank(i); r != PairTable::kNone) list.push_back({r, i});
   }
-  std::priority_queue<Candidate, std::vector<Candidate>, std::greater<>> heap(std::greater<>(), std::move(list));
+  std::priority_queue<Candidate, BlockVector<Candidate>, std::greater<>> heap(std::greater<>(), std::move(list));
   const bool drops = settings_.drops();
   Random random(drops ? dropout_words_.fetch_add(1, std::memory_order_relaxed) : 0);
   std::vector<Candidate> passed_over;

@@ -61,7 +61,7 @@ class Bpe : public TokenModel {
     int32_t id;
     uint32_t length;  // bytes of the word
   };
-  using Symbols = std::vector<Symbol>;
+  using Symbols = BlockVector<Symbol>;
 
   Bpe(std::shared_ptr<const Vocabulary> vocabulary, Settings settings);
   void check_size(size_t merges, const std::string& file) const;
