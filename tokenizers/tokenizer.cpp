@@ -22,6 +22,7 @@ Tokenizer& Tokenizer::operator=(Tokenizer&&) noexcept = default;
 Tokenizer::~Tokenizer() = default;
 
 Tokenizer Tokenizer::from_pretrained(const std::string& name_or_folder) {
+  if (file_exists(name_or_folder)) return from_file(name_or_folder);
   LoadedTokenizer loaded = load_tokenizer_folder(resolve_model_folder(name_or_folder));
   return Tokenizer(std::make_shared<Impl>(Impl{std::move(loaded.engine), std::move(loaded.settings)}));
 }

@@ -31,8 +31,8 @@ struct TrainerOptions;
 /// be met (padding without a padding token, a stride not below the window, ...).
 class Tokenizer {
  public:
-  /// Opens a directory, or a hub id found in the local Hugging Face cache. Throws Error naming the file and key that
-  /// is missing, malformed or unknown.
+  /// Opens a directory, a hub id found in the local Hugging Face cache, or one file, as from_file() does. Throws Error
+  /// naming the file and key that is missing, malformed or unknown.
   static Tokenizer from_pretrained(const std::string& name_or_folder);
   /// Opens one file: a tokenizer.json without the files beside it, a tiktoken rank file (with the encoding.json beside
   /// it where its name is not known), a tekken.json, or a SentencePiece model, whose pieces are then SentencePiece's

@@ -147,6 +147,7 @@ TEST(Tekken, SpecialTokensComeFirst) {
   // The model knows fewer tokens than the file holds.
   EXPECT_EQ(tokenizer.vocab_size(), 268);
   EXPECT_EQ(ids(tokenizer, "中"), (Ids{267, 0xad + 4}));
+  EXPECT_EQ(ids(Tokenizer::from_pretrained(folder.file("tekken.json")), "hello"), (Ids{263}));
   EXPECT_EQ(ids(Tokenizer::from_file(folder.file("tekken.json")), "hello"), (Ids{263}));
   Json old = tekken_json();
   old.erase("special_tokens");

@@ -1,7 +1,5 @@
 // Tokenizers opened from images give what the files give.
 
-#include "mica/tokenizers/readers/tokenizer_image.h"
-
 #include <cstdlib>
 #include <filesystem>
 #include <random>
@@ -11,6 +9,7 @@
 
 #include "mica/base/file.h"
 #include "mica/tests/tokenizers/test_data.h"
+#include "mica/tokenizers/readers/tokenizer_image.h"
 #include "mica/tokenizers/readers/tokenizer_json.h"
 #include "mica/tokenizers/tokenizer.h"
 #include "mica/tokenizers/utf8.h"
@@ -99,8 +98,7 @@ TEST_P(TokenizerImages, AreNotKeptWhereTheUserWantsNone) {
   EXPECT_FALSE(std::filesystem::exists(folder_ + "/cache"));
 }
 
-INSTANTIATE_TEST_SUITE_P(Models, TokenizerImages,
-                         ::testing::Values("bert-base-uncased", "t5-small", "qwen2.5", "gpt2"),
+INSTANTIATE_TEST_SUITE_P(Models, TokenizerImages, ::testing::Values("bert-base-uncased", "t5-small", "qwen2.5", "gpt2"),
                          [](const auto& one) {
                            std::string name = one.param;
                            for (char& c : name) c = std::isalnum(static_cast<unsigned char>(c)) != 0 ? c : '_';

@@ -1,5 +1,6 @@
 #pragma once
-// Images of tokenizers: the tables of a tokenizer.json in a cache file of ours, so that opening it again only maps them.
+// Images of tokenizers: the tables of a tokenizer.json in a cache file of ours, so that opening it again only maps
+// them.
 //
 // Where a tokenizer.json of 256 KB or more was read, its image is written to the user's cache folder (see image_path();
 // MICA_CACHE_DIR= turns that off); the newest sixteen stay. An image is used while the file beside it is unchanged.
