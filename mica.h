@@ -26,3 +26,4 @@
 #include "mica/tensor/safetensors.h"
 #include "mica/tensor/tensor.h"
 #include "mica/tokenizers/tokenizer.h"
+#include "mica/tokenizers/trainers/training.h"

@@ -14,8 +14,9 @@ template <typename T>
 class Table {
  public:
   Table() = default;
-  Table(std::vector<T> values) {
-    const auto own = std::make_shared<const std::vector<T>>(std::move(values));
+  template <typename Allocator>
+  Table(std::vector<T, Allocator> values) {
+    const auto own = std::make_shared<const std::vector<T, Allocator>>(std::move(values));
     data_ = own->data();
     size_ = own->size();
     keep_ = own;

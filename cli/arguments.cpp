@@ -97,6 +97,26 @@ void Arguments::choice(const char* name, std::string& value, const std::vector<s
   app_->add_option(name, value, help)->check(CLI::IsMember(names));
 }
 
+namespace {
+
+CLI::App* add_subcommand(CLI::App& app, const Subcommand& subcommand) {
+  const std::string name = subcommand.name;
+  const size_t space = name.find(' ');
+  if (space == std::string::npos) return app.add_subcommand(name, subcommand.help);
+  const std::string group = name.substr(0, space);
+  const auto known = app.get_subcommands([&](const CLI::App* part) { return part->get_name() == group; });
+  CLI::App* const parent = known.empty() ? app.add_subcommand(group, "see mica " + group + " --help") : known.front();
+  parent->require_subcommand(1);
+  return parent->add_subcommand(name.substr(space + 1), subcommand.help);
+}
+
+// "tokenizer" of "tokenizer train".
+std::string_view first_word(std::string_view name) {
+  return name.substr(0, name.find(' '));
+}
+
+}  // namespace
+
 bool run_command_line(int argc, char** argv, const std::vector<Subcommand>& subcommands,
                       const std::function<void(const std::string&)>& print) {
   CLI::App app("mica: transformer models from published folders, on the command line", "mica");
@@ -104,20 +124,22 @@ bool run_command_line(int argc, char** argv, const std::vector<Subcommand>& subc
   app.set_version_flag("--version", "mica " MICA_VERSION);
   std::vector<std::pair<CLI::App*, Action>> actions;
   for (const Subcommand& subcommand : subcommands) {
-    CLI::App* part = app.add_subcommand(subcommand.name, subcommand.help);
+    CLI::App* part = add_subcommand(app, subcommand);
     Arguments arguments(part);
     actions.emplace_back(part, subcommand.declare(arguments));
   }
   const auto where = [&] {
     for (const auto& [part, action] : actions) {
-      if (part->parsed()) return "mica " + part->get_name();
+      if (part->parsed())
+        return "mica " + (part->get_parent() == &app ? "" : part->get_parent()->get_name() + " ") + part->get_name();
     }
     return std::string("mica");
   };
   try {
     std::vector<std::string> words = marked(argc, argv);
     if (!words.empty() && !words[0].starts_with('-') &&
-        std::none_of(subcommands.begin(), subcommands.end(), [&](const Subcommand& s) { return words[0] == s.name; })) {
+        std::none_of(subcommands.begin(), subcommands.end(),
+                     [&](const Subcommand& s) { return words[0] == first_word(s.name); })) {
       throw UsageError{"unknown subcommand \"" + printable(words[0]) + "\"", "mica", "see mica --help"};
     }
     std::reverse(words.begin(), words.end());  // as CLI11 wants them
@@ -127,8 +149,10 @@ bool run_command_line(int argc, char** argv, const std::vector<Subcommand>& subc
     return false;
   } catch (const CLI::Success&) {  // --help of the program or of a subcommand
     CLI::App* asked = &app;
-    for (const auto& [part, action] : actions) {
-      if (part->parsed()) asked = part;
+    for (bool deeper = true; deeper;) {
+      const auto parsed = asked->get_subcommands();
+      deeper = !parsed.empty();
+      if (deeper) asked = parsed.front();
     }
     std::string help = asked->help();
     while (help.ends_with('\n')) help.pop_back();

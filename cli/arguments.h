@@ -39,7 +39,7 @@ class Arguments {
 using Action = std::function<void()>;
 
 struct Subcommand {
-  const char* name;
+  const char* name;  ///< "embed", or two words where several belong together: "tokenizer train"
   const char* help;
   Action (*declare)(Arguments& arguments);
 };

@@ -28,6 +28,7 @@ int main(int argc, char** argv) {
       {"tokenize", "texts to token ids", tokenize},
       {"decode", "token ids to text", decode},
       {"template", "messages to the text of a chat", chat_template},
+      {"tokenizer train", "a tokenizer from a corpus", tokenizer_train},
       {"embed", "sentence vectors of texts, and how alike they are", embed},
       {"classify", "labels for texts", classify},
       {"tag", "labelled spans of texts", tag},

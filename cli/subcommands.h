@@ -16,5 +16,6 @@ Action info(Arguments& arguments);
 Action run(Arguments& arguments);
 Action tag(Arguments& arguments);
 Action tokenize(Arguments& arguments);
+Action tokenizer_train(Arguments& arguments);
 
 }  // namespace mica::cli

@@ -1,8 +1,13 @@
 #include "mica/models/scope.h"
 
 #include <algorithm>
+#include <cmath>
 
+#include "mica/autograd/elementwise.h"
+#include "mica/autograd/linear.h"
 #include "mica/autograd/random.h"
+#include "mica/autograd/reduce.h"
+#include "mica/autograd/tape.h"
 #include "mica/base/error.h"
 #include "mica/base/warnings.h"
 
@@ -38,6 +43,9 @@ ParameterStore::ParameterStore(BuildOptions options, Checkpoint checkpoint, std:
       checkpoint_(std::make_shared<const Checkpoint>(std::move(checkpoint))),
       base_prefix_(std::move(base_prefix)) {}
 
+ParameterStore::ParameterStore(BuildOptions options, const ParameterStore& before, NewRows new_rows)
+    : options_(options), before_(before.parameters_.begin(), before.parameters_.end()), new_rows_(new_rows) {}
+
 std::string ParameterStore::find(const std::string& name) const {
   std::vector<std::string> spellings{name};
   if (!base_prefix_.empty()) {
@@ -68,6 +76,26 @@ Tensor ParameterStore::make(const Shape& shape, const Initialization& init) cons
   return tensor;
 }
 
+Tensor ParameterStore::resized(const Tensor& before, const Shape& shape, const Initialization& init) const {
+  const NoGrad no_grad;
+  const int64_t rows = before.size(0);
+  const int64_t kept = std::min(rows, shape[0]);
+  Tensor tensor = make(shape, init);
+  if (shape[0] > rows && new_rows_ == NewRows::mean) {
+    // gᵀ (X - mean) / sqrt(rows), with g normal, has the covariance of the rows of X.
+    constexpr double kScale = 1e-9;  // of the covariance
+    const bool flat = before.rank() == 1;
+    const Tensor old = flat ? before.reshape({rows, 1}) : before;
+    const Tensor center = mean(old, 0);
+    const Tensor noise = normal({shape[0] - rows, rows}, 0, std::sqrt(kScale / static_cast<double>(rows)),
+                                DType::float32, options_.device);
+    const Tensor added = matmul(noise, old - center) + center;
+    tensor.slice(0, rows, shape[0]).copy_(flat ? added.reshape({shape[0] - rows}) : added);
+  }
+  tensor.slice(0, 0, kept).copy_(before.slice(0, 0, kept));
+  return tensor;
+}
+
 Tensor ParameterStore::parameter(const std::string& name, const Shape& shape, const Initialization& init,
                                  bool may_be_new) {
   Tensor tensor;
@@ -94,6 +122,10 @@ Tensor ParameterStore::parameter(const std::string& name, const Shape& shape, co
     }
     // What is only reported must not cost memory: finish() throws before anybody computes with it.
     if (!tensor.defined() && (!missing_.empty() || !misshaped_.empty())) tensor = Tensor::zeros({});
+  }
+  if (const auto it = before_.find(name); it != before_.end()) {
+    const Shape old = it->second.shape();
+    tensor = old == shape ? it->second : resized(it->second, shape, init);
   }
   if (!tensor.defined()) tensor = make(shape, init);
   tensor.set_requires_grad();

@@ -6,6 +6,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <unordered_set>
 #include <utility>
 #include <vector>
@@ -39,6 +40,11 @@ class ParameterStore {
   /// `base_prefix` ("bert"): a checkpoint may spell every name with or without it. Old spellings of norm parameters
   /// ("gamma", "beta") are understood too.
   ParameterStore(BuildOptions options, Checkpoint checkpoint, std::string base_prefix);
+  /// For a model with another vocabulary: parameters of the same shape are those of `before` themselves; one with other
+  /// rows (embeddings, output layers) gets its first rows from there, and new ones as `add_rows` makes them: mean and
+  /// covariance of the old ones, the latter scaled down (J. Hewitt 2021), or normal with the initializer_range.
+  enum class NewRows { mean, normal };
+  ParameterStore(BuildOptions options, const ParameterStore& before, NewRows new_rows);
 
   Tensor parameter(const std::string& name, const Shape& shape, const Initialization& init, bool may_be_new);
   void ignore(const std::string& name);
@@ -51,11 +57,14 @@ class ParameterStore {
  private:
   std::string find(const std::string& name) const;  // its name in the checkpoint, or ""
   Tensor make(const Shape& shape, const Initialization& init) const;
+  Tensor resized(const Tensor& before, const Shape& shape, const Initialization& init) const;
 
   BuildOptions options_;
   std::shared_ptr<const Checkpoint> checkpoint_;
   std::string base_prefix_;
   std::vector<std::pair<std::string, Tensor>> parameters_;
+  std::unordered_map<std::string, Tensor> before_;
+  NewRows new_rows_ = NewRows::mean;
   std::unordered_set<std::string> used_;
   std::vector<std::string> missing_, fresh_, misshaped_;
 };

@@ -53,17 +53,17 @@ uint64_t word_bytes(uint64_t block, uint64_t* letters) {
 }  // namespace
 
 std::shared_ptr<const BertFast> BertFast::make(const Normalizer* normalizer, const PreTokenizer* pre_tokenizer,
-                                               const TokenModel* model) {
+                                               const TokenModel* model, ImageReader* image) {
   const auto* bert = dynamic_cast<const BertNormalizer*>(normalizer);
   const auto* pieces = dynamic_cast<const WordPiece*>(model);
   if (bert == nullptr || pieces == nullptr || dynamic_cast<const BertPreTokenizer*>(pre_tokenizer) == nullptr) {
     return nullptr;
   }
   if (pieces->options().max_input_chars_per_word > kMaxLimit) return nullptr;
-  return std::shared_ptr<const BertFast>(new BertFast(bert->settings(), *pieces));
+  return std::shared_ptr<const BertFast>(new BertFast(bert->settings(), *pieces, image));
 }
 
-BertFast::BertFast(BertNormalizer::Settings settings, const WordPiece& model)
+BertFast::BertFast(BertNormalizer::Settings settings, const WordPiece& model, ImageReader* image)
     : normalizer_(settings), model_(&model), limit_(static_cast<size_t>(model.options().max_input_chars_per_word)) {
   for (int c = 0; c < 256; ++c) {
     const auto at = static_cast<size_t>(c);
@@ -83,26 +83,32 @@ BertFast::BertFast(BertNormalizer::Settings settings, const WordPiece& model)
     ascii_words_ = ascii_words_ && (digit || small || capital) == (ascii_kind_[at] == kKeep) &&
                    (ascii_kind_[at] != kKeep || ascii_lower_[at] == lowered);
   }
-  const Vocabulary& vocabulary = model.vocabulary();
-  words_.assign(std::bit_ceil(static_cast<size_t>(vocabulary.size()) * 2 + 2), WordKey{0, 0, -1});
+  words_ = image != nullptr ? image->take<WordKey>() : Table<WordKey>(make_words(model.vocabulary(), limit_));
   words_mask_ = words_.size() - 1;
-  for (int64_t i = 0; i < vocabulary.id_bound(); ++i) {
-    const auto id = static_cast<int32_t>(i);
-    const std::string_view token = vocabulary.token(id);
-    // Longer words, and words too long for the model, take the way through the trie.
-    if (token.empty() || token.size() > kKeyBytes || token.size() > limit_ || token.find('\0') != token.npos) continue;
-    char padded[kKeyBytes] = {};
-    std::memcpy(padded, token.data(), token.size());
-    WordKey key{0, 0, id};
-    load_key(padded, token.size(), &key.low, &key.high);
-    size_t slot = hash_key(key.low, key.high) & words_mask_;
-    while (words_[slot].id >= 0) slot = (slot + 1) & words_mask_;
-    words_[slot] = key;
-  }
   for (int c = 0; c < 128; ++c) {
     const auto at = static_cast<size_t>(c);
     ascii_alone_[at] = token_alone({static_cast<Kind>(ascii_kind_[at]), 1, {ascii_lower_[at]}});
   }
+}
+
+// The words of up to 12 bytes, in an open-addressing table of a power of two.
+std::vector<BertFast::WordKey> BertFast::make_words(const Vocabulary& vocabulary, size_t limit) {
+  std::vector<WordKey> words(std::bit_ceil(static_cast<size_t>(vocabulary.size()) * 2 + 2), WordKey{0, 0, -1});
+  const size_t mask = words.size() - 1;
+  for (int64_t i = 0; i < vocabulary.id_bound(); ++i) {
+    const auto id = static_cast<int32_t>(i);
+    const std::string_view token = vocabulary.token(id);
+    // Longer words, and words too long for the model, take the way through the trie.
+    if (token.empty() || token.size() > kKeyBytes || token.size() > limit || token.find('\0') != token.npos) continue;
+    char padded[kKeyBytes] = {};
+    std::memcpy(padded, token.data(), token.size());
+    WordKey key{0, 0, id};
+    load_key(padded, token.size(), &key.low, &key.high);
+    size_t slot = hash_key(key.low, key.high) & mask;
+    while (words[slot].id >= 0) slot = (slot + 1) & mask;
+    words[slot] = key;
+  }
+  return words;
 }
 
 // The tokens of a character that is a word of its own are the same everywhere.

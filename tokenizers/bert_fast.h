@@ -24,7 +24,10 @@ class BertFast : public FastPath {
  public:
   /// Null unless the components are BERT's three.
   static std::shared_ptr<const BertFast> make(const Normalizer* normalizer, const PreTokenizer* pre_tokenizer,
-                                              const TokenModel* model);
+                                              const TokenModel* model, ImageReader* image = nullptr);
+  static constexpr const char* kName = "wordpiece";
+  const char* name() const override { return kName; }
+  void write(ImageWriter& image) const override { image.add(words_); }
   ~BertFast() override;
   BertFast(const BertFast&) = delete;
   BertFast& operator=(const BertFast&) = delete;
@@ -48,17 +51,18 @@ class BertFast : public FastPath {
   };
   using Page = std::array<Action, 256>;
 
-  BertFast(BertNormalizer::Settings settings, const WordPiece& model);
-  const Action& action(char32_t c) const;
-  Action make_action(char32_t c) const;
-  int32_t token_alone(const Action& action) const;
-
   // A whole word of up to 12 bytes, padded with zeros, and its id (-1: the slot is free): a quarter of a cache line.
   struct alignas(16) WordKey {
     uint64_t low;
     uint32_t high;
     int32_t id;
   };
+  BertFast(BertNormalizer::Settings settings, const WordPiece& model, ImageReader* image);
+  static std::vector<WordKey> make_words(const Vocabulary& vocabulary, size_t limit);
+  const Action& action(char32_t c) const;
+  Action make_action(char32_t c) const;
+  int32_t token_alone(const Action& action) const;
+
   int32_t find_word(uint64_t low, uint32_t high) const;
   const char* ascii_word(const char* p, int32_t first, int32_t number, char* buffer, TokenList& out) const;
   void emit(const char* word, size_t size, int32_t first, int32_t number, TokenList& out) const;
@@ -73,7 +77,7 @@ class BertFast : public FastPath {
   std::array<int32_t, 256> ascii_alone_{};  // as Action::alone
   bool ascii_words_ = false;  // the ASCII characters that make words are letters and digits, as they are or lowered
   bool ascii_lowers_ = false;
-  std::vector<WordKey> words_;
+  Table<WordKey> words_;
   size_t words_mask_ = 0;
   mutable std::array<std::atomic<Page*>, 0x1100> pages_{};
 };

@@ -218,7 +218,8 @@ bool ByteLevelFast::read_plan(const PreTokenizer* pre_tokenizer, Plan* plan) {
 }
 
 std::shared_ptr<const ByteLevelFast> ByteLevelFast::make(const Normalizer* normalizer,
-                                                         const PreTokenizer* pre_tokenizer, const TokenModel* model) {
+                                                         const PreTokenizer* pre_tokenizer, const TokenModel* model,
+                                                         ImageReader* image) {
   const auto* bpe = dynamic_cast<const Bpe*>(model);
   Plan plan{Split::gpt2};
   bool composes = false;
@@ -227,7 +228,7 @@ std::shared_ptr<const ByteLevelFast> ByteLevelFast::make(const Normalizer* norma
     composes = normalizer->to_json() == Json{{"type", "NFC"}};
     if (!composes) return nullptr;
   }
-  auto bytes = ByteBpe::make(*bpe);
+  auto bytes = ByteBpe::make(*bpe, image);
   if (!bytes) return nullptr;
   return std::shared_ptr<const ByteLevelFast>(new ByteLevelFast(std::move(bytes), plan, composes));
 }

@@ -20,7 +20,10 @@ class ByteLevelFast : public FastPath {
  public:
   /// Null unless these are a known split, byte level and a BPE that ByteBpe takes.
   static std::shared_ptr<const ByteLevelFast> make(const Normalizer* normalizer, const PreTokenizer* pre_tokenizer,
-                                                   const TokenModel* model);
+                                                   const TokenModel* model, ImageReader* image = nullptr);
+  static constexpr const char* kName = "byte level";
+  const char* name() const override { return kName; }
+  void write(ImageWriter& image) const override { bpe_->write(image); }
 
   std::unique_ptr<Scratch> make_scratch() const override;
   bool encode(std::string_view segment, int32_t first, bool one_word, int32_t& word, Scratch& scratch,

@@ -9,10 +9,15 @@
 
 namespace mica {
 
-void Engine::prepare() {
+void Engine::prepare(ImageReader* image) {
   added.build(normalizer.get());
   normalizes_ = !is_identity(normalizer.get());
-  fast_ = make_fast_path(normalizer.get(), pre_tokenizer.get(), model.get());
+  if (normalizer != fast_normalizer_ || pre_tokenizer != fast_pre_tokenizer_ || model != fast_model_) {
+    fast_ = make_fast_path(normalizer.get(), pre_tokenizer.get(), model.get(), image);
+    fast_normalizer_ = normalizer;
+    fast_pre_tokenizer_ = pre_tokenizer;
+    fast_model_ = model;
+  }
   decode_table_ = std::make_shared<LazyTable>();
 }
 

@@ -69,8 +69,11 @@ class Engine : public tokenizer_detail::TokenTexts {
   std::optional<FileTruncation> truncation;
   std::optional<FilePadding> padding;
 
-  /// Makes what the components need to work together; call it after any of them has changed.
-  void prepare();
+  /// Makes what the components need to work together; call it after any of them has changed. `image`, if there is one,
+  /// holds next what write_fast_path() put there.
+  void prepare(ImageReader* image = nullptr);
+  /// Null where these components have none.
+  const FastPath* fast_path() const { return fast_.get(); }
   /// For tests: everything through the components, nothing through fused paths.
   void forbid_fast_path() {
     fast_.reset();
@@ -110,6 +113,10 @@ class Engine : public tokenizer_detail::TokenTexts {
   };
 
   std::shared_ptr<const FastPath> fast_;
+  // What it was made for: as long as these stay, so does the path.
+  NormalizerPtr fast_normalizer_;
+  PreTokenizerPtr fast_pre_tokenizer_;
+  TokenModelPtr fast_model_;
   bool normalizes_ = false;  // the normalizer may change a text
   std::shared_ptr<LazyTable> decode_table_;
 };

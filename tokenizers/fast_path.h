@@ -8,6 +8,7 @@
 #include <memory>
 #include <string_view>
 
+#include "mica/base/image.h"
 #include "mica/tokenizers/token_list.h"
 
 namespace mica {
@@ -23,6 +24,9 @@ class FastPath {
     virtual ~Scratch() = default;
   };
   virtual ~FastPath() = default;
+  /// The path's name in images, and what of its tables takes long to make; both follow from the model alone.
+  virtual const char* name() const = 0;
+  virtual void write(ImageWriter& image) const { static_cast<void>(image); }
   virtual std::unique_ptr<Scratch> make_scratch() const = 0;
   /// Appends the tokens of a segment (valid UTF-8, not empty, whose first character has number `first`); `word` is the
   /// number of the next word, and with `one_word` all tokens get it. Returns false, leaving `out` and `word` as they
@@ -32,8 +36,10 @@ class FastPath {
 };
 
 /// The path for these components (normalizer and pre-tokenizer may be null), or null where none fits. The components
-/// must outlive it.
+/// must outlive it. `image`, if there is one, holds next what write_fast_path() put there.
 std::shared_ptr<const FastPath> make_fast_path(const Normalizer* normalizer, const PreTokenizer* pre_tokenizer,
-                                               const TokenModel* model);
+                                               const TokenModel* model, ImageReader* image = nullptr);
+/// Adds a path (or null: that there is none) to an image.
+void write_fast_path(const FastPath* path, ImageWriter& image);
 
 }  // namespace mica

@@ -2,7 +2,6 @@
 
 #include <utility>
 
-#include "mica/base/error.h"
 #include "mica/tokenizers/readers/sentencepiece_model.h"
 #include "mica/tokenizers/utf8.h"
 
@@ -57,10 +56,7 @@ class SentencePieceDecoder : public Decoder {
     if (!denormalizer_.empty()) text = denormalize(text);
     tokens.assign(1, std::move(text));
   }
-  Json to_json() const override {
-    throw Error("SentencePiece's decoder cannot be written as tokenizer.json", printable(model_->file, 400),
-                "keep the .model file");
-  }
+  Json to_json() const override { return {{"type", "SentencePiece"}}; }
 
  private:
   // Byte pieces in a row: characters where they are UTF-8, one U+FFFD for each byte that is none.
@@ -177,8 +173,7 @@ void SentencePieceNormalizer::normalize(NormalizedText& text) const {
 }
 
 Json SentencePieceNormalizer::to_json() const {
-  throw Error("SentencePiece's normalizer cannot be written as tokenizer.json", printable(model_->file, 400),
-              "keep the .model file");
+  return {{"type", "SentencePiece"}};
 }
 
 DecoderPtr make_sentencepiece_decoder(std::shared_ptr<const SentencePieceModel> model) {

@@ -18,6 +18,7 @@ class SentencePieceNormalizer : public Normalizer {
  public:
   SentencePieceNormalizer(std::shared_ptr<const SentencePieceModel> model, std::shared_ptr<const PieceTrie> symbols);
   void normalize(NormalizedText& text) const override;
+  /// Only the name: writing a tokenizer.json fails at the model that goes with it.
   Json to_json() const override;
 
  private:

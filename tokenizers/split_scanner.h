@@ -286,7 +286,7 @@ class O200kScanner : public ScannerBase {
 class DeepSeekWordScanner : public ScannerBase {
  public:
   explicit DeepSeekWordScanner(const ClassTable& table = ClassTable::plain(), uint8_t stop = 0)
-      : ScannerBase(table), stop_(stop) {}
+      : ScannerBase(table), stop_(stop), ascii_stops_((table[U'a'] & kLetter) == 0) {}
   const char* next(const char* p, const char* end, bool* gap) const {
     constexpr uint8_t word = kLetter | kMark;
     const char* q = nullptr;
@@ -296,13 +296,13 @@ class DeepSeekWordScanner : public ScannerBase {
       const char* const after = ascii_letters(q, end);
       if (after > q) return after;
     }
-    if ((bits & kLetter) != 0) return letters(q, end, word);
+    if ((bits & kLetter) != 0) return word_run(q, end);
     const char* after = nullptr;
     const uint8_t second = q < end ? read(q, &after) : uint8_t{0};
-    if ((bits & (kLineEnd | kPunctuation)) == 0 && (second & word) != 0) return letters(after, end, word);
+    if ((bits & (kLineEnd | kPunctuation)) == 0 && (second & word) != 0) return word_run(after, end);
     if ((bits & kMark) != 0) return q;
-    if ((bits & kPunctuation) != 0) return line_ends(run(q, end, kPunctuation), end);
-    if (*p == ' ' && (second & kPunctuation) != 0) return line_ends(run(after, end, kPunctuation), end);
+    if ((bits & kPunctuation) != 0) return punctuation_run(q, end);
+    if (*p == ' ' && (second & kPunctuation) != 0) return punctuation_run(after, end);
     if ((bits & kSpace) != 0) {
       const Spaces found = spaces(p, end);
       if (found.line_end != nullptr) return found.line_end;
@@ -318,7 +318,18 @@ class DeepSeekWordScanner : public ScannerBase {
   }
 
  private:
+  const char* word_run(const char* p, const char* end) const {
+    // Where ASCII ends the text, its letters may not be taken unseen.
+    return ascii_stops_ ? run(p, end, kLetter | kMark) : letters(p, end, kLetter | kMark);
+  }
+
+  const char* punctuation_run(const char* p, const char* end) const {
+    p = run(p, end, kPunctuation);
+    return ascii_stops_ ? p : line_ends(p, end);
+  }
+
   uint8_t stop_;
+  bool ascii_stops_;
 };
 
 /// DeepSeek V3's three patterns one after the other: \p{N}{1,3}, runs of Chinese and Japanese characters, the third.

@@ -8,7 +8,7 @@
 #include "mica/base/file.h"
 #include "mica/base/hub.h"
 #include "mica/base/warnings.h"
-#include "mica/tokenizers/readers/sentencepiece_model.h"
+#include "mica/tokenizers/readers/any_file.h"
 #include "mica/tokenizers/readers/tokenizer_json.h"
 #include "mica/tokenizers/tokenizer_impl.h"
 
@@ -34,14 +34,8 @@ Tokenizer Tokenizer::from_json(std::string_view text, const std::string& where) 
 }
 
 Tokenizer Tokenizer::from_file(const std::string& path) {
-  for (const std::string_view ending : {".model", ".spm"}) {
-    if (path.size() < ending.size() || path.compare(path.size() - ending.size(), ending.size(), ending) != 0) continue;
-    auto model = std::make_shared<SentencePieceModel>(read_sentencepiece_model(read_file(path), path));
-    const std::shared_ptr<Engine> engine = make_sentencepiece_engine(std::move(model));
-    engine->prepare();
-    return Tokenizer(std::make_shared<Impl>(Impl{engine, TokenizerSettings()}));
-  }
-  return from_json(read_file(path), path);
+  LoadedTokenizer loaded = load_tokenizer_file(path);
+  return Tokenizer(std::make_shared<Impl>(Impl{std::move(loaded.engine), std::move(loaded.settings)}));
 }
 
 Tokenizer::Impl& Tokenizer::mutable_impl() {

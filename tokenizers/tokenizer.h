@@ -4,6 +4,7 @@
 #include <concepts>
 #include <cstdint>
 #include <initializer_list>
+#include <map>
 #include <memory>
 #include <optional>
 #include <span>
@@ -16,8 +17,12 @@
 #include "mica/tokenizers/chat/chat_template.h"
 #include "mica/tokenizers/decode_stream.h"
 #include "mica/tokenizers/options.h"
+#include "mica/tokenizers/trainers/text_source.h"
 
 namespace mica {
+
+struct TokenizerRecipe;
+struct TrainerOptions;
 
 /// A value: copies are cheap and independent (a copy that gets tokens added leaves the others alone). Const methods may
 /// be called from several threads at once.
@@ -29,8 +34,9 @@ class Tokenizer {
   /// Opens a directory, or a hub id found in the local Hugging Face cache. Throws Error naming the file and key that
   /// is missing, malformed or unknown.
   static Tokenizer from_pretrained(const std::string& name_or_folder);
-  /// Opens one tokenizer.json without the files beside it, or a SentencePiece model (NAME.model, NAME.spm), whose
-  /// pieces are then SentencePiece's own, without special tokens.
+  /// Opens one file: a tokenizer.json without the files beside it, a tiktoken rank file (with the encoding.json beside
+  /// it where its name is not known), a tekken.json, or a SentencePiece model, whose pieces are then SentencePiece's
+  /// own, without special tokens. Its content tells which.
   static Tokenizer from_file(const std::string& path);
   /// Reads the text of a tokenizer.json; `where` names it in errors.
   static Tokenizer from_json(std::string_view text, const std::string& where = "tokenizer.json");
@@ -152,6 +158,19 @@ class Tokenizer {
   /// Pads the rows of an encoding in place, as the call with the same options would have.
   void pad(BatchEncoding& encoding, const TokenizerOptions& options) const;
 
+  /// A tokenizer of the same components, settings and special tokens, with a vocabulary of this size trained on the
+  /// texts. `new_special_tokens` come after those there are; `special_tokens_map` renames some. The trainer is the one
+  /// of the model: BPE, WordPiece, Unigram or WordLevel. Throws Error for a corpus without words, for text that is not
+  /// UTF-8, for sizes out of range and for options that the trainer does not have.
+  Tokenizer train_new_from_iterator(TextSource texts, int64_t vocab_size,
+                                    const std::vector<AddedToken>& new_special_tokens = {},
+                                    const std::map<std::string, std::string>& special_tokens_map = {}) const;
+  /// With settings of the trainer (trainers/training.h).
+  Tokenizer train_new_from_iterator(TextSource texts, int64_t vocab_size,
+                                    const std::vector<AddedToken>& new_special_tokens,
+                                    const std::map<std::string, std::string>& special_tokens_map,
+                                    const TrainerOptions& options) const;
+
   /// Writes tokenizer.json, tokenizer_config.json, special_tokens_map.json, the chat templates and, for WordPiece,
   /// vocab.txt; the folder is made if need be. Returns the paths written.
   std::vector<std::string> save_pretrained(const std::string& folder) const;
@@ -159,6 +178,7 @@ class Tokenizer {
   std::string to_json() const;
 
  private:
+  friend Tokenizer train_tokenizer(TextSource texts, const TokenizerRecipe& recipe, const TrainerOptions& options);
   struct Impl;
   explicit Tokenizer(std::shared_ptr<const Impl> impl);
   BatchEncoding encode_pairs(const std::vector<std::string>& texts, const std::vector<std::string>& pairs,

@@ -195,9 +195,9 @@ CallPlan Tokenizer::Impl::plan(const TokenizerOptions& options) const {
   plan.truncation.stride = options.stride;
   if (truncation != Truncation::none && options.stride > 0) {
     const int64_t room = *max_length - engine->post_processor.added(false);
-    if (options.stride > room) {
-      bad_option("stride " + std::to_string(options.stride) + " is above the " +
-                     std::to_string(std::max<int64_t>(0, room)) + " tokens that max_length leaves besides special ones",
+    if (room >= 0 && options.stride > room) {
+      bad_option("stride " + std::to_string(options.stride) + " is above the " + std::to_string(room) +
+                     " tokens that max_length leaves besides special ones",
                  "lower stride or raise max_length");
     }
   }

@@ -56,9 +56,9 @@ struct UnigramFast::Memory : FastPath::Scratch {
 
   std::shared_ptr<WordCachePool> caches;
   std::unique_ptr<WordCache> cache;
-  std::vector<char> word;       // the open word behind a mark, and 32 bytes more
-  std::vector<int32_t> places;  // the character that each character of it stands for, the mark included
-  std::vector<Unigram::Step> steps;
+  BlockVector<char> word;       // the open word behind a mark, and 32 bytes more
+  BlockVector<int32_t> places;  // the character that each character of it stands for, the mark included
+  BlockVector<Unigram::Step> steps;
   std::vector<ModelToken> tokens;
   NormalizedText text;
 };
@@ -191,6 +191,7 @@ class UnigramFast::Pass {
     }
     word_ += step_;
     marked_ = false;
+    characters_ = 0;
     inserted_ = false;
     started_ = true;
     p_ += size;

@@ -24,6 +24,7 @@ class UnigramFast : public FastPath {
   /// Null unless the components are of this kind.
   static std::shared_ptr<const UnigramFast> make(const Normalizer* normalizer, const PreTokenizer* pre_tokenizer,
                                                  const TokenModel* model);
+  const char* name() const override { return "unigram"; }
   std::unique_ptr<Scratch> make_scratch() const override;
   bool encode(std::string_view segment, int32_t first, bool one_word, int32_t& word, Scratch& scratch,
               TokenList& out) const override;

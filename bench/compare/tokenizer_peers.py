@@ -49,8 +49,8 @@ class Tiktoken:
     name = "tiktoken"
     PATTERNS = {
         "gpt2": r"'(?:[sdmt]|ll|ve|re)| ?\p{L}++| ?\p{N}++| ?[^\s\p{L}\p{N}]++|\s++$|\s+(?!\S)|\s",
-        "qwen2.5": r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}++|\p{N}| ?[^\s\p{L}\p{N}]++[\r\n]*+|\s*+[\r\n]|"
-        r"\s+(?!\S)|\s",
+        "qwen2.5": r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}++|\p{N}| ?[^\s\p{L}\p{N}]++[\r\n]*+|\s*[\r\n]+|"
+        r"\s+(?!\S)|\s+",
     }
 
     def __init__(self, folder: Path):
@@ -80,9 +80,10 @@ class Tiktoken:
 
 
 class SentencePiece:
-    """The model file beside a tokenizer.json, without offsets."""
+    """The model file beside a tokenizer.json, without offsets. ALBERT lower-cases before it, so the ids are others."""
 
     name = "sentencepiece"
+    same_ids = False
 
     def __init__(self, folder: Path):
         import sentencepiece

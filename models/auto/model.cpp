@@ -14,12 +14,14 @@ struct Model::Impl {
   Config config;
   Task task = Task::base;
   const Family* family = nullptr;
+  LoadOptions options;
   ParameterStore store;
   std::unique_ptr<Encoder> encoder;
   std::unique_ptr<Head> head;
   bool training = false;
 
-  Impl(Config c, Task t, ParameterStore s) : config(std::move(c)), task(t), store(std::move(s)) {}
+  Impl(Config c, Task t, LoadOptions o, ParameterStore s)
+      : config(std::move(c)), task(t), options(std::move(o)), store(std::move(s)) {}
 };
 
 namespace {
@@ -66,7 +68,13 @@ Model Model::build(Config config, Task task, const LoadOptions& options, const s
   ParameterStore store = folder.empty()
                              ? ParameterStore(build_options)
                              : ParameterStore(build_options, Checkpoint::open(folder), std::string(family.base_prefix));
-  auto impl = std::make_shared<Impl>(std::move(config), task, std::move(store));
+  return Model(assemble(std::move(config), task, options, std::move(store), folder));
+}
+
+std::shared_ptr<Model::Impl> Model::assemble(Config config, Task task, const LoadOptions& options, ParameterStore store,
+                                             const std::string& where) {
+  const Family& family = family_of(config.model_type.value());
+  auto impl = std::make_shared<Impl>(std::move(config), task, options, std::move(store));
   impl->family = &family;
   const HeadStyle& style = family.heads();
   const Scope root(impl->store);
@@ -79,8 +87,29 @@ Model Model::build(Config config, Task task, const LoadOptions& options, const s
   }
   impl->encoder = std::make_unique<Encoder>(encoder_scope, std::move(spec), needs_pooler(task, style) && !drops_pooler);
   impl->head = make_head(task, style, impl->config, root, *impl->encoder);
-  impl->store.finish(folder, family.architecture(task));
-  return Model(std::move(impl));
+  impl->store.finish(where, family.architecture(task));
+  return impl;
+}
+
+int64_t Model::resize_token_embeddings(int64_t new_num_tokens, const ResizeOptions& options) {
+  constexpr int64_t kMost = 100'000'000;  // rows
+  const int64_t multiple = options.pad_to_multiple_of;
+  int64_t rows = new_num_tokens == 0 ? impl_->encoder->spec().vocab_size : new_num_tokens;
+  if (rows < 1 || rows > kMost || multiple < 1 || multiple > kMost) {
+    throw Error("no size for a vocabulary: " + std::to_string(new_num_tokens) + " tokens, padded to a multiple of " +
+                    std::to_string(multiple),
+                "resize_token_embeddings", "use 1 to " + std::to_string(kMost));
+  }
+  rows = (rows + multiple - 1) / multiple * multiple;
+  if (rows == impl_->encoder->spec().vocab_size) return rows;
+  Config config = impl_->config;
+  config.set("vocab_size", rows);
+  const auto new_rows = options.mean_resizing ? ParameterStore::NewRows::mean : ParameterStore::NewRows::normal;
+  auto resized = assemble(std::move(config), impl_->task, impl_->options,
+                          ParameterStore(impl_->store.options(), impl_->store, new_rows), "resize_token_embeddings");
+  resized->training = impl_->training;
+  *impl_ = std::move(*resized);  // every handle of this model sees it
+  return rows;
 }
 
 ModelOutput Model::operator()(const ModelInputs& inputs) const {

@@ -27,6 +27,14 @@ struct LoadOptions {
   bool add_pooling_layer = true;         ///< false: a base model without its pooler, for callers who pool themselves
 };
 
+/// How the vocabulary's size changes.
+struct ResizeOptions {
+  int64_t pad_to_multiple_of = 1;  ///< more rows than tokens, up to a multiple of this
+  /// New rows are near the mean of the old ones (their distribution, with 1e-9 of its covariance), as transformers 5
+  /// makes them; false: normal with the config's initializer_range.
+  bool mean_resizing = true;
+};
+
 class Model {
  public:
   /// The model as a published folder or hub id holds it, for a task. Throws Error when the folder, its config or its
@@ -49,6 +57,12 @@ class Model {
   int64_t max_tokens() const;
   int64_t hidden_size() const;
 
+  /// Gives the word embeddings, and the output layer of a language head, tied or not, this many rows: after tokens were
+  /// added, as many as tokenizer.size() says. Rows that stay keep their values; every other parameter stays the very
+  /// same tensor. Sets config.vocab_size; returns the number of rows. `new_num_tokens` 0 keeps the number and only pads
+  /// it. Throws Error for a size that is none, or one that a special token's id in the config lies beyond.
+  int64_t resize_token_embeddings(int64_t new_num_tokens, const ResizeOptions& options = {});
+
   /// Training mode applies dropout; a new model is in evaluation mode.
   void train(bool on = true) const;
   void eval() const { train(false); }
@@ -61,6 +75,8 @@ class Model {
   struct Impl;
   explicit Model(std::shared_ptr<Impl> impl) : impl_(std::move(impl)) {}
   static Model build(Config config, Task task, const LoadOptions& options, const std::string& folder);
+  static std::shared_ptr<Impl> assemble(Config config, Task task, const LoadOptions& options, ParameterStore store,
+                                        const std::string& where);
   std::shared_ptr<Impl> impl_;
 };
 

@@ -37,7 +37,8 @@ TEST_F(TemplateProgram, PrintsTheText) {
   EXPECT_EQ(plain.out, "user: hello\nada: hello ada\n\n");
   EXPECT_EQ(mica({"template", model(), messages(), "--add-generation-prompt", "--tools", folder_ / "tools.json"}).out,
             "user: hello\nada: hello ada\n1>\n");
-  EXPECT_EQ(mica({"template", model(), messages(), "--template", "loud", "--variables", folder_ / "x.json"}).out, "HELLO!\n");
+  EXPECT_EQ(mica({"template", model(), messages(), "--template", "loud", "--variables", folder_ / "x.json"}).out,
+            "HELLO!\n");
   EXPECT_EQ(mica({"template", model(), messages(), "--template", "{{ messages|length }}"}).out, "2\n");
   EXPECT_EQ(mica({"template", model(), messages(), "--continue-final-message", "--json"}).out,
             "\"user: hello\\nada: hello ada\"\n");

@@ -1,5 +1,7 @@
 // The subcommands that take texts: what they print, where texts come from, and how they fail.
 
+#include <fstream>
+
 #include "tests/cli/program.h"
 #include "tests/support/tiny_model.h"
 #include <gtest/gtest.h>
@@ -49,6 +51,28 @@ void expect_failure(const Outcome& outcome, int status, const std::string& part)
   EXPECT_TRUE(all.back().starts_with("mica: error: ")) << outcome.err;
   for (size_t i = 0; i + 1 < all.size(); ++i) EXPECT_TRUE(all[i].starts_with("mica: warning: ")) << all[i];
   EXPECT_NE(all.back().find(part), std::string::npos) << outcome.err;
+}
+
+TEST(Program, TokenizerTrain) {
+  tiny::TemporaryFolder scratch;
+  const std::string file = scratch.path() + "/corpus.txt", out = scratch.path() + "/out";
+  std::ofstream(file) << "the cat sat on the mat\nthe dog sat on the log\n";
+  const Outcome trained =
+      mica({"tokenizer", "train", "--type", "wordlevel", "--special-tokens", "[A],[B]", "-o", out, file});
+  EXPECT_EQ(trained.status, 0) << trained.err;
+  EXPECT_EQ(trained.out, out + ": WordLevel with 11 tokens\n");
+  const auto rows = json_lines(mica({"tokenize", out, "the dog [B]", "--json"}));
+  EXPECT_EQ(rows[0]["tokens"], Json({"the", "dog", "[B]"}));
+  const std::string like = scratch.path() + "/like";
+  EXPECT_EQ(mica({"tokenizer", "train", "--from", out, "--vocab-size", "6", "-o", like, file}).out,
+            like + ": WordLevel with 6 tokens\n");
+  expect_failure(mica({"tokenizer"}), 2, "subcommand");
+  expect_failure(mica({"tokenizer", "train", "--type", "bpe", file}), 2, "--output");
+  expect_failure(mica({"tokenizer", "train", "-o", out, file}), 2, "--type");
+  expect_failure(mica({"tokenizer", "train", "--type", "bpe", "-o", out}), 2, "files");
+  expect_failure(mica({"tokenizer", "train", "--type", "bpe", "-o", out, file + "2"}), 1, "no such file");
+  expect_failure(mica({"tokenizer", "train", "--type", "unigram", "--min-frequency", "2", "-o", out, file}), 1,
+                 "min_frequency");
 }
 
 TEST(Program, Tokenize) {

@@ -2,6 +2,7 @@
 
 #include "mica/models/auto/model.h"
 
+#include <cmath>
 #include <filesystem>
 
 #include <gtest/gtest.h>
@@ -172,6 +173,85 @@ TEST(Model, PacksAgainWhenAWeightChanges) {
     if (name == "encoder.layer.1.output.dense.weight") tensor.fill_(0.25);
   }
   EXPECT_NE(before, model(inputs).last_hidden_state.to_vector<float>());
+}
+
+TEST_F(ModelFolder, ResizesTheVocabularyOfEveryHead) {
+  const NoGrad no_grad;
+  for (const char* type : {"bert", "roberta", "albert", "electra", "distilbert"}) {
+    for (const Task task : {Task::base, Task::masked_lm, Task::sequence_classification, Task::pretraining}) {
+      for (const bool tied : {true, false}) {
+        Config config = tiny(type);
+        config.set("pad_token_id", 1);
+        config.set("tie_word_embeddings", tied);
+        if (std::string(type) == "albert" || std::string(type) == "electra") config.set("embedding_size", 16);
+        if (std::string(type) == "distilbert" && task == Task::pretraining) continue;
+        Model model = Model::from_config(config, task);
+        const Model same = model;
+        const ModelInputs inputs = some_ids({2, 3, 4, 5});
+        const auto output = [&] {
+          const ModelOutput all = model(inputs);
+          return all.logits.defined()              ? all.logits
+                 : all.prediction_logits.defined() ? all.prediction_logits
+                                                   : all.last_hidden_state;
+        };
+        const Tensor before = output();
+        const std::string what = std::string(type) + " " + std::string(name(task)) + (tied ? " tied" : " untied");
+        EXPECT_EQ(model.resize_token_embeddings(53, {.pad_to_multiple_of = 8}), 56) << what;
+        EXPECT_EQ(same.config().integer("vocab_size"), 56) << what;  // another handle of the same model
+        const Tensor after = output();
+        const bool words = before.shape()[before.rank() - 1] == 50;
+        EXPECT_EQ(after.shape()[after.rank() - 1], words ? 56 : before.shape()[before.rank() - 1]) << what;
+        const Tensor compared = words ? after.slice(after.rank() - 1, 0, 50).contiguous() : after;
+        EXPECT_EQ(compared.to_vector<float>(), before.to_vector<float>()) << what;
+        EXPECT_NO_THROW(model(some_ids({55, 50})));
+        std::filesystem::remove_all(folder_);
+        model.save_pretrained(folder_);
+        const WarningCatcher warnings;
+        const Model again = Model::from_pretrained(folder_, task);
+        EXPECT_TRUE(warnings.messages().empty()) << what << ": " << warnings.messages()[0];
+        for (size_t i = 0; i < model.parameters().size(); ++i) {
+          EXPECT_EQ(again.parameters()[i].second.to_vector<float>(), model.parameters()[i].second.to_vector<float>());
+        }
+        // And back: what was cut off is gone, what stays is what it was.
+        EXPECT_EQ(model.resize_token_embeddings(50), 50);
+        EXPECT_EQ(output().to_vector<float>(), before.to_vector<float>()) << what;
+      }
+    }
+  }
+}
+
+TEST(Model, NewRowsAreNearTheMeanOrNormal) {
+  manual_seed(3);
+  const NoGrad no_grad;
+  for (const bool mean_resizing : {true, false}) {
+    Model model = AutoModel::from_config(tiny());
+    const Tensor old = model.parameters()[0].second;
+    const Tensor norm = model.parameters()[5].second;
+    model.resize_token_embeddings(450, {.mean_resizing = mean_resizing});
+    const Tensor table = model.parameters()[0].second;
+    EXPECT_TRUE(table.requires_grad());
+    EXPECT_EQ(model.parameters()[5].second.storage(), norm.storage());  // the very same tensor
+    for (int64_t j = 0; j < 16; ++j) {
+      double mean = 0, deviation = 0, farthest = 0;
+      for (int64_t i = 0; i < 50; ++i) mean += old.select(0, i).select(0, j).item<float>() / 50;
+      for (int64_t i = 50; i < 450; ++i) {
+        const double value = table.select(0, i).select(0, j).item<float>();
+        deviation += value * value / 400;
+        farthest = std::max(farthest, std::abs(value - mean));
+      }
+      // 1e-9 of a variance of 0.02² is a deviation of 6e-7; five of them, and rounding.
+      if (mean_resizing) {
+        EXPECT_LT(farthest, 5e-6);
+      } else {
+        EXPECT_NEAR(std::sqrt(deviation), 0.02, 0.005);
+      }
+    }
+  }
+  Model model = AutoModel::from_config(tiny());
+  EXPECT_EQ(model.resize_token_embeddings(0, {.pad_to_multiple_of = 64}), 64);
+  EXPECT_THROW(model.resize_token_embeddings(-1), Error);
+  EXPECT_THROW(model.resize_token_embeddings(50, {.pad_to_multiple_of = 0}), Error);
+  EXPECT_THROW(model.resize_token_embeddings(int64_t{1} << 40), Error);
 }
 
 TEST(Model, DropsOutOnlyInTraining) {

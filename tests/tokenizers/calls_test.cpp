@@ -7,6 +7,7 @@
 #include "mica/tests/tokenizers/small_tokenizer.h"
 #include "mica/tests/tokenizers/test_data.h"
 #include "mica/tokenizers/tokenizer.h"
+#include "mica/tokenizers/utf8.h"
 
 namespace mica {
 namespace {
@@ -124,6 +125,69 @@ TEST(Calls, DecodeAndVocabulary) {
   EXPECT_EQ(tokenizer.num_special_tokens_to_add(true), 3);
 }
 
+TEST(DecodeStreams, GiveWholeCharactersAndInTheEndTheText) {
+  Json vocabulary = Json::object();
+  int next = 0;
+  for (const char* token : {"[UNK]",  "a",      "\u2581the", "\u2581", ".",      "n't",    "##b",    "'",
+                            "<0xE4>", "<0xB8>", "<0xAD>",    "<0xFF>", "\u00e4", "\u00b8", "\u0143", "\u0120x",
+                            "\u00ff", " .",     "</w>",      "c</w>",  "<pad>",  "|",      "\u4e2d"}) {
+    vocabulary[token] = next++;
+  }
+  const Json byte_level = {
+      {"type", "ByteLevel"}, {"add_prefix_space", true}, {"trim_offsets", true}, {"use_regex", true}};
+  const std::vector<Json> decoders = {
+      nullptr,
+      byte_level,
+      Json::parse(R"({"type":"WordPiece","prefix":"##","cleanup":true})"),
+      Json::parse(R"({"type":"BPEDecoder","suffix":"</w>"})"),
+      Json::parse(R"({"type":"CTC","pad_token":"<pad>","word_delimiter_token":"|","cleanup":true})"),
+      Json::parse(R"({"type":"Metaspace","replacement":"\u2581","prepend_scheme":"always","split":true})"),
+      Json::parse(R"({"type":"Sequence","decoders":[{"type":"Replace","pattern":{"String":"\u2581"},"content":" "},
+                      {"type":"ByteFallback"},{"type":"Fuse"},{"type":"Strip","content":" ","start":1,"stop":0}]})")};
+  uint32_t random = 1;
+  for (const Json& decoder : decoders) {
+    const Json file = {{"decoder", decoder},
+                       {"model", {{"type", "WordLevel"}, {"unk_token", "[UNK]"}, {"vocab", vocabulary}}}};
+    const auto tokenizer = Tokenizer::from_json(file.dump());
+    for (int round = 0; round < 300; ++round) {
+      const DecodeOptions options{.clean_up_tokenization_spaces = round % 3 == 0};
+      std::vector<int64_t> ids;
+      auto stream = tokenizer.decode_stream(options);
+      std::string text;
+      for (int i = 0; i < round; ++i) {
+        random = random * 1664525 + 1013904223;
+        ids.push_back(static_cast<int64_t>((random >> 8) % static_cast<uint32_t>(next + (round % 5 == 0 ? 3 : 0))));
+        const std::string piece = stream.step(ids.back());
+        EXPECT_TRUE(utf8::is_valid(piece));
+        text += piece;
+      }
+      text += stream.finish();
+      ASSERT_EQ(text, tokenizer.decode(ids, options)) << decoder.dump() << " " << Json(ids).dump();
+    }
+  }
+  // What is certain comes at once.
+  const Json file = {{"decoder", byte_level},
+                     {"model", {{"type", "WordLevel"}, {"unk_token", "[UNK]"}, {"vocab", vocabulary}}}};
+  auto stream = Tokenizer::from_json(file.dump()).decode_stream();
+  EXPECT_EQ(stream.step(1), "a");
+  EXPECT_EQ(stream.step(12), "");
+  EXPECT_EQ(stream.step(13), "");
+  EXPECT_EQ(stream.step(14), "中");
+  EXPECT_EQ(stream.step(12), "");
+  EXPECT_EQ(stream.step(15), "\ufffd x");
+  EXPECT_EQ(stream.step(12), "");
+  EXPECT_EQ(stream.finish(), "\ufffd");
+  EXPECT_EQ(stream.step(1), "a");  // anew
+  EXPECT_EQ(stream.step(-1), "");
+}
+
+TEST(Calls, FirstWindowsDecideHowFarIsPadded) {
+  const auto rows =
+      small()({"a b", "a"}, {.padding = true, .truncation = true, .max_length = 2, .return_overflowing_tokens = true});
+  EXPECT_EQ(row(rows.input_ids, 0), (Ids{2, 3}));
+  EXPECT_EQ(row(rows.input_ids, 1), (Ids{2, 10, 11, 3}));
+}
+
 TEST(Calls, TextThatIsNotUtf8) {
   const auto encoding = small()("a\xff\xfe b");
   // U+FFFD is cleaned away; the offsets count it.
@@ -174,6 +238,7 @@ TEST(Calls, RefusesWhatCannotBeMet) {
   const auto tokenizer = small();
   EXPECT_THROW(tokenizer("a b c", {.truncation = true, .max_length = 1}), Error);
   EXPECT_THROW(tokenizer("a b c", {.truncation = true, .max_length = 4, .stride = 2}), Error);
+  EXPECT_THROW(tokenizer("a", {.truncation = true, .max_length = 4, .stride = 3}), Error);  // whatever the text
   EXPECT_THROW(tokenizer("a b c", {.max_length = -1}), Error);
   EXPECT_THROW(tokenizer("a b c", {.stride = -1}), Error);
   EXPECT_THROW(tokenizer("a b c", {.truncation = Truncation::only_second, .max_length = 4}), Error);

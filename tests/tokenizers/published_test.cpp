@@ -24,9 +24,11 @@ TEST_P(Published, ExpectedCases) {
   test::check_all(AutoTokenizer::from_pretrained(folder), test::lines_of_file(cases), name, "its folder");
 }
 
-INSTANTIATE_TEST_SUITE_P(ByteLevel, Published,
+INSTANTIATE_TEST_SUITE_P(Folders, Published,
                          testing::Values("gpt2", "roberta-base", "phi-2", "whisper-large-v3", "clip-vit-base-patch32",
-                                         "falcon-7b", "qwen2.5", "deepseek-v3"),
+                                         "falcon-7b", "qwen2.5", "deepseek-v3", "t5-small", "xlm-roberta-base",
+                                         "albert-base-v2", "xlnet-base-cased", "mistral-7b-v0.1", "mistral-7b-v0.3",
+                                         "phi-3-mini"),
                          [](const auto& param_info) {
                            std::string name = param_info.param;
                            for (char& c : name) c = c == '-' || c == '.' ? '_' : c;

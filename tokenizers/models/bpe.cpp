@@ -84,10 +84,13 @@ void Bpe::check_size(size_t merges, const std::string& file) const {
 Bpe::Bpe(std::shared_ptr<const Vocabulary> vocabulary, const Merges& merges, Settings settings, const std::string& file)
     : Bpe(std::move(vocabulary), std::move(settings)) {
   check_size(merges.size(), file);
-  const std::string_view prefix = settings_.continuing_subword_prefix ? *settings_.continuing_subword_prefix : "";
+  std::string_view prefix;
+  if (settings_.continuing_subword_prefix) prefix = *settings_.continuing_subword_prefix;
   pairs_ = PairTable(merges.size());
-  made_.reserve(merges.size());
-  merges_.reserve(merges.size());
+  std::vector<int32_t> results;
+  std::vector<Pair> pairs;
+  results.reserve(merges.size());
+  pairs.reserve(merges.size());
   std::string joined;
   int32_t expected = -1;  // most files number their tokens as their merges make them
   for (size_t i = 0; i < merges.size(); ++i) {
@@ -107,37 +110,60 @@ Bpe::Bpe(std::shared_ptr<const Vocabulary> vocabulary, const Merges& merges, Set
         vocabulary_->token(expected) == whole && !whole.empty() ? expected : need(*vocabulary_, whole, i, file);
     expected = made + 1;
     pairs_.insert(pair.left, pair.right, static_cast<uint32_t>(i));
-    made_.push_back(made);
-    merges_.push_back(pair);
+    results.push_back(made);
+    pairs.push_back(pair);
   }
+  pairs_.finish();
+  made_ = Table<int32_t>(std::move(results));
+  merges_ = Table<Pair>(std::move(pairs));
+}
+
+Bpe::Bpe(std::shared_ptr<const Vocabulary> vocabulary, ImageReader& image, Settings settings)
+    : Bpe(std::move(vocabulary), std::move(settings)) {
+  pairs_ = PairTable(image);
+  made_ = image.take<int32_t>();
+  merges_ = image.take<Pair>();
+}
+
+bool Bpe::write(ImageWriter& image) const {
+  if (ranks_are_ids_) return false;
+  pairs_.write(image);
+  image.add(made_);
+  image.add(merges_);
+  return true;
 }
 
 std::shared_ptr<const Bpe> Bpe::from_ranks(std::shared_ptr<const Vocabulary> vocabulary, const std::string& file) {
   const std::shared_ptr<Bpe> bpe(new Bpe(std::move(vocabulary), Settings{.ignore_merges = true}));
   const Vocabulary& tokens = *bpe->vocabulary_;
+  std::vector<int32_t> made;
+  std::vector<Pair> merges;
   for (int64_t i = 0; i < tokens.id_bound(); ++i) {
     const auto id = static_cast<int32_t>(i);
     const std::string_view token = tokens.token(id);
-    const size_t first = bpe->merges_.size();
+    const size_t first = merges.size();
     for (size_t cut = 1; cut < token.size(); ++cut) {
       if ((static_cast<unsigned char>(token[cut]) & 0xc0) == 0x80) continue;
       const auto left = tokens.find(token.substr(0, cut));
       const auto right = left ? tokens.find(token.substr(cut)) : std::nullopt;
       if (!right || *left > id || *right > id) continue;
-      bpe->merges_.push_back({*left, *right});
+      merges.push_back({*left, *right});
       bpe->joined_.push_back(id);
     }
     // Written out, the merges of one token follow each other in the order of their parts, as converters list them.
-    std::sort(bpe->merges_.begin() + static_cast<std::ptrdiff_t>(first), bpe->merges_.end(),
+    std::sort(merges.begin() + static_cast<std::ptrdiff_t>(first), merges.end(),
               [](const Pair& a, const Pair& b) { return std::pair(a.left, a.right) < std::pair(b.left, b.right); });
-    bpe->made_.push_back(id);
+    made.push_back(id);
   }
-  bpe->check_size(std::max(bpe->merges_.size(), bpe->made_.size()), file);
+  bpe->check_size(std::max(merges.size(), made.size()), file);
   bpe->ranks_are_ids_ = true;
-  bpe->pairs_ = PairTable(bpe->merges_.size());
-  for (size_t i = 0; i < bpe->merges_.size(); ++i) {
-    bpe->pairs_.insert(bpe->merges_[i].left, bpe->merges_[i].right, static_cast<uint32_t>(bpe->joined_[i]));
+  bpe->pairs_ = PairTable(merges.size());
+  for (size_t i = 0; i < merges.size(); ++i) {
+    bpe->pairs_.insert(merges[i].left, merges[i].right, static_cast<uint32_t>(bpe->joined_[i]));
   }
+  bpe->pairs_.finish();
+  bpe->made_ = Table<int32_t>(std::move(made));
+  bpe->merges_ = Table<Pair>(std::move(merges));
   return bpe;
 }
 
@@ -224,18 +250,18 @@ size_t Bpe::merge_few(Symbol* symbols, size_t count) const {
 void Bpe::merge_many(Symbols& symbols) const {
   constexpr uint32_t kEnd = UINT32_MAX;
   const auto count = static_cast<uint32_t>(symbols.size());
-  std::vector<uint32_t> next(count), previous(count);
+  BlockVector<uint32_t> next(count), previous(count);
   for (uint32_t i = 0; i < count; ++i) {
     previous[i] = i == 0 ? kEnd : i - 1;
     next[i] = i + 1 == count ? kEnd : i + 1;
   }
-  std::vector<Candidate> list;
+  BlockVector<Candidate> list;
   list.reserve(count);
   const auto rank = [&](uint32_t i) { return pairs_.find(symbols[i].id, symbols[next[i]].id); };
   for (uint32_t i = 0; i + 1 < count; ++i) {
     if (const uint32_t r = rank(i); r != PairTable::kNone) list.push_back({r, i});
   }
-  std::priority_queue<Candidate, std::vector<Candidate>, std::greater<>> heap(std::greater<>(), std::move(list));
+  std::priority_queue<Candidate, BlockVector<Candidate>, std::greater<>> heap(std::greater<>(), std::move(list));
   const bool drops = settings_.drops();
   Random random(drops ? dropout_words_.fetch_add(1, std::memory_order_relaxed) : 0);
   std::vector<Candidate> passed_over;

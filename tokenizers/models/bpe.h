@@ -29,6 +29,9 @@ class Bpe : public TokenModel {
   /// The rank of a pair is its place among the merges; of a pair that is there twice, the last. Throws Error naming
   /// `file` for a merge whose tokens the vocabulary lacks.
   Bpe(std::shared_ptr<const Vocabulary> vocabulary, const Merges& merges, Settings settings, const std::string& file);
+  /// One whose merges an image keeps.
+  Bpe(std::shared_ptr<const Vocabulary> vocabulary, ImageReader& image, Settings settings);
+  bool write(ImageWriter& image) const override;
   /// What tiktoken runs: ids are ranks, and the pair is joined whose text together is the token of the lowest id; a
   /// word that is a token stays whole. Tokens are spelled in characters (byte level: byte_level.h), and one id a
   /// character.
@@ -45,9 +48,9 @@ class Bpe : public TokenModel {
   const Settings& options() const { return settings_; }
   /// Ranks of pairs; made()[rank] is what the pair becomes.
   const PairTable& pairs() const { return pairs_; }
-  const std::vector<int32_t>& made() const { return made_; }
+  const Table<int32_t>& made() const { return made_; }
   /// As the file lists them.
-  const std::vector<Pair>& merges() const { return merges_; }
+  const Table<Pair>& merges() const { return merges_; }
   /// The rank of the i-th merge.
   uint32_t rank(size_t i) const {
     return ranks_are_ids_ ? static_cast<uint32_t>(joined_[i]) : static_cast<uint32_t>(i);
@@ -58,7 +61,7 @@ class Bpe : public TokenModel {
     int32_t id;
     uint32_t length;  // bytes of the word
   };
-  using Symbols = std::vector<Symbol>;
+  using Symbols = BlockVector<Symbol>;
 
   Bpe(std::shared_ptr<const Vocabulary> vocabulary, Settings settings);
   void check_size(size_t merges, const std::string& file) const;
@@ -73,8 +76,8 @@ class Bpe : public TokenModel {
   std::vector<int32_t> byte_ids_;   // <0x00> ... <0xFF>, -1 where there is none; empty without byte_fallback
   std::vector<int32_t> small_ids_;  // of the first code points, for models without prefix and suffix
   PairTable pairs_;
-  std::vector<int32_t> made_;
-  std::vector<Pair> merges_;
+  Table<int32_t> made_;
+  Table<Pair> merges_;
   bool ranks_are_ids_ = false;
   std::vector<int32_t> joined_;                     // what each of merges_ makes, where ranks are ids
   mutable std::atomic<uint64_t> dropout_words_{0};  // words so far: the seed of the next

@@ -8,28 +8,59 @@
 
 namespace mica {
 
-std::unique_ptr<const ByteBpe> ByteBpe::make(const Bpe& model) {
+std::unique_ptr<const ByteBpe> ByteBpe::make(const Bpe& model, ImageReader* image) {
   const Bpe::Settings& options = model.options();
   if (!options.continuing_subword_prefix.value_or("").empty() || !options.end_of_word_suffix.value_or("").empty() ||
       options.drops()) {
     return nullptr;
   }
   std::unique_ptr<ByteBpe> made(new ByteBpe(model));
-  if (!made->find_bytes() || !made->find_splits()) return nullptr;
+  if (image != nullptr) {
+    made->read(*image);
+    return made;
+  }
+  if (!made->find_bytes()) return nullptr;
   made->build_trie();
   made->find_neighbours();
   return made;
 }
 
+void ByteBpe::write(ImageWriter& image) const {
+  image.add(byte_ids_);
+  image.add(byte_pairs_);
+  image.add(neighbours_);
+  image.add(partial_);
+  image.add_value(int64_t{neighbours_shift_});
+  image.add(tokens_);
+  image.add(begins_);
+  image.add(text_);
+  trie_->write(image);
+}
+
+void ByteBpe::read(ImageReader& image) {
+  byte_ids_ = image.take<int32_t>();
+  byte_pairs_ = image.take<uint32_t>();
+  neighbours_ = image.take<uint64_t>();
+  partial_ = image.take<uint64_t>();
+  neighbours_shift_ = static_cast<int>(image.take_value<int64_t>());
+  tokens_ = image.take<Token>();
+  begins_ = image.take<uint32_t>();
+  text_ = image.take<char>();
+  trie_ = std::make_unique<const PieceTrie>(image);
+  find_whole();
+}
+
 // The bytes of every token; false where a byte has no token.
 bool ByteBpe::find_bytes() {
   const Vocabulary& vocabulary = model_->vocabulary();
-  tokens_.resize(static_cast<size_t>(vocabulary.id_bound()));
-  begins_.resize(tokens_.size());
-  for (size_t i = 0; i < tokens_.size(); ++i) {
-    begins_[i] = static_cast<uint32_t>(text_.size());
-    byte_level::unspell(vocabulary.token(static_cast<int32_t>(i)), text_);
-    tokens_[i].length = static_cast<uint32_t>(text_.size()) - begins_[i];
+  std::vector<Token> tokens(static_cast<size_t>(vocabulary.id_bound()));
+  std::vector<uint32_t> begins(tokens.size());
+  std::vector<int32_t> byte_ids(256);
+  std::string text;
+  for (size_t i = 0; i < tokens.size(); ++i) {
+    begins[i] = static_cast<uint32_t>(text.size());
+    byte_level::unspell(vocabulary.token(static_cast<int32_t>(i)), text);
+    tokens[i].length = static_cast<uint32_t>(text.size()) - begins[i];
   }
   for (unsigned byte = 0; byte < 256; ++byte) {
     std::string spelled;
@@ -37,36 +68,40 @@ bool ByteBpe::find_bytes() {
     byte_level::spell({&c, 1}, spelled);
     const auto id = vocabulary.find(spelled);
     if (!id) return false;
-    tokens_[static_cast<size_t>(*id)].rank = 0;
-    byte_ids_[byte] = *id;
+    tokens[static_cast<size_t>(*id)].rank = 0;
+    byte_ids[byte] = *id;
   }
-  return true;
+  begins_ = Table<uint32_t>(std::move(begins));
+  byte_ids_ = Table<int32_t>(std::move(byte_ids));
+  text_ = Table<char>(std::vector<char>(text.begin(), text.end()));
+  return find_splits(std::move(tokens));
 }
 
 // How each token is made. False when a token is used by a join that comes before the one that makes it.
-bool ByteBpe::find_splits() {
-  std::vector<bool> missed(tokens_.size());  // was needed before it was made
+bool ByteBpe::find_splits(std::vector<Token> tokens) {
+  std::vector<bool> missed(tokens.size());  // was needed before it was made
   const auto& merges = model_->merges();
   for (size_t i = 0; i < merges.size(); ++i) {
     const auto [left, right] = merges[i];
     const uint32_t rank = model_->rank(i);
-    Token& left_token = tokens_[static_cast<size_t>(left)];
-    Token& right_token = tokens_[static_cast<size_t>(right)];
+    Token& left_token = tokens[static_cast<size_t>(left)];
+    Token& right_token = tokens[static_cast<size_t>(right)];
     const int32_t made = model_->made()[rank];
-    Token& token = tokens_[static_cast<size_t>(made)];
+    Token& token = tokens[static_cast<size_t>(made)];
     if (left_token.length == 0 || right_token.length == 0) return false;  // joins what no bytes spell
     if (left_token.rank == kUnmade || right_token.rank == kUnmade) {
       if (left_token.rank == kUnmade) missed[static_cast<size_t>(left)] = true;
       if (right_token.rank == kUnmade) missed[static_cast<size_t>(right)] = true;
       continue;
     }
-    if (token.rank != kUnmade || !go_together(left, right, rank + 1)) continue;
+    if (token.rank != kUnmade || !go_together(tokens.data(), left, right, rank + 1)) continue;
     if (model_->pairs().find(left, right) != rank) continue;  // a later merge of the same pair counts
     if (missed[static_cast<size_t>(made)]) return false;
     token.left = left;
     token.right = right;
     token.rank = rank + 1;
   }
+  tokens_ = Table<Token>(std::move(tokens));
   return true;
 }
 
@@ -77,21 +112,28 @@ void ByteBpe::build_trie() {
     const auto id = static_cast<int32_t>(i);
     if (tokens_[i].rank != kUnmade) {
       pieces.push_back({text(id), id});
-    } else if (tokens_[i].length > 0 && model_->options().ignore_merges) {
-      whole_.emplace(text(id), id);
     }
   }
   trie_ = std::make_unique<const PieceTrie>(std::move(pieces));
+  find_whole();
+}
+
+void ByteBpe::find_whole() {
   shorter_ = std::make_unique<std::atomic<int32_t>[]>(tokens_.size());
+  if (!model_->options().ignore_merges) return;
+  for (size_t i = 0; i < tokens_.size(); ++i) {
+    const auto id = static_cast<int32_t>(i);
+    if (tokens_[i].rank == kUnmade && tokens_[i].length > 0) whole_.emplace(text(id), id);
+  }
 }
 
 void ByteBpe::find_neighbours() {
   const PairTable& pairs = model_->pairs();
-  byte_pairs_.resize(size_t{1} << 16);
-  for (size_t i = 0; i < byte_pairs_.size(); ++i) byte_pairs_[i] = pairs.find(byte_ids_[i >> 8], byte_ids_[i & 255]);
-  partial_.assign((size_t{1} << 16) / 64, 0);
+  std::vector<uint32_t> byte_pairs(size_t{1} << 16);
+  for (size_t i = 0; i < byte_pairs.size(); ++i) byte_pairs[i] = pairs.find(byte_ids_[i >> 8], byte_ids_[i & 255]);
+  std::vector<uint64_t> partial((size_t{1} << 16) / 64, 0);
   const size_t bits = std::bit_ceil(std::max<size_t>(64, tokens_.size() * 8));
-  neighbours_.assign(bits / 64, 0);
+  std::vector<uint64_t> neighbours(bits / 64, 0);
   neighbours_shift_ = 64 - std::countr_zero(bits);
   const auto continues = [](char byte) { return (static_cast<unsigned char>(byte) & 0xc0) == 0x80; };
   for (size_t i = 0; i < tokens_.size(); ++i) {
@@ -106,16 +148,19 @@ void ByteBpe::find_neighbours() {
       };
       if (continues(token[start]) || start + length(start) != at || at + length(at) > token.size()) {
         const size_t bytes = bytes_at(token[at - 1], token[at]);
-        partial_[bytes >> 6] |= uint64_t{1} << (bytes & 63);
+        partial[bytes >> 6] |= uint64_t{1} << (bytes & 63);
         continue;
       }
       const char* left = token.data() + start;
       const char* right = token.data() + at;
       const char32_t first = utf8::next(left);
       const size_t bit = neighbours_bit(first, utf8::next(right));
-      neighbours_[bit >> 6] |= uint64_t{1} << (bit & 63);
+      neighbours[bit >> 6] |= uint64_t{1} << (bit & 63);
     }
   }
+  byte_pairs_ = Table<uint32_t>(std::move(byte_pairs));
+  partial_ = Table<uint64_t>(std::move(partial));
+  neighbours_ = Table<uint64_t>(std::move(neighbours));
 }
 
 size_t ByteBpe::join(std::string_view word, int32_t (&ids)[kShort]) const {
@@ -160,13 +205,13 @@ size_t ByteBpe::join(std::string_view word, int32_t (&ids)[kShort]) const {
 }
 
 // Whether no pair at the border of two made tokens is joined by a rank + 1 below `limit`.
-bool ByteBpe::go_together(int32_t left, int32_t right, uint32_t limit) const {
+bool ByteBpe::go_together(const Token* tokens, int32_t left, int32_t right, uint32_t limit) const {
   const PairTable& pairs = model_->pairs();
   for (;;) {
     const uint32_t rank = pairs.find(left, right);
     if (rank != PairTable::kNone && rank + 1 < limit) return false;
-    const Token& a = tokens_[static_cast<size_t>(left)];
-    const Token& b = tokens_[static_cast<size_t>(right)];
+    const Token& a = tokens[static_cast<size_t>(left)];
+    const Token& b = tokens[static_cast<size_t>(right)];
     // Of equal ranks the left one was joined first; a pair at the border lies between the two.
     if (a.rank > b.rank) {
       limit = a.rank;
@@ -182,7 +227,7 @@ bool ByteBpe::go_together(int32_t left, int32_t right, uint32_t limit) const {
 bool ByteBpe::go_together(int32_t left, int32_t right, Memory& memory) const {
   const uint64_t key = static_cast<uint64_t>(left) << 32 | static_cast<uint64_t>(right) << 2 | 2;
   uint64_t& verdict = memory.verdicts_[key * 0x9e3779b97f4a7c15u >> 48];
-  if ((verdict & ~uint64_t{1}) != key) verdict = key | (go_together(left, right, kUnmade) ? 1 : 0);
+  if ((verdict & ~uint64_t{1}) != key) verdict = key | (go_together(tokens_.data(), left, right, kUnmade) ? 1 : 0);
   return (verdict & 1) != 0;
 }
 

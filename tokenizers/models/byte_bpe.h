@@ -28,7 +28,8 @@ class ByteBpe {
  public:
   /// Null where the model is no byte-level one (it has an affix, drops joins, lacks the token of a byte), or where its
   /// merges are not in an order in which they could have been learned. `model` must outlive the result.
-  static std::unique_ptr<const ByteBpe> make(const Bpe& model);
+  static std::unique_ptr<const ByteBpe> make(const Bpe& model, ImageReader* image = nullptr);
+  void write(ImageWriter& image) const;
 
   /// What one thread keeps from word to word: verdicts on pairs of tokens, and where a search stands.
   class Memory {
@@ -70,8 +71,10 @@ class ByteBpe {
   static constexpr uint32_t kUnmade = UINT32_MAX;
 
   explicit ByteBpe(const Bpe& model) : model_(&model) {}
+  void read(ImageReader& image);
+  void find_whole();
   bool find_bytes();
-  bool find_splits();
+  bool find_splits(std::vector<Token> tokens);
   void build_trie();
   void find_neighbours();
   static size_t bytes_at(char last, char next) {
@@ -80,22 +83,20 @@ class ByteBpe {
   size_t neighbours_bit(char32_t left, char32_t right) const {
     return static_cast<size_t>((uint64_t{left} << 32 | right) * 0x9e3779b97f4a7c15u >> neighbours_shift_);
   }
-  bool go_together(int32_t left, int32_t right, uint32_t limit) const;
+  bool go_together(const Token* tokens, int32_t left, int32_t right, uint32_t limit) const;
   bool go_together(int32_t left, int32_t right, Memory& memory) const;
   PieceTrie::Match shorter(PieceTrie::Match match) const;
-  std::string_view text(int32_t id) const {
-    return std::string_view(text_).substr(begins_[static_cast<size_t>(id)], length(id));
-  }
+  std::string_view text(int32_t id) const { return {text_.data() + begins_[static_cast<size_t>(id)], length(id)}; }
 
   const Bpe* model_;
-  int32_t byte_ids_[256] = {};
-  std::vector<uint32_t> byte_pairs_;  // ranks of pairs of bytes
-  std::vector<uint64_t> neighbours_;  // bits: characters that are neighbours in some token, at shared places
-  std::vector<uint64_t> partial_;  // bits by the two bytes at a border, where some token has only a part of a character
+  Table<int32_t> byte_ids_;
+  Table<uint32_t> byte_pairs_;  // ranks of pairs of bytes
+  Table<uint64_t> neighbours_;  // bits: characters that are neighbours in some token, at shared places
+  Table<uint64_t> partial_;     // bits by the two bytes at a border, where some token has only a part of a character
   int neighbours_shift_ = 58;
-  std::vector<Token> tokens_;     // by id
-  std::vector<uint32_t> begins_;  // of their bytes in text_
-  std::string text_;
+  Table<Token> tokens_;     // by id
+  Table<uint32_t> begins_;  // of their bytes in text_
+  Table<char> text_;
   std::unique_ptr<const PieceTrie> trie_;                // of the tokens that BPE makes
   std::unique_ptr<std::atomic<int32_t>[]> shorter_;      // the longest token that a token begins with; see shorter()
   std::unordered_map<std::string_view, int32_t> whole_;  // tokens that BPE does not make, but that stay whole as words

@@ -38,6 +38,9 @@ TokenModelPtr read_bpe(Fields& fields, ModelData data) {
   settings.fuse_unk = fields.boolean("fuse_unk", false);
   settings.byte_fallback = fields.boolean("byte_fallback", false);
   settings.ignore_merges = fields.boolean("ignore_merges", false);
+  if (data.image != nullptr) {
+    return std::make_shared<Bpe>(std::move(data.vocabulary), *data.image, std::move(settings));
+  }
   return std::make_shared<Bpe>(std::move(data.vocabulary), data.merges, std::move(settings), fields.file());
 }
 
@@ -66,7 +69,7 @@ TokenModelPtr make_model(Fields fields, ModelData data) {
     settings.unk_token = fields.string("unk_token", "[UNK]");
     settings.continuing_subword_prefix = fields.string("continuing_subword_prefix", "##");
     settings.max_input_chars_per_word = fields.integer("max_input_chars_per_word", 0, 1'000'000, 100);
-    made = std::make_shared<WordPiece>(std::move(data.vocabulary), std::move(settings));
+    made = std::make_shared<WordPiece>(std::move(data.vocabulary), std::move(settings), data.image);
   } else if (type == "WordLevel") {
     made = std::make_shared<WordLevel>(std::move(data.vocabulary), fields.string("unk_token"));
   } else if (type == "BPE") {
@@ -74,7 +77,8 @@ TokenModelPtr make_model(Fields fields, ModelData data) {
     made = read_bpe(fields, std::move(data));
   } else if (type == "Unigram") {
     Unigram::Settings settings;
-    const auto size = static_cast<int64_t>(data.scores.size());
+    Table<double> scores = data.image != nullptr ? data.image->take<double>() : Table<double>(std::move(data.scores));
+    const auto size = static_cast<int64_t>(scores.size());
     if (const auto id = fields.optional_integer("unk_id", 0, Vocabulary::kMaxId)) {
       if (*id >= size) {
         fields.fail(fields.path() + ".unk_id is " + std::to_string(*id) + ", beyond the " + std::to_string(size) +
@@ -84,7 +88,7 @@ TokenModelPtr make_model(Fields fields, ModelData data) {
       settings.unk_id = static_cast<int32_t>(*id);
     }
     settings.byte_fallback = fields.boolean("byte_fallback", false);
-    made = std::make_shared<Unigram>(std::move(data.vocabulary), std::move(data.scores), settings);
+    made = std::make_shared<Unigram>(std::move(data.vocabulary), std::move(scores), settings, data.image);
   } else {
     fields.fail(type.empty() ? "missing key " + fields.path() + ".type"
                              : "unknown model \"" + printable(type, 60) + "\" at " + fields.path() + ".type",

@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "mica/base/image.h"
 #include "mica/base/json.h"
 #include "mica/tokenizers/models/vocabulary.h"
 #include "mica/tokenizers/readers/fields.h"
@@ -31,6 +32,12 @@ class TokenModel {
   virtual int32_t surface_id() const { return -1; }
   /// The "model" object of tokenizer.json, vocabulary included.
   virtual Json to_json() const = 0;
+  /// Adds what takes long to make, beyond the vocabulary, to an image, from which make_model() takes it. Returns false
+  /// for a model that is not kept in images.
+  virtual bool write(ImageWriter& image) const {
+    static_cast<void>(image);
+    return false;
+  }
 };
 
 /// Pairs of tokens that BPE joins, as the file gives them.
@@ -68,6 +75,8 @@ struct ModelData {
   std::vector<double> scores;              ///< by id, of a scored vocabulary
   bool has_merges = false;                 ///< there are "merges", perhaps none in them
   Merges merges;                           ///< in order of rank
+  /// Not null: what TokenModel::write() put there comes next, in place of scores and merges.
+  ImageReader* image = nullptr;
 };
 
 /// Reads the "model" object, whose bulk is in `data`.

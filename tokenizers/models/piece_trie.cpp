@@ -72,23 +72,31 @@ class FreeCells {
 }  // namespace
 
 struct PieceTrie::Builder {
-  PieceTrie& trie;
+  std::vector<Cell> cells = {};
+  std::vector<Tail> tails = {};
+  std::vector<char> tail_text = {};
   FreeCells free = {};
   std::vector<Piece> sorted = {};
 
-  explicit Builder(PieceTrie& owner) : trie(owner) {
+  Builder() {
     grow();
     free.take(0);
   }
 
+  void finish(PieceTrie& trie) {
+    trie.cells_ = Table<Cell>(std::move(cells));
+    trie.tails_ = Table<Tail>(std::move(tails));
+    trie.tail_text_ = Table<char>(std::move(tail_text));
+  }
+
   void grow() {
     free.add_block();
-    trie.cells_.resize(free.size());
+    cells.resize(free.size());
   }
 
   uint32_t take(uint32_t cell, uint16_t check) {
     free.take(cell);
-    trie.cells_[cell].check = check;
+    cells[cell].check = check;
     return cell;
   }
 
@@ -114,10 +122,10 @@ struct PieceTrie::Builder {
 
   void add_tail(Cell& cell, const Piece& item, size_t depth) {
     const std::string_view rest = item.text.substr(depth);
-    cell.tail = static_cast<uint32_t>(trie.tails_.size());
+    cell.tail = static_cast<uint32_t>(tails.size());
     cell.id = item.id;
-    trie.tails_.push_back({static_cast<uint32_t>(trie.tail_text_.size()), static_cast<uint32_t>(rest.size())});
-    trie.tail_text_.append(rest);
+    tails.push_back({static_cast<uint32_t>(tail_text.size()), static_cast<uint32_t>(rest.size())});
+    tail_text.insert(tail_text.end(), rest.begin(), rest.end());
   }
 
   // Sorts items[begin, end) by their byte at `depth`.
@@ -153,13 +161,13 @@ struct PieceTrie::Builder {
       Task task = tasks.back();
       tasks.pop_back();
       if (task.end - task.begin == 1 && task.depth > 0) {
-        add_tail(trie.cells_[task.state], items[task.begin], task.depth);
+        add_tail(cells[task.state], items[task.begin], task.depth);
         continue;
       }
       // Tokens are distinct, so at most one ends here.
       for (size_t i = task.begin; i < task.end; ++i) {
         if (items[i].text.size() != task.depth) continue;
-        trie.cells_[task.state].id = items[i].id;
+        cells[task.state].id = items[i].id;
         std::swap(items[i], items[task.begin++]);
         break;
       }
@@ -176,7 +184,7 @@ struct PieceTrie::Builder {
       begins[count] = task.end;
       const uint32_t base = find_base(bytes, count);
       free.take_base(base);
-      trie.cells_[task.state].base = base;
+      cells[task.state].base = base;
       for (size_t i = 0; i < count; ++i) {
         const uint32_t child = take(base ^ bytes[i], static_cast<uint16_t>(bytes[i] | kTaken));
         tasks.push_back({child, begins[i], begins[i + 1], task.depth + 1});
@@ -198,9 +206,10 @@ PieceTrie::PieceTrie(const Vocabulary& vocabulary, std::string_view continuing_p
       continuations.push_back({token.substr(continuing_prefix.size()), id});
     }
   }
-  Builder builder(*this);
+  Builder builder;
   root_ = builder.build(starts);
   continuing_root_ = builder.build(continuations);
+  builder.finish(*this);
 }
 
 namespace {
@@ -223,8 +232,24 @@ std::vector<PieceTrie::Piece> pieces_of(const Vocabulary& vocabulary) {
 PieceTrie::PieceTrie(const Vocabulary& vocabulary) : PieceTrie(pieces_of(vocabulary)) {}
 
 PieceTrie::PieceTrie(std::vector<Piece> pieces) {
-  Builder builder(*this);
+  Builder builder;
   root_ = builder.build(pieces);
+  builder.finish(*this);
+}
+
+PieceTrie::PieceTrie(ImageReader& image)
+    : cells_(image.take<Cell>()),
+      tails_(image.take<Tail>()),
+      tail_text_(image.take<char>()),
+      root_(image.take_value<uint32_t>()),
+      continuing_root_(image.take_value<uint32_t>()) {}
+
+void PieceTrie::write(ImageWriter& image) const {
+  image.add(cells_);
+  image.add(tails_);
+  image.add(tail_text_);
+  image.add_value(root_);
+  image.add_value(continuing_root_);
 }
 
 }  // namespace mica

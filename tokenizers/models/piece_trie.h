@@ -12,6 +12,8 @@
 #include <string_view>
 #include <vector>
 
+#include "mica/base/image.h"
+#include "mica/base/table.h"
 #include "mica/tokenizers/models/vocabulary.h"
 
 namespace mica {
@@ -33,6 +35,10 @@ class PieceTrie {
   explicit PieceTrie(const Vocabulary& vocabulary);
   /// Of any byte strings, all different and none empty; the trie of continuations is empty.
   explicit PieceTrie(std::vector<Piece> pieces);
+
+  /// One that an image keeps.
+  explicit PieceTrie(ImageReader& image);
+  void write(ImageWriter& image) const;
 
   /// The longest piece that `text` starts with. Pieces end where characters end.
   Match longest(std::string_view text, bool continuing) const {
@@ -66,7 +72,7 @@ class PieceTrie {
     for (uint32_t i = 0;; ++i) {
       if (state->tail != kNoTail) {
         const Tail& tail = tails_[state->tail];
-        if (size - i >= tail.length && text.compare(i, tail.length, tail_text_, tail.begin, tail.length) == 0) {
+        if (size - i >= tail.length && text.compare(i, tail.length, tail_text_.data() + tail.begin, tail.length) == 0) {
           found(state->id, i + tail.length);
         }
         return;
@@ -93,9 +99,9 @@ class PieceTrie {
   };
   struct Builder;
 
-  std::vector<Cell> cells_;  // cell 0 is the state without children: the root of nothing
-  std::vector<Tail> tails_;
-  std::string tail_text_;
+  Table<Cell> cells_;  // cell 0 is the state without children: the root of nothing
+  Table<Tail> tails_;
+  Table<char> tail_text_;
   uint32_t root_ = 0, continuing_root_ = 0;
 };
 

@@ -22,8 +22,12 @@ constexpr uint32_t kUnreached = std::numeric_limits<uint32_t>::max();
 
 }  // namespace
 
-Unigram::Unigram(std::shared_ptr<const Vocabulary> vocabulary, std::vector<double> scores, Settings settings)
-    : vocabulary_(std::move(vocabulary)), scores_(std::move(scores)), settings_(settings), trie_(*vocabulary_) {
+Unigram::Unigram(std::shared_ptr<const Vocabulary> vocabulary, Table<double> scores, Settings settings,
+                 ImageReader* image)
+    : vocabulary_(std::move(vocabulary)),
+      scores_(std::move(scores)),
+      settings_(settings),
+      trie_(image != nullptr ? PieceTrie(*image) : PieceTrie(*vocabulary_)) {
   double lowest = std::numeric_limits<double>::infinity();
   for (const double score : scores_) lowest = std::min(lowest, score);
   unk_score_ = lowest - kUnknownPenalty;
@@ -34,12 +38,18 @@ Unigram::Unigram(std::shared_ptr<const Vocabulary> vocabulary, std::vector<doubl
   }
 }
 
+bool Unigram::write(ImageWriter& image) const {
+  image.add(scores_);
+  trie_.write(image);
+  return true;
+}
+
 void Unigram::tokenize(std::string_view word, std::vector<ModelToken>& out) const {
-  std::vector<Step> steps;
+  BlockVector<Step> steps;
   tokenize(word, steps, out);
 }
 
-void Unigram::tokenize(std::string_view word, std::vector<Step>& steps, std::vector<ModelToken>& out) const {
+void Unigram::tokenize(std::string_view word, BlockVector<Step>& steps, std::vector<ModelToken>& out) const {
   const auto size = static_cast<uint32_t>(word.size());
   steps.assign(word.size() + 1, {0, kUnreached, 0});
   for (uint32_t at = 0; at < size;) {

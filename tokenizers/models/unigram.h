@@ -7,6 +7,7 @@
 
 #include <array>
 
+#include "mica/base/pages.h"
 #include "mica/tokenizers/models/model.h"
 #include "mica/tokenizers/models/piece_trie.h"
 
@@ -26,19 +27,21 @@ class Unigram : public TokenModel {
   };
 
   /// `scores` by id, one for every token.
-  Unigram(std::shared_ptr<const Vocabulary> vocabulary, std::vector<double> scores, Settings settings);
+  Unigram(std::shared_ptr<const Vocabulary> vocabulary, Table<double> scores, Settings settings,
+          ImageReader* image = nullptr);
 
   const char* type() const override { return "Unigram"; }
   const Vocabulary& vocabulary() const override { return *vocabulary_; }
   void tokenize(std::string_view word, std::vector<ModelToken>& out) const override;
   int32_t surface_id() const override { return settings_.unk_id.value_or(-1); }
   Json to_json() const override;
+  bool write(ImageWriter& image) const override;
 
   /// The same, with memory that the caller reuses.
-  void tokenize(std::string_view word, std::vector<Step>& steps, std::vector<ModelToken>& out) const;
+  void tokenize(std::string_view word, BlockVector<Step>& steps, std::vector<ModelToken>& out) const;
 
   const Settings& options() const { return settings_; }
-  const std::vector<double>& scores() const { return scores_; }
+  const Table<double>& scores() const { return scores_; }
   const PieceTrie& trie() const { return trie_; }
   double unk_score() const { return unk_score_; }
   /// Appends what becomes of a run of unknown characters.
@@ -46,7 +49,7 @@ class Unigram : public TokenModel {
 
  private:
   std::shared_ptr<const Vocabulary> vocabulary_;
-  std::vector<double> scores_;
+  Table<double> scores_;
   Settings settings_;
   double unk_score_ = 0;
   PieceTrie trie_;

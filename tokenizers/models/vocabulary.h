@@ -2,10 +2,14 @@
 // The two-way map between tokens and ids: one block of text, one hash table, one index.
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
+
+#include "mica/base/image.h"
+#include "mica/base/table.h"
 
 namespace mica {
 
@@ -21,6 +25,10 @@ class Vocabulary {
   void finish(const std::string& file) { finish(file, false); }
   /// The same, but of equal tokens the last is the one that find() gives; all keep their ids.
   void finish_with_duplicates(const std::string& file) { finish(file, true); }
+
+  /// The tables as an image keeps them, and a finished vocabulary of such.
+  void write(ImageWriter& image) const;
+  static std::shared_ptr<Vocabulary> read(ImageReader& image);
 
   std::optional<int32_t> find(std::string_view token) const;
   /// The token, empty when the id has none; see contains().
@@ -39,12 +47,16 @@ class Vocabulary {
     uint32_t begin, length;
     int32_t id;
   };
-  std::string_view text(const Entry& entry) const { return std::string_view(text_).substr(entry.begin, entry.length); }
+  std::string_view text(const Entry& entry) const { return {text_.data() + entry.begin, entry.length}; }
 
-  std::string text_;
-  std::vector<Entry> entries_;
-  std::vector<uint32_t> table_;  // position in entries_ + 1; open addressing, a power of two
-  std::vector<uint32_t> by_id_;  // position in entries_ + 1
+  // What was added, until it is finished.
+  std::vector<char> added_text_;
+  std::vector<Entry> added_;
+
+  Table<char> text_;
+  Table<Entry> entries_;
+  Table<uint32_t> table_;  // position in entries_ + 1; open addressing, a power of two
+  Table<uint32_t> by_id_;  // position in entries_ + 1
   size_t longest_ = 0;
   bool has_duplicates_ = false;
 };

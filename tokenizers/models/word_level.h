@@ -12,6 +12,7 @@ class WordLevel : public TokenModel {
   const Vocabulary& vocabulary() const override { return *vocabulary_; }
   void tokenize(std::string_view word, std::vector<ModelToken>& out) const override;
   Json to_json() const override;
+  bool write(ImageWriter& /*image*/) const override { return true; }
 
  private:
   std::shared_ptr<const Vocabulary> vocabulary_;

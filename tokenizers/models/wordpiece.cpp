@@ -7,11 +7,11 @@
 
 namespace mica {
 
-WordPiece::WordPiece(std::shared_ptr<const Vocabulary> vocabulary, Settings settings)
+WordPiece::WordPiece(std::shared_ptr<const Vocabulary> vocabulary, Settings settings, ImageReader* image)
     : vocabulary_(std::move(vocabulary)),
       settings_(std::move(settings)),
       unk_id_(vocabulary_->find(settings_.unk_token)),
-      trie_(*vocabulary_, settings_.continuing_subword_prefix) {}
+      trie_(image != nullptr ? PieceTrie(*image) : PieceTrie(*vocabulary_, settings_.continuing_subword_prefix)) {}
 
 int32_t WordPiece::unk_id() const {
   if (!unk_id_) {

@@ -14,12 +14,16 @@ class WordPiece : public TokenModel {
     std::string continuing_subword_prefix = "##";
     int64_t max_input_chars_per_word = 100;  ///< longer words are unknown
   };
-  WordPiece(std::shared_ptr<const Vocabulary> vocabulary, Settings settings);
+  WordPiece(std::shared_ptr<const Vocabulary> vocabulary, Settings settings, ImageReader* image = nullptr);
 
   const char* type() const override { return "WordPiece"; }
   const Vocabulary& vocabulary() const override { return *vocabulary_; }
   void tokenize(std::string_view word, std::vector<ModelToken>& out) const override;
   Json to_json() const override;
+  bool write(ImageWriter& image) const override {
+    trie_.write(image);
+    return true;
+  }
 
   const Settings& options() const { return settings_; }
   /// The unknown token's id; throws Error when the vocabulary lacks it.

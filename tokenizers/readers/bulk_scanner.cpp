@@ -287,6 +287,7 @@ class BulkScanner {
         }
       } else {
         if (!scanner_.string(left, storage)) return false;
+        if (left.substr(0, 8) == "#version") return true;  // see the general reader
         const size_t space = left.find(' ');
         if (space == left.npos || left.find(' ', space + 1) != left.npos) return false;
         right = left.substr(space + 1);

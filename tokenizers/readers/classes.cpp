@@ -10,19 +10,55 @@ namespace {
 
 // Folders of the first years name no class; the model's type tells it.
 constexpr std::pair<std::string_view, std::string_view> kClassOfModel[] = {
-    {"bert", "BertTokenizer"},       {"convbert", "ConvBertTokenizer"},  {"distilbert", "DistilBertTokenizer"},
-    {"electra", "ElectraTokenizer"}, {"funnel", "FunnelTokenizer"},      {"layoutlm", "LayoutLMTokenizer"},
-    {"lxmert", "LxmertTokenizer"},   {"megatron-bert", "BertTokenizer"}, {"mobilebert", "MobileBertTokenizer"},
-    {"mpnet", "MPNetTokenizer"},     {"splinter", "SplinterTokenizer"},  {"squeezebert", "SqueezeBertTokenizer"},
+    {"albert", "AlbertTokenizer"},
+    {"bart", "BartTokenizer"},
+    {"bert", "BertTokenizer"},
+    {"blenderbot", "BlenderbotTokenizer"},
+    {"camembert", "CamembertTokenizer"},
+    {"clip", "CLIPTokenizer"},
+    {"codegen", "CodeGenTokenizer"},
+    {"convbert", "ConvBertTokenizer"},
+    {"data2vec-text", "RobertaTokenizer"},
+    {"deberta", "DebertaTokenizer"},
+    {"distilbert", "DistilBertTokenizer"},
+    {"electra", "ElectraTokenizer"},
+    {"funnel", "FunnelTokenizer"},
+    {"gpt2", "GPT2Tokenizer"},
+    {"gpt_neo", "GPT2Tokenizer"},
+    {"gpt_neox", "GPTNeoXTokenizer"},
+    {"gptj", "GPT2Tokenizer"},
+    {"layoutlm", "LayoutLMTokenizer"},
+    {"led", "LEDTokenizer"},
+    {"longformer", "LongformerTokenizer"},
+    {"lxmert", "LxmertTokenizer"},
+    {"megatron-bert", "BertTokenizer"},
+    {"mobilebert", "MobileBertTokenizer"},
+    {"mpnet", "MPNetTokenizer"},
+    {"mvp", "MvpTokenizer"},
+    {"openai-gpt", "OpenAIGPTTokenizer"},
+    {"opt", "GPT2Tokenizer"},
+    {"phi", "CodeGenTokenizer"},
+    {"qwen2", "Qwen2Tokenizer"},
+    {"qwen2_moe", "Qwen2Tokenizer"},
+    {"qwen3", "Qwen2Tokenizer"},
+    {"roberta", "RobertaTokenizer"},
+    {"roberta-prelayernorm", "RobertaTokenizer"},
+    {"splinter", "SplinterTokenizer"},
+    {"squeezebert", "SqueezeBertTokenizer"},
+    {"t5", "T5Tokenizer"},
+    {"whisper", "WhisperTokenizer"},
+    {"xlm-roberta", "XLMRobertaTokenizer"},
+    {"xlnet", "XLNetTokenizer"},
 };
 
 // Where neither names a class, the files do: the first whose set is complete.
-constexpr std::string_view kClassesByFiles[] = {"BertTokenizer"};
+constexpr std::string_view kClassesByFiles[] = {"BertTokenizer", "GPT2Tokenizer"};
 
 }  // namespace
 
 const TokenizerClass* find_tokenizer_class(std::string_view name) {
-  for (const TokenizerClasses classes : {wordpiece_classes()}) {
+  for (const TokenizerClasses classes :
+       {wordpiece_classes(), byte_pair_classes(), sentencepiece_classes(), byte_classes()}) {
     for (const TokenizerClass* one : classes) {
       if (one->name == name) return one;
     }

@@ -52,6 +52,13 @@ using TokenizerClasses = std::span<const TokenizerClass* const>;
 
 /// BERT's relatives: vocab.txt with a WordPiece token a line.
 TokenizerClasses wordpiece_classes();
+/// Those made of a SentencePiece .model.
+TokenizerClasses sentencepiece_classes();
+
+/// Without a vocabulary file: ByT5 and Perceiver (bytes), CANINE (code points).
+TokenizerClasses byte_classes();
+/// GPT-2's and RoBERTa's relatives: vocab.json and merges.txt.
+TokenizerClasses byte_pair_classes();
 
 /// Null for a class that nobody knows. `name` is without "Fast".
 const TokenizerClass* find_tokenizer_class(std::string_view name);

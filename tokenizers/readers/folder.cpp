@@ -1,11 +1,13 @@
 #include "mica/tokenizers/readers/folder.h"
 
+#include <optional>
 #include <utility>
 
 #include "mica/base/error.h"
 #include "mica/base/file.h"
+#include "mica/tokenizers/readers/byte_ranks.h"
 #include "mica/tokenizers/readers/classes.h"
-#include "mica/tokenizers/readers/tokenizer_json.h"
+#include "mica/tokenizers/readers/tokenizer_image.h"
 
 namespace mica {
 namespace {
@@ -83,8 +85,9 @@ LoadedTokenizer load_tokenizer_folder(const std::string& folder) {
   settings.special = source.special;
   if (tokenizer_class != nullptr) fill_defaults(tokenizer_class->tokens, settings.special);
 
+  std::optional<TokenizerImage> image;
   if (file_exists(json_path)) {
-    loaded.engine = read_tokenizer_json(read_file(json_path), json_path);
+    loaded.engine = image.emplace(json_path).read();
     if (config.empty() && tokenizer_class == nullptr) {
       const TokenizerSettings usual = settings_without_config(*loaded.engine);
       for (const NamedToken& named : named_special_tokens()) {
@@ -93,6 +96,14 @@ LoadedTokenizer load_tokenizer_folder(const std::string& folder) {
       }
     }
     if (tokenizer_class != nullptr) tokenizer_class->adjust(*loaded.engine, settings, config_path);
+  } else if (const auto ranks = find_rank_file(folder)) {
+    const std::string text = read_file(*ranks);
+    loaded.engine = is_tekken(text) ? read_tekken(text, *ranks) : read_tiktoken(text, *ranks);
+    const SpecialTokens usual = special_tokens_of_ranks(*loaded.engine);
+    for (const NamedToken& named : named_special_tokens()) {
+      auto& value = settings.special.*named.value;
+      if (!value || !loaded.engine->find(*value)) value = usual.*named.value;
+    }
   } else if (tokenizer_class != nullptr && !files_of_class(*tokenizer_class, folder).empty()) {
     loaded.engine = tokenizer_class->read(folder, settings);
     add_from_legacy_file(join_path(folder, "added_tokens.json"), settings.special, *loaded.engine);
@@ -111,7 +122,7 @@ LoadedTokenizer load_tokenizer_folder(const std::string& folder) {
     if (value && !(source.special.*named.value) && !engine.find(*value)) value.reset();
   }
   add_special_tokens(engine, settings.special, tokenizer_class != nullptr && tokenizer_class->lstrip_mask);
-  engine.prepare();
+  image ? image->prepare(engine) : engine.prepare();
   return loaded;
 }
 

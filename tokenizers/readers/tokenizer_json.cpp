@@ -335,7 +335,20 @@ namespace {
 struct ReadFile {
   Json json;  // without the bulk
   ModelData data;
+  std::string rest = {};  // what `json` was read from, if that was not the whole file
 };
+
+// The rest of a file, of whose model nothing is left but settings.
+Json read_rest(std::string_view rest, const std::string& file) {
+  Handler handler(file);
+  Json::sax_parse(rest.data(), rest.data() + rest.size(), &handler);
+  Json json = handler.take();
+  Json& model = json.at("model");
+  for (const char* bulk : {"vocab", "merges"}) {
+    if (model.contains(bulk) && model[bulk].is_null()) model.erase(bulk);
+  }
+  return json;
+}
 
 ReadFile read_all(std::string_view text, const std::string& file) {
   Handler handler(file);
@@ -348,25 +361,16 @@ std::optional<ReadFile> read_quickly(std::string_view text, const std::string& f
   ScannedFile scanned;
   try {
     if (!scan_bulk(text, file, scanned)) return std::nullopt;
-    ReadFile read = read_all(scanned.rest, file);
-    Json& model = read.json.at("model");
-    if (scanned.vocabulary) model.erase("vocab");
-    if (scanned.merges) model.erase("merges");
-    read.data = std::move(scanned.data);
-    if (read.data.vocabulary) read.data.vocabulary->finish(file);
+    if (scanned.data.vocabulary == nullptr) return std::nullopt;
+    ReadFile read{read_rest(scanned.rest, file), std::move(scanned.data), std::move(scanned.rest)};
+    read.data.vocabulary->finish(file);
     return read;
   } catch (const Error&) {
     return std::nullopt;  // the general reader says where
   }
 }
 
-}  // namespace
-
-std::shared_ptr<Engine> read_tokenizer_json(std::string_view text, const std::string& file, bool quickly) {
-  std::optional<ReadFile> quick = quickly ? read_quickly(text, file) : std::nullopt;
-  ReadFile read = quick ? std::move(*quick) : read_all(text, file);
-  const Json& json = read.json;
-
+std::shared_ptr<Engine> make_engine(const Json& json, const std::string& file, ModelData data) {
   Fields root(json, file, "tokenizer");
   const std::string version = root.string("version", "1.0");
   if (version != "1.0") root.fail("unknown version \"" + printable(version, 20) + "\"", "known is 1.0");
@@ -378,10 +382,29 @@ std::shared_ptr<Engine> read_tokenizer_json(std::string_view text, const std::st
   if (auto fields = root.optional_object("post_processor")) engine->post_processor = PostProcessor(*fields);
   if (auto fields = root.optional_object("decoder")) engine->decoder = make_decoder(*fields);
   Fields model = root.object("model");
-  engine->model = make_model(model, std::move(read.data));
+  engine->model = make_model(model, std::move(data));
   read_added_tokens(root, *engine);
   root.finish();
   return engine;
+}
+
+}  // namespace
+
+std::shared_ptr<Engine> read_tokenizer_json(std::string_view text, const std::string& file, bool quickly) {
+  std::optional<ReadFile> quick = quickly ? read_quickly(text, file) : std::nullopt;
+  ReadFile read = quick ? std::move(*quick) : read_all(text, file);
+  return make_engine(read.json, file, std::move(read.data));
+}
+
+std::shared_ptr<Engine> read_tokenizer_json(std::string_view text, const std::string& file, std::string& rest) {
+  std::optional<ReadFile> quick = read_quickly(text, file);
+  ReadFile read = quick ? std::move(*quick) : read_all(text, file);
+  rest = std::move(read.rest);
+  return make_engine(read.json, file, std::move(read.data));
+}
+
+std::shared_ptr<Engine> read_tokenizer_rest(std::string_view rest, const std::string& file, ModelData data) {
+  return make_engine(read_rest(rest, file), file, std::move(data));
 }
 
 std::string write_tokenizer_json(const Engine& engine) {

@@ -1,0 +1,41 @@
+// Any bytes as a vocab.json, and what follows a NUL byte as a merges.txt, and what follows another as a text. Whatever
+// loads must encode within its bounds, a word joined at once as one joined pair by pair.
+
+#include "mica/base/error.h"
+#include "mica/tests/fuzz/fuzz.h"
+#include "mica/tokenizers/models/bpe.h"
+#include "mica/tokenizers/models/byte_bpe.h"
+#include "mica/tokenizers/readers/merges_txt.h"
+#include "mica/tokenizers/utf8.h"
+
+namespace {
+
+using mica::fuzz::require;
+
+std::string_view take_part(std::string_view& all) {
+  const size_t end = std::min(all.find('\0'), all.size());
+  const std::string_view part = all.substr(0, end);
+  all.remove_prefix(std::min(end + 1, all.size()));
+  return part;
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  std::string_view all = mica::fuzz::text(data, size);
+  const std::string_view vocab = take_part(all), merges = take_part(all);
+  try {
+    const mica::Bpe bpe(mica::parse_vocab_json(vocab, "vocab"), mica::parse_merges_txt(merges, "merges"),
+                        {.unk_token = "a", .byte_fallback = true}, "merges");
+    std::string storage;
+    const std::string_view word = mica::utf8::valid(all.empty() ? "aabab\xc3\xa9" : all, storage);
+    std::vector<mica::ModelToken> tokens;
+    bpe.tokenize(word, tokens);
+    for (const mica::ModelToken& token : tokens) {
+      require(bpe.vocabulary().contains(token.id) && token.begin <= token.end && token.end <= word.size(), "tokens");
+    }
+    mica::ByteBpe::make(bpe);
+  } catch (const mica::Error&) {
+  }
+  return 0;
+}

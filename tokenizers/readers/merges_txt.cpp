@@ -1,0 +1,54 @@
+#include "mica/tokenizers/readers/merges_txt.h"
+
+#include "mica/base/error.h"
+#include "mica/base/file.h"
+#include "mica/base/json.h"
+#include "mica/tokenizers/utf8.h"
+
+namespace mica {
+
+std::shared_ptr<const Vocabulary> parse_vocab_json(std::string_view text, const std::string& path) {
+  const Json json = parse_json(text, path);
+  if (!json.is_object()) throw Error("not a JSON object", printable(path, 400), "give an object of tokens and ids");
+  auto vocabulary = std::make_shared<Vocabulary>();
+  for (const auto& [token, id] : json.items()) {
+    if (!id.is_number_unsigned() || id.get<uint64_t>() > Vocabulary::kMaxId) {
+      throw Error("\"" + printable(token, 60) + "\" has no id", printable(path, 400),
+                  "ids are whole numbers from 0 to " + std::to_string(Vocabulary::kMaxId));
+    }
+    vocabulary->add(token, id.get<int64_t>(), path);
+  }
+  vocabulary->finish(path);
+  return vocabulary;
+}
+
+std::shared_ptr<const Vocabulary> read_vocab_json(const std::string& path) {
+  return parse_vocab_json(read_file(path), path);
+}
+
+Merges parse_merges_txt(std::string_view text, const std::string& path) {
+  if (!utf8::is_valid(text)) throw Error("merges are not UTF-8", printable(path, 400), "fetch the file again");
+  Merges merges;
+  size_t number = 0;
+  for (size_t at = 0; at < text.size();) {
+    const size_t end = std::min(text.find('\n', at), text.size());
+    std::string_view line = text.substr(at, end - at);
+    at = end + 1;
+    ++number;
+    while (!line.empty() && (line.back() == '\r' || line.back() == ' ')) line.remove_suffix(1);
+    if (line.empty() || line.substr(0, 8) == "#version") continue;
+    const size_t space = line.find(' ');
+    if (space == line.npos || space == 0 || line.find(' ', space + 1) != line.npos) {
+      throw Error("line " + std::to_string(number) + " is no pair of tokens: \"" + printable(line, 60) + "\"",
+                  printable(path, 400), "give two tokens with one space between them on each line");
+    }
+    merges.add(line.substr(0, space), line.substr(space + 1));
+  }
+  return merges;
+}
+
+Merges read_merges_txt(const std::string& path) {
+  return parse_merges_txt(read_file(path), path);
+}
+
+}  // namespace mica

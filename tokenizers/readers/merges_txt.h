@@ -1,0 +1,20 @@
+#pragma once
+// vocab.json, an object of ids, and merges.txt, a pair of tokens a line in the order of their ranks.
+
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "mica/tokenizers/models/model.h"
+
+namespace mica {
+
+/// Throws Error naming the file for anything but an object of ids, and for a token or an id that occurs twice.
+std::shared_ptr<const Vocabulary> read_vocab_json(const std::string& path);
+std::shared_ptr<const Vocabulary> parse_vocab_json(std::string_view text, const std::string& path);
+
+/// Lines that begin with "#version", and empty ones, are none. Throws Error naming the line that is no pair.
+Merges read_merges_txt(const std::string& path);
+Merges parse_merges_txt(std::string_view text, const std::string& path);
+
+}  // namespace mica
