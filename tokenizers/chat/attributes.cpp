@@ -52,7 +52,7 @@ Value element(Runtime& runtime, const Value& value, const Value& key) {
       return value.items()[static_cast<size_t>(index)];
     case Kind::string:
       if (!index_of(key, value.object<Text>().length, &index)) return {};
-      return character(runtime, value.object<Text>(), index);
+      return character(runtime, value.object<Text>(), index).set_markup(value.markup());
     case Kind::range: {
       const Range& range = value.object<Range>();
       if (!index_of(key, range.length, &index)) return {};
