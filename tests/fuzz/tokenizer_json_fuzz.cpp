@@ -3,6 +3,7 @@
 
 #include "mica/base/error.h"
 #include "mica/tests/fuzz/fuzz.h"
+#include "mica/tokenizers/models/bpe.h"
 #include "mica/tokenizers/readers/tokenizer_json.h"
 #include "mica/tokenizers/tokenizer.h"
 
@@ -23,6 +24,12 @@ std::string read_as(std::string_view json, bool quickly) {
   } catch (const mica::Error& error) {
     return error.what();
   }
+}
+
+// With dropout a word is cut in another way each time.
+bool drops(const mica::Engine& engine) {
+  const auto* bpe = dynamic_cast<const mica::Bpe*>(engine.model.get());
+  return bpe != nullptr && bpe->options().drops();
 }
 
 Outcome encode(const mica::Engine& engine, std::string_view text) {
@@ -74,7 +81,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     for (const std::string_view text : {own, std::string_view("Hello, wörlds! [MASK] 中文 e\xcc\x81\xff a\xc5 12")}) {
       const Outcome fused = encode(*engine, text), separate = encode(*components, text);
       require(fused.failed == separate.failed, "both paths fail or none");
-      if (!fused.failed) {
+      if (!fused.failed && !drops(*engine)) {
         require(fused.tokens.ids == separate.tokens.ids, "ids of both paths");
         require(fused.tokens.offsets == separate.tokens.offsets, "offsets of both paths");
         require(fused.tokens.words == separate.tokens.words && fused.words == separate.words, "words of both paths");
@@ -82,7 +89,11 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       use(tokenizer, text);
     }
     const std::string written = tokenizer.to_json();
-    require(mica::Tokenizer::from_json(written, "written").to_json() == written, "the same when read back");
+    const std::string again = mica::Tokenizer::from_json(written, "written").to_json();
+    // A score of twenty digits may have no decimal of its own that reads as the same double (models/score_text.h); what
+    // is written for it has one.
+    require(again == written || engine->model->type() == std::string_view("Unigram"), "the same when read back");
+    require(mica::Tokenizer::from_json(again, "again").to_json() == again, "the same when read back again");
   } catch (const mica::Error&) {
   }
   return 0;
