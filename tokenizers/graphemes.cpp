@@ -29,6 +29,10 @@ constexpr Range kNewExtend[] = {{0x897, 0x897},     {0x1acf, 0x1add},   {0x1ae0,
                                 {0x11b60, 0x11b67}, {0x11f5a, 0x11f5a}, {0x1611e, 0x1612f}, {0x1e5ee, 0x1e5ef},
                                 {0x1e6e3, 0x1e6e3}, {0x1e6e6, 0x1e6e6}, {0x1e6ee, 0x1e6ef}, {0x1e6f5, 0x1e6f5}};
 
+// Not assigned, and controls all the same: Default_Ignorable_Code_Point.
+constexpr Range kUnassignedControls[] = {{0x2065, 0x2065},   {0xfff0, 0xfff8},   {0xe0000, 0xe0000},
+                                         {0xe0002, 0xe001f}, {0xe0080, 0xe00ff}, {0xe01f0, 0xe0fff}};
+
 // Indic_Conjunct_Break=Consonant (rule GB9c).
 constexpr Range kConsonants[] = {
     {0x915, 0x939}, {0x958, 0x95f}, {0x978, 0x97f}, {0x995, 0x9a8}, {0x9aa, 0x9b0}, {0x9b2, 0x9b2}, {0x9b6, 0x9b9},
@@ -73,6 +77,7 @@ Class class_of(char32_t c) {
     case UTF8PROC_BOUNDCLASS_LVT:
       return Class::hangul_lvt;
     default:
+      if (is_in(kUnassignedControls, c)) return Class::control;
       return is_in(kNewExtend, c) ? Class::extend : Class::other;
   }
 }

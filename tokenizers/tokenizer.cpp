@@ -242,11 +242,7 @@ std::string Tokenizer::model_type() const {
 }
 
 int64_t Tokenizer::add_tokens(const std::vector<AddedToken>& tokens) {
-  auto engine = std::make_shared<Engine>(*impl_->engine);
-  const int64_t added = engine->added.add(tokens, engine->model->vocabulary());
-  engine->prepare();
-  mutable_impl().engine = std::move(engine);
-  return added;
+  return mutable_impl().change([&](Engine& engine) { return engine.added.add(tokens, engine.model->vocabulary()); });
 }
 
 int64_t Tokenizer::add_tokens(const std::vector<std::string>& tokens, bool special) {
@@ -266,11 +262,8 @@ int64_t Tokenizer::add_tokens(std::initializer_list<std::string_view> tokens, bo
 }
 
 int64_t Tokenizer::add_special_tokens(const SpecialTokens& tokens) {
-  auto engine = std::make_shared<Engine>(*impl_->engine);
-  const int64_t added = mica::add_special_tokens(*engine, tokens);
-  engine->prepare();
   Impl& impl = mutable_impl();
-  impl.engine = std::move(engine);
+  const int64_t added = impl.change([&](Engine& engine) { return mica::add_special_tokens(engine, tokens); });
   for (const NamedToken& named : named_special_tokens()) {
     if (const auto& value = tokens.*named.value) impl.settings.special.*named.value = value;
   }

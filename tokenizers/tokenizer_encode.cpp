@@ -212,18 +212,19 @@ CallPlan Tokenizer::Impl::plan(const TokenizerOptions& options) const {
 
 BatchEncoding Tokenizer::operator()(std::string_view text, const TokenizerOptions& options) const {
   refuse_words(options);
-  return encode_one(impl_->engine, text, static_cast<const std::string_view*>(nullptr), impl_->plan(options));
+  return encode_one(impl_->engine_for(options), text, static_cast<const std::string_view*>(nullptr),
+                    impl_->plan(options));
 }
 
 BatchEncoding Tokenizer::operator()(std::string_view text, std::string_view pair,
                                     const TokenizerOptions& options) const {
   refuse_words(options);
-  return encode_one(impl_->engine, text, &pair, impl_->plan(options));
+  return encode_one(impl_->engine_for(options), text, &pair, impl_->plan(options));
 }
 
 BatchEncoding Tokenizer::operator()(const std::vector<std::string>& texts, const TokenizerOptions& options) const {
   if (options.is_split_into_words) {
-    return encode_one(impl_->engine, texts, static_cast<const std::vector<std::string>*>(nullptr),
+    return encode_one(impl_->engine_for(options), texts, static_cast<const std::vector<std::string>*>(nullptr),
                       impl_->plan(options));
   }
   return encode_batch(views(texts), {}, options);
@@ -231,7 +232,7 @@ BatchEncoding Tokenizer::operator()(const std::vector<std::string>& texts, const
 
 BatchEncoding Tokenizer::encode_pairs(const std::vector<std::string>& texts, const std::vector<std::string>& pairs,
                                       const TokenizerOptions& options) const {
-  if (options.is_split_into_words) return encode_one(impl_->engine, texts, &pairs, impl_->plan(options));
+  if (options.is_split_into_words) return encode_one(impl_->engine_for(options), texts, &pairs, impl_->plan(options));
   if (pairs.size() != texts.size()) {
     bad_option("batch of " + std::to_string(texts.size()) + " texts with " + std::to_string(pairs.size()) + " pairs",
                "give each text its pair");
@@ -241,7 +242,8 @@ BatchEncoding Tokenizer::encode_pairs(const std::vector<std::string>& texts, con
 
 BatchEncoding Tokenizer::operator()(const std::vector<std::vector<std::string>>& texts,
                                     const TokenizerOptions& options) const {
-  return encode_all<std::vector<std::string>>(impl_->engine, texts, {}, impl_->plan(options), options.num_threads);
+  return encode_all<std::vector<std::string>>(impl_->engine_for(options), texts, {}, impl_->plan(options),
+                                              options.num_threads);
 }
 
 BatchEncoding Tokenizer::encode_pairs(const std::vector<std::vector<std::string>>& texts,
@@ -251,7 +253,8 @@ BatchEncoding Tokenizer::encode_pairs(const std::vector<std::vector<std::string>
     bad_option("batch of " + std::to_string(texts.size()) + " texts with " + std::to_string(pairs.size()) + " pairs",
                "give each text its pair");
   }
-  return encode_all<std::vector<std::string>>(impl_->engine, texts, pairs, impl_->plan(options), options.num_threads);
+  return encode_all<std::vector<std::string>>(impl_->engine_for(options), texts, pairs, impl_->plan(options),
+                                              options.num_threads);
 }
 
 BatchEncoding Tokenizer::operator()(std::initializer_list<std::string_view> texts,
@@ -269,7 +272,7 @@ BatchEncoding Tokenizer::operator()(std::initializer_list<std::string_view> text
 BatchEncoding Tokenizer::encode_batch(std::span<const std::string_view> texts, std::span<const std::string_view> pairs,
                                       const TokenizerOptions& options) const {
   refuse_words(options);
-  return encode_all(impl_->engine, texts, pairs, impl_->plan(options), options.num_threads);
+  return encode_all(impl_->engine_for(options), texts, pairs, impl_->plan(options), options.num_threads);
 }
 
 std::vector<int32_t> Tokenizer::encode(std::string_view text, const TokenizerOptions& options) const {

@@ -232,6 +232,7 @@ TEST(Graphemes, Clusters) {
   EXPECT_EQ(clusters("🇩🇪🇫🇷🇬"), (L{8, 8, 4}));
   EXPECT_EQ(clusters("\u0915\u094d\u0937x"), (L{9, 1}));
   EXPECT_EQ(clusters("\u0600a"), (L{3}));
+  EXPECT_EQ(clusters("\U000e0016\u0343\u034e"), (L{4, 4}));  // not assigned, and a control
 }
 
 TEST(UnigramFile, ReadsWithoutTypeAndReportsBadIds) {

@@ -31,6 +31,7 @@ constexpr std::pair<std::string_view, std::string_view> kClassOfModel[] = {
     {"led", "LEDTokenizer"},
     {"longformer", "LongformerTokenizer"},
     {"lxmert", "LxmertTokenizer"},
+    {"marian", "MarianTokenizer"},
     {"megatron-bert", "BertTokenizer"},
     {"mobilebert", "MobileBertTokenizer"},
     {"mpnet", "MPNetTokenizer"},
@@ -58,7 +59,7 @@ constexpr std::string_view kClassesByFiles[] = {"BertTokenizer", "GPT2Tokenizer"
 
 const TokenizerClass* find_tokenizer_class(std::string_view name) {
   for (const TokenizerClasses classes :
-       {wordpiece_classes(), byte_pair_classes(), sentencepiece_classes(), byte_classes()}) {
+       {wordpiece_classes(), byte_pair_classes(), sentencepiece_classes(), marian_classes(), byte_classes()}) {
     for (const TokenizerClass* one : classes) {
       if (one->name == name) return one;
     }

@@ -60,6 +60,9 @@ TokenizerClasses byte_classes();
 /// GPT-2's and RoBERTa's relatives: vocab.json and merges.txt.
 TokenizerClasses byte_pair_classes();
 
+/// Marian: source.spm, target.spm and vocab.json.
+TokenizerClasses marian_classes();
+
 /// Null for a class that nobody knows. `name` is without "Fast".
 const TokenizerClass* find_tokenizer_class(std::string_view name);
 /// The class of a folder that names none: by the model_type of config.json where that tells it (`model_type` may be

@@ -1,6 +1,7 @@
 #pragma once
 // tokenizer_config.json, special_tokens_map.json and added_tokens.json: what a tokenizer is beyond its components.
 
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -26,6 +27,8 @@ struct TokenizerSettings {
   bool split_special_tokens = false;
   int32_t pad_token_type_id = 0;
   ChatTemplates chat_templates;
+  /// For texts that are targets (TokenizerOptions::text_target), prepared; null: they are read like any other.
+  std::shared_ptr<const Engine> target = {};
   Json config = Json::object();  ///< tokenizer_config.json as it was, written back on saving
 };
 
