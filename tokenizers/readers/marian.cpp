@@ -1,5 +1,7 @@
-// Marian's folders (Helsinki-NLP/opus-mt-*): source.spm and target.spm cut texts of the two languages, vocab.json numbers
-// the pieces of both.
+// Marian's folders (Helsinki-NLP/opus-mt-*): source.spm and target.spm cut texts of the two languages, vocab.json
+// numbers the pieces of both.
+
+#include "mica/tokenizers/models/marian.h"
 
 #include <optional>
 #include <utility>
@@ -7,7 +9,6 @@
 #include "mica/base/error.h"
 #include "mica/base/file.h"
 #include "mica/tokenizers/marian_decoder.h"
-#include "mica/tokenizers/models/marian.h"
 #include "mica/tokenizers/readers/classes.h"
 #include "mica/tokenizers/readers/fields.h"
 #include "mica/tokenizers/readers/merges_txt.h"
@@ -50,7 +51,8 @@ class MarianClass : public TokenizerClass {
       return *id;
     };
     const int32_t unk = need(settings.special.unk_token, "unk_token");
-    const PostProcessor post = end_of_text(*settings.special.eos_token, need(settings.special.eos_token, "eos_token"), path);
+    const PostProcessor post =
+        end_of_text(*settings.special.eos_token, need(settings.special.eos_token, "eos_token"), path);
     // Language codes before a text (">>fra<<") are tokens as they stand.
     std::vector<AddedToken> codes;
     for (int64_t i = 0; i < vocabulary->id_bound(); ++i) {
