@@ -149,6 +149,28 @@ TEST(SentencePieceClasses, PiecesAroundTheModel) {
   EXPECT_THROW(load("LlamaTokenizer", model), Error);   // its file is tokenizer.model
 }
 
+TEST(SentencePieceClasses, GemmaMergesInTheOrderOfItsPieces) {
+  const auto load = [](const char* name, const char* more) {
+    const ScratchFolder folder;
+    folder.write("tokenizer.model", piece("<unk>", 0, 2) + piece("<s>", 0, 3) + piece("▁▁", -9, 1) +
+                                        piece("▁a", -1, 1) + piece("▁", -3, 1) + piece("a", -2, 1) +
+                                        bytes(2, number(3, 2)));
+    folder.write("tokenizer_config.json",
+                 std::string(R"({"bos_token":"<s>","tokenizer_class":")") + name + "\"" + more + "}");
+    return AutoTokenizer::from_pretrained(folder.path());
+  };
+  const auto ids = [](const Tokenizer& tokenizer, const char* text) {
+    const auto row = tokenizer(text).input_ids;
+    return std::vector<int32_t>(row[0].begin(), row[0].end());
+  };
+  using Ids = std::vector<int32_t>;
+  const Tokenizer gemma = load("GemmaTokenizer", "");
+  EXPECT_EQ(ids(gemma, "a  a"), (Ids{5, 2, 5}));
+  EXPECT_EQ(gemma.decode(ids(gemma, " a  a")), " a  a");
+  EXPECT_EQ(ids(load("GemmaTokenizer", R"(,"add_bos_token":true)"), "a"), (Ids{1, 5}));
+  EXPECT_EQ(ids(load("LlamaTokenizer", ""), "a  a"), (Ids{1, 3, 4, 3}));
+}
+
 // --- the fused path
 
 class RandomText {

@@ -264,7 +264,8 @@ class SentencePieceClass : public TokenizerClass {
 // Llama and its relatives: BPE with byte fallback, the whole text one word.
 class LlamaClass : public TokenizerClass {
  public:
-  using TokenizerClass::TokenizerClass;
+  LlamaClass(const char* class_name, DefaultTokens defaults, bool begins = true, bool by_score = true)
+      : TokenizerClass(class_name, defaults), begins_(begins), by_score_(by_score) {}
   std::vector<std::string> files() const override { return {"tokenizer.model"}; }
 
   std::shared_ptr<Engine> read(const std::string& folder, TokenizerSettings& settings) const override {
@@ -278,37 +279,44 @@ class LlamaClass : public TokenizerClass {
     Bpe::Settings bpe;
     bpe.fuse_unk = true;
     bpe.byte_fallback = true;
-    engine->model = std::make_shared<Bpe>(model->vocabulary, merges_of(*model), bpe, model->file);
+    engine->model = std::make_shared<Bpe>(model->vocabulary, merges_of(*model, by_score_), bpe, model->file);
+    put_marks(config, model->file, *engine);
+    add_pieces(*model, *engine);
+    const Json post =
+        template_json(*engine, config.boolean("add_bos_token", begins_) ? settings.special.bos_token : std::nullopt,
+                      config.boolean("add_eos_token", false) ? settings.special.eos_token : std::nullopt, model->file);
+    engine->post_processor = PostProcessor(Fields(post, model->file, "post_processor"));
+    return engine;
+  }
+
+ protected:
+  // How blanks become marks and marks blanks.
+  virtual void put_marks(Fields& config, const std::string& file, Engine& engine) const {
     const bool prefix = config.boolean("add_prefix_space", true);
     using Prepend = MetaspaceSettings::Prepend;
     if (config.boolean("legacy", false)) {
       std::vector<NormalizerPtr> parts;
-      if (prefix) parts.push_back(normalizer_of(R"({"type":"Prepend","prepend":"▁"})", model->file));
-      parts.push_back(normalizer_of(R"({"type":"Replace","pattern":{"String":" "},"content":"▁"})", model->file));
-      engine->normalizer = std::make_shared<NormalizerSequence>(std::move(parts));
+      if (prefix) parts.push_back(normalizer_of(R"({"type":"Prepend","prepend":"▁"})", file));
+      parts.push_back(normalizer_of(R"({"type":"Replace","pattern":{"String":" "},"content":"▁"})", file));
+      engine.normalizer = std::make_shared<NormalizerSequence>(std::move(parts));
     } else {
-      engine->pre_tokenizer = std::make_shared<MetaspacePreTokenizer>(
+      engine.pre_tokenizer = std::make_shared<MetaspacePreTokenizer>(
           MetaspaceSettings{.prepend = prefix ? Prepend::first : Prepend::never, .split = false});
     }
     Json decoders = Json::array({parse(R"({"type":"Replace","pattern":{"String":"▁"},"content":" "})"),
                                  parse(R"({"type":"ByteFallback"})"), parse(R"({"type":"Fuse"})")});
     if (prefix) decoders.push_back(parse(R"({"type":"Strip","content":" ","start":1,"stop":0})"));
     const Json decoder = {{"type", "Sequence"}, {"decoders", decoders}};
-    engine->decoder = make_decoder(Fields(decoder, model->file, "decoder"));
-    add_pieces(*model, *engine);
-    const Json post =
-        template_json(*engine, config.boolean("add_bos_token", true) ? settings.special.bos_token : std::nullopt,
-                      config.boolean("add_eos_token", false) ? settings.special.eos_token : std::nullopt, model->file);
-    engine->post_processor = PostProcessor(Fields(post, model->file, "post_processor"));
-    return engine;
+    engine.decoder = make_decoder(Fields(decoder, file, "decoder"));
   }
 
  private:
-  // The file has no merges: every way to make a piece of two others is one. The highest score comes first, then the
-  // longest left part, then the longest right part (in characters).
-  static Merges merges_of(const SentencePieceModel& model) {
+  // The file has no merges: every way to make a piece of two others is one. By score, the highest comes first, then the
+  // longest left part, then the longest right part (in characters); otherwise the piece with the lowest id, then the
+  // shortest parts.
+  static Merges merges_of(const SentencePieceModel& model, bool by_score) {
     struct Split {
-      float score;
+      double rank;  // the largest first
       size_t left_length, right_length;
       int32_t left, right;
     };
@@ -325,13 +333,16 @@ class LlamaClass : public TokenizerClass {
         const auto left = model.vocabulary->find(piece.substr(0, at));
         const auto right = left ? model.vocabulary->find(piece.substr(at)) : std::nullopt;
         if (right)
-          splits.push_back({model.scores[static_cast<size_t>(id)], characters, length - characters, *left, *right});
+          splits.push_back(
+              {by_score ? model.scores[static_cast<size_t>(id)] : -id, characters, length - characters, *left, *right});
       }
       std::sort(splits.begin() + static_cast<std::ptrdiff_t>(first), splits.end(),
                 [](const Split& x, const Split& y) { return std::tie(x.left, x.right) < std::tie(y.left, y.right); });
     }
-    std::stable_sort(splits.begin(), splits.end(), [](const Split& x, const Split& y) {
-      return std::tie(x.score, x.left_length, x.right_length) > std::tie(y.score, y.left_length, y.right_length);
+    std::stable_sort(splits.begin(), splits.end(), [&](const Split& x, const Split& y) {
+      if (x.rank != y.rank) return x.rank > y.rank;
+      const auto a = std::tie(x.left_length, x.right_length), b = std::tie(y.left_length, y.right_length);
+      return by_score ? a > b : a < b;
     });
     Merges merges;
     for (const Split& split : splits) merges.add(model.piece(split.left), model.piece(split.right));
@@ -362,6 +373,25 @@ class LlamaClass : public TokenizerClass {
     Json pair = single;
     pair.insert(pair.end(), second.begin(), second.end());
     return {{"type", "TemplateProcessing"}, {"single", single}, {"pair", pair}, {"special_tokens", table}};
+  }
+
+  bool begins_;    // with the bos token, where tokenizer_config.json says nothing
+  bool by_score_;  // merges, rather than by id
+};
+
+// Gemma: as Llama, but nothing goes before the text, and merges come in the order of the pieces.
+class GemmaClass : public LlamaClass {
+ public:
+  GemmaClass(const char* class_name, DefaultTokens defaults) : LlamaClass(class_name, defaults, false, false) {}
+
+ private:
+  void put_marks(Fields&, const std::string& file, Engine& engine) const override {
+    engine.normalizer = normalizer_of(R"({"type":"Replace","pattern":{"String":" "},"content":"▁"})", file);
+    const Json decoder = {
+        {"type", "Sequence"},
+        {"decoders", Json::array({parse(R"({"type":"Replace","pattern":{"String":"▁"},"content":" "})"),
+                                  parse(R"({"type":"ByteFallback"})"), parse(R"({"type":"Fuse"})")})}};
+    engine.decoder = make_decoder(Fields(decoder, file, "decoder"));
   }
 };
 
@@ -454,6 +484,9 @@ std::vector<std::unique_ptr<TokenizerClass>> make_classes() {
   const DefaultTokens llama = {.bos = "<s>", .eos = "</s>", .unk = "<unk>"};
   all.push_back(std::make_unique<LlamaClass>("LlamaTokenizer", llama));
   all.push_back(std::make_unique<LlamaClass>("CodeLlamaTokenizer", llama));
+  all.push_back(std::make_unique<GemmaClass>(
+      "GemmaTokenizer",
+      DefaultTokens{.bos = "<bos>", .eos = "<eos>", .unk = "<unk>", .pad = "<pad>", .mask = "<mask>"}));
   return all;
 }
 
