@@ -169,6 +169,10 @@ TEST(SentencePieceClasses, GemmaMergesInTheOrderOfItsPieces) {
   EXPECT_EQ(gemma.decode(ids(gemma, " a  a")), " a  a");
   EXPECT_EQ(ids(load("GemmaTokenizer", R"(,"add_bos_token":true)"), "a"), (Ids{1, 5}));
   EXPECT_EQ(ids(load("LlamaTokenizer", ""), "a  a"), (Ids{1, 3, 4, 3}));
+  // Both pad on the left where tokenizer_config.json says nothing.
+  EXPECT_EQ(gemma.padding_side(), Side::left);
+  EXPECT_EQ(load("LlamaTokenizer", "").padding_side(), Side::left);
+  EXPECT_EQ(load("GemmaTokenizer", R"(,"padding_side":"right")").padding_side(), Side::right);
 }
 
 // --- the fused path

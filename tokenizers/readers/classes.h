@@ -35,6 +35,8 @@ class TokenizerClass {
   DefaultTokens tokens;
   bool type_ids = false;     ///< the model takes token_type_ids
   bool lstrip_mask = false;  ///< the mask token takes the space before it
+  /// Where padding goes when no file says.
+  Side padding_side = Side::right;
 
   /// The files that it reads where there is no tokenizer.json, any one of these sets: "vocab.json merges.txt".
   virtual std::vector<std::string> files() const = 0;

@@ -265,7 +265,9 @@ class SentencePieceClass : public TokenizerClass {
 class LlamaClass : public TokenizerClass {
  public:
   LlamaClass(const char* class_name, DefaultTokens defaults, bool begins = true, bool by_score = true)
-      : TokenizerClass(class_name, defaults), begins_(begins), by_score_(by_score) {}
+      : TokenizerClass(class_name, defaults), begins_(begins), by_score_(by_score) {
+    padding_side = Side::left;
+  }
   std::vector<std::string> files() const override { return {"tokenizer.model"}; }
 
   std::shared_ptr<Engine> read(const std::string& folder, TokenizerSettings& settings) const override {
@@ -280,7 +282,12 @@ class LlamaClass : public TokenizerClass {
     bpe.fuse_unk = true;
     bpe.byte_fallback = true;
     engine->model = std::make_shared<Bpe>(model->vocabulary, merges_of(*model, by_score_), bpe, model->file);
-    put_marks(config, model->file, *engine);
+    const bool prefix = put_marks(config, model->file, *engine);
+    Json decoders = Json::array({parse(R"({"type":"Replace","pattern":{"String":"▁"},"content":" "})"),
+                                 parse(R"({"type":"ByteFallback"})"), parse(R"({"type":"Fuse"})")});
+    if (prefix) decoders.push_back(parse(R"({"type":"Strip","content":" ","start":1,"stop":0})"));
+    const Json decoder = {{"type", "Sequence"}, {"decoders", decoders}};
+    engine->decoder = make_decoder(Fields(decoder, model->file, "decoder"));
     add_pieces(*model, *engine);
     const Json post =
         template_json(*engine, config.boolean("add_bos_token", begins_) ? settings.special.bos_token : std::nullopt,
@@ -290,8 +297,8 @@ class LlamaClass : public TokenizerClass {
   }
 
  protected:
-  // How blanks become marks and marks blanks.
-  virtual void put_marks(Fields& config, const std::string& file, Engine& engine) const {
+  // Turns blanks into marks; whether one more goes before the text, which decoding takes off again.
+  virtual bool put_marks(Fields& config, const std::string& file, Engine& engine) const {
     const bool prefix = config.boolean("add_prefix_space", true);
     using Prepend = MetaspaceSettings::Prepend;
     if (config.boolean("legacy", false)) {
@@ -303,11 +310,7 @@ class LlamaClass : public TokenizerClass {
       engine.pre_tokenizer = std::make_shared<MetaspacePreTokenizer>(
           MetaspaceSettings{.prepend = prefix ? Prepend::first : Prepend::never, .split = false});
     }
-    Json decoders = Json::array({parse(R"({"type":"Replace","pattern":{"String":"▁"},"content":" "})"),
-                                 parse(R"({"type":"ByteFallback"})"), parse(R"({"type":"Fuse"})")});
-    if (prefix) decoders.push_back(parse(R"({"type":"Strip","content":" ","start":1,"stop":0})"));
-    const Json decoder = {{"type", "Sequence"}, {"decoders", decoders}};
-    engine.decoder = make_decoder(Fields(decoder, file, "decoder"));
+    return prefix;
   }
 
  private:
@@ -385,13 +388,9 @@ class GemmaClass : public LlamaClass {
   GemmaClass(const char* class_name, DefaultTokens defaults) : LlamaClass(class_name, defaults, false, false) {}
 
  private:
-  void put_marks(Fields&, const std::string& file, Engine& engine) const override {
+  bool put_marks(Fields&, const std::string& file, Engine& engine) const override {
     engine.normalizer = normalizer_of(R"({"type":"Replace","pattern":{"String":" "},"content":"▁"})", file);
-    const Json decoder = {
-        {"type", "Sequence"},
-        {"decoders", Json::array({parse(R"({"type":"Replace","pattern":{"String":"▁"},"content":" "})"),
-                                  parse(R"({"type":"ByteFallback"})"), parse(R"({"type":"Fuse"})")})}};
-    engine.decoder = make_decoder(Fields(decoder, file, "decoder"));
+    return false;
   }
 };
 
@@ -436,6 +435,7 @@ std::vector<std::unique_ptr<TokenizerClass>> make_classes() {
       {.bos = "<s>", .eos = "</s>", .unk = "<unk>", .sep = "<sep>", .pad = "<pad>", .cls = "<cls>", .mask = "<mask>"},
       {.cleaning = Cleaning::quotes_map, .single = "$A {sep} {cls}:2", .pair = "$A {sep} $B:1 {sep}:1 {cls}:2"});
   xlnet.type_ids = xlnet.lstrip_mask = true;
+  xlnet.padding_side = Side::left;
   add("MBartTokenizer", "sentencepiece.bpe.model", kFairseq,
       {.front = kFairseqFront,
        .skip = 3,

@@ -137,7 +137,8 @@ TokenizerSettings read_settings(const Json& config, const std::string& file, con
   TokenizerSettings settings;
   settings.config = config;
   settings.model_max_length = read_max_length(config, file);
-  settings.padding_side = read_side(config, "padding_side", Side::right, file);
+  settings.padding_side =
+      read_side(config, "padding_side", tokenizer_class != nullptr ? tokenizer_class->padding_side : Side::right, file);
   settings.truncation_side = read_side(config, "truncation_side", Side::right, file);
   settings.clean_up_tokenization_spaces = get_flag(config, "clean_up_tokenization_spaces", false, file);
   settings.split_special_tokens = get_flag(config, "split_special_tokens", false, file);
