@@ -2,10 +2,10 @@
 
 #include <string>
 
+#include "mica/autograd/reduce.h"
 #include "mica/autograd/tape.h"
 #include "mica/base/error.h"
 #include "mica/kernels/elementwise.h"
-#include "mica/kernels/reduce.h"
 
 namespace mica {
 namespace {
@@ -24,34 +24,13 @@ Tensor compute(BinaryOp op, const Tensor& a, const Tensor& b) {
   return y;
 }
 
-// Sums what broadcasting had repeated, so that a gradient gets the shape of its input.
-Tensor reduce_to(const Tensor& gradient, const Shape& shape) {
-  Tensor g = gradient.contiguous();
-  const auto sum_dimension = [&](int dim) {
-    int64_t outer = 1;
-    int64_t inner = 1;
-    for (int i = 0; i < dim; ++i) outer *= g.size(i);
-    for (int i = dim + 1; i < g.rank(); ++i) inner *= g.size(i);
-    const Tensor sum = Tensor::empty({outer, inner}, g.dtype(), g.device());
-    backend(g.device()).reduce().reduce(ReduceOp::sum, g.reshape({outer, g.size(dim), inner}).view(), sum.view());
-    Shape reduced = g.shape();
-    reduced.set(dim, 1);
-    g = sum.reshape(reduced);
-  };
-  const int added = g.rank() - shape.rank();
-  for (int i = 0; i < g.rank(); ++i) {
-    if (g.size(i) != 1 && (i < added || shape[i - added] == 1)) sum_dimension(i);
-  }
-  return g.reshape(shape);
-}
-
 }  // namespace
 
 Tensor add(const Tensor& a, const Tensor& b) {
   Tensor y = compute(BinaryOp::add, a, b);
   if (wants_grad({&a, &b})) {
     record("add", {a, b}, {y}, [sa = a.shape(), sb = b.shape()](const std::vector<Tensor>& g) -> std::vector<Tensor> {
-      return {reduce_to(g[0], sa), reduce_to(g[0], sb)};
+      return {sum_to(g[0], sa), sum_to(g[0], sb)};
     });
   }
   return y;
@@ -62,7 +41,7 @@ Tensor subtract(const Tensor& a, const Tensor& b) {
   if (wants_grad({&a, &b})) {
     record("subtract", {a, b}, {y},
            [sa = a.shape(), sb = b.shape()](const std::vector<Tensor>& g) -> std::vector<Tensor> {
-             return {reduce_to(g[0], sa), reduce_to(affine(g[0], -1), sb)};
+             return {sum_to(g[0], sa), sum_to(affine(g[0], -1), sb)};
            });
   }
   return y;
@@ -73,7 +52,7 @@ Tensor multiply(const Tensor& a, const Tensor& b) {
   if (wants_grad({&a, &b})) {
     record("multiply", {a, b}, {y},
            [a = a.detach(), b = b.detach()](const std::vector<Tensor>& g) -> std::vector<Tensor> {
-             return {reduce_to(multiply(g[0], b), a.shape()), reduce_to(multiply(g[0], a), b.shape())};
+             return {sum_to(multiply(g[0], b), a.shape()), sum_to(multiply(g[0], a), b.shape())};
            });
   }
   return y;
@@ -85,7 +64,7 @@ Tensor divide(const Tensor& a, const Tensor& b) {
     record("divide", {a, b}, {y},
            [y = y.detach(), sa = a.shape(), b = b.detach()](const std::vector<Tensor>& g) -> std::vector<Tensor> {
              const Tensor da = divide(g[0], b);
-             return {reduce_to(da, sa), reduce_to(affine(multiply(da, y), -1), b.shape())};
+             return {sum_to(da, sa), sum_to(affine(multiply(da, y), -1), b.shape())};
            });
   }
   return y;

@@ -3,6 +3,7 @@
 #include "mica/autograd/elementwise.h"
 #include "mica/autograd/shape.h"
 #include "mica/autograd/tape.h"
+#include "mica/base/error.h"
 #include "mica/kernels/reduce.h"
 
 namespace mica {
@@ -41,6 +42,35 @@ Tensor sum(const Tensor& x, int dim) {
   if (wants_grad({&x})) {
     record("sum", {x}, {y}, [shape = x.shape(), d](const std::vector<Tensor>& g) -> std::vector<Tensor> {
       return {g[0].unsqueeze(d).expand(shape).contiguous()};
+    });
+  }
+  return y;
+}
+
+Tensor sum_to(const Tensor& x, const Shape& shape) {
+  if (x.shape() == shape) return x;
+  if (!(broadcast(x.shape(), shape) == x.shape())) {
+    throw Error("cannot sum " + to_string(x.shape()) + " to " + to_string(shape), "sum_to",
+                "pass a shape that broadcasts to the first");
+  }
+  Tensor y = x.detach().contiguous();
+  const int added = x.rank() - shape.rank();
+  for (int dim = 0; dim < x.rank(); ++dim) {
+    if (x.size(dim) == 1 || (dim >= added && shape[dim - added] != 1)) continue;
+    int64_t outer = 1;
+    int64_t inner = 1;
+    for (int i = 0; i < dim; ++i) outer *= y.size(i);
+    for (int i = dim + 1; i < y.rank(); ++i) inner *= y.size(i);
+    const Tensor part = Tensor::empty({outer, inner}, x.dtype(), x.device());
+    backend(x.device()).reduce().reduce(ReduceOp::sum, y.reshape({outer, y.size(dim), inner}).view(), part.view());
+    Shape reduced = y.shape();
+    reduced.set(dim, 1);
+    y = part.reshape(reduced);
+  }
+  y = y.reshape(shape);
+  if (wants_grad({&x})) {
+    record("sum_to", {x}, {y}, [from = x.shape()](const std::vector<Tensor>& g) -> std::vector<Tensor> {
+      return {g[0].expand(from).contiguous()};
     });
   }
   return y;

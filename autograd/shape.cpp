@@ -1,7 +1,11 @@
 #include "mica/autograd/shape.h"
 
+#include <string>
+
 #include "mica/autograd/embedding.h"
+#include "mica/autograd/reduce.h"
 #include "mica/autograd/tape.h"
+#include "mica/base/error.h"
 
 namespace mica {
 
@@ -49,10 +53,103 @@ Tensor slice(const Tensor& x, int dim, int64_t begin, int64_t end) {
 
 Tensor select(const Tensor& x, int dim, int64_t index) {
   const int64_t i = index < 0 ? index + x.size(dim) : index;
-  const Tensor piece = slice(x, dim, i, i + 1);
-  std::vector<int64_t> dims(piece.shape().begin(), piece.shape().end());
-  dims.erase(dims.begin() + piece.shape().index(dim));
-  return reshape(piece, Shape(dims));
+  Tensor y = x.detach().select(dim, i);
+  if (wants_grad({&x})) {
+    record("select", {x}, {y}, [shape = x.shape(), dim, i](const std::vector<Tensor>& g) -> std::vector<Tensor> {
+      const Tensor dx = Tensor::zeros(shape, g[0].dtype(), g[0].device());
+      dx.select(dim, i).copy_(g[0]);
+      return {dx};
+    });
+  }
+  return y;
+}
+
+Tensor expand(const Tensor& x, const Shape& shape) {
+  Tensor y = x.detach().expand(shape);
+  if (wants_grad({&x})) {
+    record("expand", {x}, {y},
+           [from = x.shape()](const std::vector<Tensor>& g) -> std::vector<Tensor> { return {sum_to(g[0], from)}; });
+  }
+  return y;
+}
+
+Tensor cat(const std::vector<Tensor>& parts, int dim) {
+  if (parts.empty()) throw Error("nothing to join", "cat", "pass at least one tensor");
+  const Tensor& first = parts[0];
+  const int d = first.shape().index(dim);
+  Shape shape = first.shape();
+  std::vector<int64_t> sizes;
+  int64_t total = 0;
+  bool tracked = false;
+  for (const Tensor& part : parts) {
+    Shape expected = first.shape();
+    if (part.rank() == first.rank()) expected.set(d, part.size(d));
+    if (!(part.shape() == expected) || part.dtype() != first.dtype() || !(part.device() == first.device())) {
+      throw Error("cannot join " + std::string(name(first.dtype())) + " " + to_string(first.shape()) + " and " +
+                      std::string(name(part.dtype())) + " " + to_string(part.shape()) + " along dimension " +
+                      std::to_string(d),
+                  "cat", "all other sizes, the dtype and the device must agree");
+    }
+    sizes.push_back(part.size(d));
+    total += part.size(d);
+    tracked = tracked || wants_grad({&part});
+  }
+  shape.set(d, total);
+  Tensor y = Tensor::empty(shape, first.dtype(), first.device());
+  int64_t begin = 0;
+  for (const Tensor& part : parts) {
+    y.slice(d, begin, begin + part.size(d)).copy_(part.detach());
+    begin += part.size(d);
+  }
+  if (tracked) {
+    record("cat", parts, {y}, [sizes, d](const std::vector<Tensor>& g) -> std::vector<Tensor> {
+      std::vector<Tensor> gradients;
+      int64_t from = 0;
+      for (const int64_t size : sizes) {
+        gradients.push_back(g[0].slice(d, from, from + size).contiguous());
+        from += size;
+      }
+      return gradients;
+    });
+  }
+  return y;
+}
+
+std::vector<Tensor> split(const Tensor& x, const std::vector<int64_t>& sizes, int dim) {
+  const int d = x.shape().index(dim);
+  int64_t left = x.size(d);
+  for (const int64_t size : sizes) left = size < 0 || size > left ? -1 : left - size;
+  if (left != 0) {
+    throw Error("cannot split dimension " + std::to_string(d) + " of " + to_string(x.shape()) + " into " +
+                    std::to_string(sizes.size()) + " parts",
+                "split", "their sizes must add up to the dimension's");
+  }
+  std::vector<Tensor> parts;
+  int64_t begin = 0;
+  for (const int64_t size : sizes) {
+    parts.push_back(x.detach().slice(d, begin, begin + size));
+    begin += size;
+  }
+  if (wants_grad({&x})) {
+    record("split", {x}, parts, [shape = x.shape(), sizes, d](const std::vector<Tensor>& g) -> std::vector<Tensor> {
+      Tensor dx;
+      for (const Tensor& part : g) {
+        if (part.defined() && !dx.defined()) dx = Tensor::empty(shape, part.dtype(), part.device());
+      }
+      int64_t from = 0;
+      for (size_t i = 0; i < sizes.size(); ++i) {
+        const Tensor target = dx.slice(d, from, from + sizes[i]);
+        if (g[i].defined()) {
+          target.copy_(g[i]);
+        } else {
+          target.fill_(0);
+        }
+        from += sizes[i];
+      }
+      return {dx};
+    });
+  }
+  return parts;
 }
 
 Tensor cast(const Tensor& x, DType dtype) {

@@ -20,6 +20,8 @@ enum class Activation : uint8_t {
   mish,   ///< x tanh(softplus(x))
   elu,    ///< x if x > 0 else exp(x) - 1
 };
+/// For loops over all of them.
+constexpr Activation kLastActivation = Activation::elu;
 
 /// From the name in a config ("gelu", "gelu_new", "swish", ...); throws Error naming the unknown one.
 Activation activation_from_name(std::string_view name);
@@ -32,6 +34,13 @@ class ActivationKernels {
   virtual void forward(Activation activation, const View& x, const View& y) = 0;
   /// dx = dy * activation'(x); dx may be dy.
   virtual void backward(Activation activation, const View& x, const View& dy, const View& dx) = 0;
+
+  /// y = activation(gate) * up, all [rows, size] with last stride 1 and any row stride; y may be gate or up.
+  virtual void gated(Activation activation, const View& gate, const View& up, const View& y) = 0;
+  /// dgate = dy * up * activation'(gate), dup = dy * activation(gate); strides as in gated(). dgate may be dy or gate,
+  /// dup may be up.
+  virtual void gated_backward(Activation activation, const View& gate, const View& up, const View& dy,
+                              const View& dgate, const View& dup) = 0;
 };
 
 }  // namespace mica

@@ -28,6 +28,7 @@ class LossKernels;
 class NormKernels;
 class RandomKernels;
 class ReduceKernels;
+class RotaryKernels;
 class ShapeKernels;
 
 /// Memory of a device.
@@ -75,6 +76,7 @@ class Backend {
   virtual NormKernels& norm() = 0;
   virtual RandomKernels& random() = 0;
   virtual ReduceKernels& reduce() = 0;
+  virtual RotaryKernels& rotary() = 0;
   virtual ShapeKernels& shape() = 0;
 };
 

@@ -19,6 +19,18 @@ class NormKernels {
   ///   xhat = (s - mean) rstd;  g = dy * weight;  ds = rstd (g - mean(g) - xhat mean(g xhat))
   virtual void layer_norm_backward(const View& dy, const View& sum, const View& mean, const View& rstd,
                                    const View& weight, const View& ds, const View& dweight, const View& dbias) = 0;
+
+  /// y = x * rstd * (weight_offset + weight) over the last dimension, rstd = 1 / sqrt(mean(x^2) + eps).
+  /// x: [rows, size] or [rows, heads, size], last stride 1, other strides free. y: of that shape, contiguous; it may be
+  /// x. weight: [size], empty for a factor of 1. rstd (as many as there are vectors, dtype of x) is written when given.
+  virtual void rms_norm(const View& x, const View& weight, double weight_offset, double eps, const View& y,
+                        const View& rstd) = 0;
+
+  /// dx of rms_norm, and dweight, each written (empty: not wanted). x and weight as there; dy and dx: of x's shape,
+  /// contiguous; dx may be dy.
+  ///   xhat = x rstd;  g = dy * (weight_offset + weight);  dx = rstd (g - xhat mean(g xhat));  dweight = sum of dy xhat
+  virtual void rms_norm_backward(const View& dy, const View& x, const View& rstd, const View& weight,
+                                 double weight_offset, const View& dx, const View& dweight) = 0;
 };
 
 }  // namespace mica

@@ -152,4 +152,67 @@ void CpuActivation::backward(Activation activation, const View& x, const View& d
   });
 }
 
+void CpuActivation::gated(Activation activation, const View& gate, const View& up, const View& y) {
+  const int64_t rows = y.size(0), size = y.size(1);
+  if (y.dtype == DType::float32) {
+    return simd::gated({.activation = activation,
+                        .gate = gate.as<const float>(),
+                        .gate_row = gate.stride(0),
+                        .up = up.as<const float>(),
+                        .up_row = up.stride(0),
+                        .y = y.as<float>(),
+                        .y_row = y.stride(0),
+                        .size = size},
+                       rows);
+  }
+  with_floating("activation.gated", y.dtype, [&](auto tag) {
+    using T = decltype(tag);
+    parallel_for(rows, row_grain(16 * size), [&](int64_t begin, int64_t end) {
+      for (int64_t row = begin; row < end; ++row) {
+        const T* g = gate.as<const T>() + row * gate.stride(0);
+        const T* u = up.as<const T>() + row * up.stride(0);
+        T* out = y.as<T>() + row * y.stride(0);
+        for (int64_t i = 0; i < size; ++i) out[i] = value(activation, g[i]) * u[i];
+      }
+    });
+  });
+}
+
+void CpuActivation::gated_backward(Activation activation, const View& gate, const View& up, const View& dy,
+                                   const View& dgate, const View& dup) {
+  const int64_t rows = dy.size(0), size = dy.size(1);
+  if (dy.dtype == DType::float32) {
+    return simd::gated_backward({.activation = activation,
+                                 .gate = gate.as<const float>(),
+                                 .gate_row = gate.stride(0),
+                                 .up = up.as<const float>(),
+                                 .up_row = up.stride(0),
+                                 .size = size,
+                                 .dy = dy.as<const float>(),
+                                 .dy_row = dy.stride(0),
+                                 .dgate = dgate.as<float>(),
+                                 .dgate_row = dgate.stride(0),
+                                 .dup = dup.as<float>(),
+                                 .dup_row = dup.stride(0)},
+                                rows);
+  }
+  with_floating("activation.gated_backward", dy.dtype, [&](auto tag) {
+    using T = decltype(tag);
+    parallel_for(rows, row_grain(16 * size), [&](int64_t begin, int64_t end) {
+      for (int64_t row = begin; row < end; ++row) {
+        const T* g = gate.as<const T>() + row * gate.stride(0);
+        const T* u = up.as<const T>() + row * up.stride(0);
+        const T* d = dy.as<const T>() + row * dy.stride(0);
+        T* dg = dgate.as<T>() + row * dgate.stride(0);
+        T* du = dup.as<T>() + row * dup.stride(0);
+        for (int64_t i = 0; i < size; ++i) {
+          const T x = g[i], factor = u[i], slope = d[i];
+          dg[i] = slope * factor * derivative(activation, x);
+          du[i] = slope * value(activation, x);
+        }
+      }
+    });
+  });
+}
+
 }  // namespace mica

@@ -14,6 +14,7 @@
 #include "mica/kernels/norm.h"
 #include "mica/kernels/random.h"
 #include "mica/kernels/reduce.h"
+#include "mica/kernels/rotary.h"
 #include "mica/kernels/shape.h"
 
 namespace mica {
@@ -22,6 +23,9 @@ class CpuActivation final : public ActivationKernels {
  public:
   void forward(Activation activation, const View& x, const View& y) override;
   void backward(Activation activation, const View& x, const View& dy, const View& dx) override;
+  void gated(Activation activation, const View& gate, const View& up, const View& y) override;
+  void gated_backward(Activation activation, const View& gate, const View& up, const View& dy, const View& dgate,
+                      const View& dup) override;
 };
 
 class CpuAttention final : public AttentionKernels {
@@ -77,6 +81,10 @@ class CpuNorm final : public NormKernels {
                   const View& sum, const View& mean, const View& rstd) override;
   void layer_norm_backward(const View& dy, const View& sum, const View& mean, const View& rstd, const View& weight,
                            const View& ds, const View& dweight, const View& dbias) override;
+  void rms_norm(const View& x, const View& weight, double weight_offset, double eps, const View& y,
+                const View& rstd) override;
+  void rms_norm_backward(const View& dy, const View& x, const View& rstd, const View& weight, double weight_offset,
+                         const View& dx, const View& dweight) override;
 };
 
 class CpuRandom final : public RandomKernels {
@@ -95,6 +103,12 @@ class CpuReduce final : public ReduceKernels {
   void topk(const View& x, const View& values, const View& indices) override;
   void segment_reduce(ReduceOp op, const View& x, const Segments& segments, const View& weights,
                       const View& y) override;
+};
+
+class CpuRotary final : public RotaryKernels {
+ public:
+  void rotate(const View& x, const View& cos, const View& sin, RotaryLayout layout, int64_t offset, bool inverse,
+              const View& y) override;
 };
 
 class CpuShape final : public ShapeKernels {
@@ -163,6 +177,7 @@ class CpuBackend final : public Backend {
   NormKernels& norm() override { return norm_; }
   RandomKernels& random() override { return random_; }
   ReduceKernels& reduce() override { return reduce_; }
+  RotaryKernels& rotary() override { return rotary_; }
   ShapeKernels& shape() override { return shape_; }
 
  private:
@@ -177,6 +192,7 @@ class CpuBackend final : public Backend {
   CpuNorm norm_;
   CpuRandom random_;
   CpuReduce reduce_;
+  CpuRotary rotary_;
   CpuShape shape_;
 };
 

@@ -1,6 +1,6 @@
-// Layer norm, forward and backward; float32 goes through the SIMD kernels. Rows in parallel, each in three passes
-// (mean, variance, result), summed in double. The gradients of weight and bias are summed over the rows in their order,
-// columns in parallel.
+// Layer norm and RMS norm, forward and backward; float32 goes through the SIMD kernels. Rows in parallel, each in three
+// passes (mean, variance, result), summed in double. The gradients of weight and bias are summed over the rows in their
+// order, columns in parallel.
 
 #include "mica/kernels/norm.h"
 
@@ -115,6 +115,86 @@ void layer_norm_backward(const View& dy, const View& sum, const View& mean, cons
   });
 }
 
+// What a vector is multiplied by: weight_offset + weight, or 1 without weight.
+template <typename T>
+const T* norm_factor(const View& weight, double weight_offset, int64_t size) {
+  const T* w = parameter<T>(weight, Scratch::parameter_a);
+  if (w != nullptr && weight_offset == 0) return w;
+  T* factor = scratch<T>(Scratch::parameter_b, size);
+  for (int64_t i = 0; i < size; ++i) factor[i] = w == nullptr ? T(1) : static_cast<T>(weight_offset) + w[i];
+  return factor;
+}
+
+// The vectors of a [rows, size] or [rows, heads, size] view, in order.
+struct Vectors {
+  int64_t rows, heads, row_stride, head_stride;
+  explicit Vectors(const View& x)
+      : rows(x.size(0)),
+        heads(x.rank == 3 ? x.size(1) : 1),
+        row_stride(x.stride(0)),
+        head_stride(x.rank == 3 ? x.stride(1) : 0) {
+    if (heads > 1 && row_stride == heads * head_stride) {  // equally spaced: shared out one by one
+      rows *= heads;
+      row_stride = head_stride;
+      heads = 1;
+    }
+  }
+  int64_t count() const { return rows * heads; }
+  int64_t at(int64_t i) const { return i / heads * row_stride + i % heads * head_stride; }
+};
+
+template <typename T>
+void rms_norm(const View& x, const View& weight, double weight_offset, double eps, const View& y, const View& rstd) {
+  const int64_t size = x.size(-1);
+  const T* factor = norm_factor<T>(weight, weight_offset, size);
+  const Vectors vectors(x);
+  parallel_for(vectors.count(), row_grain(4 * size), [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      const T* from = x.as<const T>() + vectors.at(i);
+      T* to = y.as<T>() + i * size;
+      const double squares =
+          sum_of(size, [&](int64_t k) { return static_cast<double>(from[k]) * static_cast<double>(from[k]); });
+      const double r = 1 / std::sqrt(squares / static_cast<double>(size) + eps);
+      for (int64_t k = 0; k < size; ++k) to[k] = static_cast<T>(static_cast<double>(from[k]) * r) * factor[k];
+      if (rstd) rstd.as<T>()[i] = static_cast<T>(r);
+    }
+  });
+}
+
+template <typename T>
+void rms_norm_backward(const View& dy, const View& x, const View& rstd, const View& weight, double weight_offset,
+                       const View& dx, const View& dweight) {
+  const int64_t size = x.size(-1);
+  const T* factor = norm_factor<T>(weight, weight_offset, size);
+  const Vectors vectors(x);
+  // Before dx, which may be dy.
+  if (dweight) {
+    parallel_for(size, row_grain(vectors.count()), [&](int64_t begin, int64_t end) {
+      for (int64_t k = begin; k < end; ++k) {
+        double sum = 0;
+        for (int64_t i = 0; i < vectors.count(); ++i) {
+          const T normal = x.as<const T>()[vectors.at(i) + k] * rstd.as<const T>()[i];
+          sum += static_cast<double>(dy.as<const T>()[i * size + k] * normal);
+        }
+        dweight.as<T>()[k] = static_cast<T>(sum);
+      }
+    });
+  }
+  if (!dx) return;
+  parallel_for(vectors.count(), row_grain(4 * size), [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      const T* from = x.as<const T>() + vectors.at(i);
+      const T* g = dy.as<const T>() + i * size;
+      T* to = dx.as<T>() + i * size;
+      const auto r = static_cast<double>(rstd.as<const T>()[i]);
+      const auto gradient = [&](int64_t k) { return static_cast<double>(g[k]) * static_cast<double>(factor[k]); };
+      const auto normal = [&](int64_t k) { return static_cast<double>(from[k]) * r; };
+      const double mean = sum_of(size, [&](int64_t k) { return gradient(k) * normal(k); }) / static_cast<double>(size);
+      for (int64_t k = 0; k < size; ++k) to[k] = static_cast<T>(r * (gradient(k) - normal(k) * mean));
+    }
+  });
+}
+
 }  // namespace
 }  // namespace cpu
 
@@ -160,6 +240,49 @@ void CpuNorm::layer_norm_backward(const View& dy, const View& sum, const View& m
   }
   cpu::with_floating("norm.layer_norm_backward", dy.dtype, [&](auto tag) {
     cpu::layer_norm_backward<decltype(tag)>(dy, sum, mean, rstd, weight, ds, dweight, dbias);
+  });
+}
+
+void CpuNorm::rms_norm(const View& x, const View& weight, double weight_offset, double eps, const View& y,
+                       const View& rstd) {
+  const int64_t size = x.size(-1);
+  if (x.numel() == 0) return;
+  if (x.dtype == DType::float32) {
+    const cpu::Vectors vectors(x);
+    return cpu::simd::rms_norm({.x = x.as<const float>(),
+                                .x_row = vectors.row_stride,
+                                .x_head = vectors.head_stride,
+                                .heads = vectors.heads,
+                                .factor = cpu::norm_factor<float>(weight, weight_offset, size),
+                                .epsilon = static_cast<float>(eps),
+                                .y = y.as<float>(),
+                                .rstd = rstd.as<float>(),
+                                .size = size},
+                               vectors.rows);
+  }
+  cpu::with_floating("norm.rms_norm", x.dtype,
+                     [&](auto tag) { cpu::rms_norm<decltype(tag)>(x, weight, weight_offset, eps, y, rstd); });
+}
+
+void CpuNorm::rms_norm_backward(const View& dy, const View& x, const View& rstd, const View& weight,
+                                double weight_offset, const View& dx, const View& dweight) {
+  const int64_t size = x.size(-1);
+  if (x.dtype == DType::float32) {
+    const cpu::Vectors vectors(x);
+    return cpu::simd::rms_norm_backward({.dy = dy.as<const float>(),
+                                         .x = x.as<const float>(),
+                                         .x_row = vectors.row_stride,
+                                         .x_head = vectors.head_stride,
+                                         .heads = vectors.heads,
+                                         .rstd = rstd.as<const float>(),
+                                         .factor = cpu::norm_factor<float>(weight, weight_offset, size),
+                                         .dx = dx.as<float>(),
+                                         .dweight = dweight.as<float>(),
+                                         .size = size},
+                                        vectors.rows);
+  }
+  cpu::with_floating("norm.rms_norm_backward", x.dtype, [&](auto tag) {
+    cpu::rms_norm_backward<decltype(tag)>(dy, x, rstd, weight, weight_offset, dx, dweight);
   });
 }
 

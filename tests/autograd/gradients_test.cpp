@@ -8,7 +8,9 @@
 #include "mica/autograd/linear.h"
 #include "mica/autograd/loss.h"
 #include "mica/autograd/norm.h"
+#include "mica/autograd/rotary.h"
 #include "mica/autograd/shape.h"
+#include "mica/base/error.h"
 
 namespace mica {
 namespace {
@@ -49,6 +51,82 @@ TEST(Gradients, LayerNormWithAndWithoutResidual) {
                   {random_input({2, 2, 7}, 1), random_input({2, 2, 7}, 4), random_input({7}, 2), random_input({7}, 3)});
   check_gradients([](const Inputs& in) { return layer_norm(in[0], in[1], {}, 1e-5); },
                   {random_input({3, 7}, 1), random_input({7}, 2)});
+}
+
+TEST(Gradients, LayerNormWithoutWeightOrWithAnOffset) {
+  check_gradients([](const Inputs& in) { return layer_norm(in[0], {}, {}, 1e-5); }, {random_input({3, 7}, 1)});
+  check_gradients([](const Inputs& in) { return layer_norm(in[0], {}, in[1], 1e-5); },
+                  {random_input({3, 7}, 1), random_input({7}, 2)});
+  check_gradients([](const Inputs& in) { return layer_norm(in[0], in[1], in[2], 1e-5, 1); },
+                  {random_input({3, 7}, 1), random_input({7}, 2), random_input({7}, 3)});
+  const Tensor x = random_input({3, 7}, 1).detach(), weight = random_input({7}, 2).detach();
+  EXPECT_EQ(layer_norm(x, weight, {}, 1e-5, 1).to_vector<double>(),
+            layer_norm(x, affine(weight, 1, 1), {}, 1e-5).to_vector<double>());
+  EXPECT_EQ(layer_norm(x, {}, {}, 1e-5).to_vector<double>(),
+            layer_norm(x, Tensor::ones({7}, DType::float64), {}, 1e-5).to_vector<double>());
+}
+
+TEST(Gradients, RmsNorm) {
+  for (const double offset : {0.0, 1.0}) {
+    check_gradients([=](const Inputs& in) { return rms_norm(in[0], in[1], 1e-3, offset); },
+                    {random_input({3, 7}, 1), random_input({7}, 2)});
+    check_gradients([=](const Inputs& in) { return rms_norm(in[0], {}, 1e-3, offset); }, {random_input({2, 3, 5}, 1)});
+  }
+  check_gradients([](const Inputs& in) { return rms_norm(in[0], in[1], 1e-3); },
+                  {random_input({2, 2, 2, 5}, 1), random_input({5}, 2)});
+  check_gradients([](const Inputs& in) { return rms_norm(in[0], in[1], 1e-3); },
+                  {random_input({5}, 1), random_input({5}, 2)});
+  // The heads of a slice of wider rows, and vectors that aren't dense.
+  check_gradients(
+      [](const Inputs& in) {
+        return rms_norm(split_heads(slice(in[0], 1, 2, 8), Shape{3, 2, 3}), in[1], 1e-3, 1);
+      },
+      {random_input({3, 11}, 1), random_input({3}, 2)});
+  check_gradients([](const Inputs& in) { return rms_norm(transpose(in[0], 0, 1), in[1], 1e-3); },
+                  {random_input({4, 6}, 1), random_input({4}, 2)});
+  EXPECT_THROW(rms_norm(random_input({3, 7}, 1), random_input({6}, 2), 1e-3), Error);
+}
+
+TEST(Gradients, Rotary) {
+  const Tensor cos = random_input({3, 2}, 8).detach(), sin = random_input({3, 2}, 9).detach();
+  for (const RotaryLayout layout : {RotaryLayout::half_split, RotaryLayout::interleaved}) {
+    for (const int64_t offset : {0, 1, 3}) {
+      check_gradients([=](const Inputs& in) { return rotary(in[0], cos, sin, layout, offset); },
+                      {random_input({3, 2, 7}, 1)});
+    }
+    check_gradients(
+        [=](const Inputs& in) {
+          return transpose(rotary(split_heads(slice(in[0], 1, 1, 9), Shape{3, 2, 4}), cos, sin, layout), 1, 2);
+        },
+        {random_input({3, 11}, 1)});
+  }
+  const Tensor x = random_input({3, 2, 7}, 1);
+  EXPECT_THROW(rotary(x, cos, sin, RotaryLayout::half_split, 4), Error) << "beyond the head";
+  EXPECT_THROW(rotary(x, cos, sin, RotaryLayout::half_split, -1), Error);
+  EXPECT_THROW(rotary(x, cos.to(DType::float32), sin.to(DType::float32), RotaryLayout::half_split), Error);
+  EXPECT_THROW(rotary(x, random_input({3, 2}, 8), sin, RotaryLayout::half_split), Error) << "a gradient would be lost";
+}
+
+TEST(Gradients, ActivateAndMultiply) {
+  for (const Activation activation : {Activation::none, Activation::silu, Activation::gelu_tanh}) {
+    check_gradients([=](const Inputs& in) { return activate_and_multiply(in[0], in[1], activation); },
+                    {random_input({2, 3, 5}, 1), random_input({2, 3, 5}, 2)});
+    check_gradients([=](const Inputs& in) { return activate_and_multiply(in[0], activation); },
+                    {random_input({2, 3, 10}, 1)});
+    check_gradients(
+        [=](const Inputs& in) {
+          const std::vector<Tensor> parts = split(in[0], {5, 5, 1}, 1);
+          return activate_and_multiply(parts[1], parts[0], activation);
+        },
+        {random_input({3, 11}, 1)});
+    check_gradients([=](const Inputs& in) { return activate_and_multiply(transpose(in[0], 0, 1), in[1], activation); },
+                    {random_input({4, 3}, 1), random_input({3, 4}, 2)});
+  }
+  const Tensor both = random_input({3, 8}, 1).detach();
+  EXPECT_EQ(activate_and_multiply(both, Activation::silu).to_vector<double>(),
+            activate_and_multiply(both.slice(1, 0, 4), both.slice(1, 4, 8), Activation::silu).to_vector<double>());
+  EXPECT_THROW(activate_and_multiply(both.slice(1, 0, 7), Activation::silu), Error);
+  EXPECT_THROW(activate_and_multiply(both, both.slice(1, 0, 4), Activation::silu), Error);
 }
 
 TEST(Gradients, EmbeddingSum) {
@@ -100,8 +178,49 @@ TEST(Gradients, Shapes) {
   check_gradients([](const Inputs& in) { return slice(in[0], 1, 1, 3); }, {random_input({2, 4}, 1)});
   check_gradients([](const Inputs& in) { return select(in[0], -1, -2); }, {random_input({2, 4}, 1)});
   check_gradients([](const Inputs& in) { return split_heads(in[0], Shape{2, 2, 3}); }, {random_input({2, 6}, 1)});
+  check_gradients([](const Inputs& in) { return expand(in[0], Shape{2, 4, 3, 2}); }, {random_input({4, 1, 2}, 1)});
+  check_gradients([](const Inputs& in) { return sum_to(in[0], Shape{3, 1}); }, {random_input({2, 3, 4}, 1)});
+  for (const int dim : {0, 1, -1}) {
+    check_gradients(
+        [=](const Inputs& in) {
+          return cat({in[0], in[1], in[0]}, dim);
+        },
+        {random_input({2, 3, 2}, 1), random_input({2, 3, 2}, 2)});
+  }
+  check_gradients(
+      [](const Inputs& in) {
+        return cat({in[0], in[1]}, 1);
+      },
+      {random_input({2, 3}, 1), random_input({2, 1}, 2)});
+  check_gradients(
+      [](const Inputs& in) {  // one part used twice, one not at all
+        const std::vector<Tensor> parts = split(in[0], {1, 2, 0, 2}, 1);
+        return cat({parts[3], multiply(parts[0], parts[3])}, 0);
+      },
+      {random_input({2, 5}, 1)});
   const Tensor index = Tensor::from(std::vector<int64_t>{2, 0, 2});
   check_gradients([=](const Inputs& in) { return index_select(in[0], index); }, {random_input({3, 2, 2}, 1)});
+}
+
+TEST(Shapes, CatAndSplitMoveElements) {
+  const Tensor a = Tensor::from(std::vector<int64_t>{1, 2, 3, 4}, {2, 2});
+  const Tensor b = Tensor::from(std::vector<int64_t>{5, 6}, {2, 1});
+  const Tensor both = cat({a, b}, 1);
+  EXPECT_EQ(both.shape(), (Shape{2, 3}));
+  EXPECT_EQ(both.to_vector<int64_t>(), (std::vector<int64_t>{1, 2, 5, 3, 4, 6}));
+  EXPECT_EQ(cat({a, a.slice(0, 1, 2)}, 0).to_vector<int64_t>(), (std::vector<int64_t>{1, 2, 3, 4, 3, 4}));
+  const std::vector<Tensor> parts = split(both, {2, 1}, -1);
+  EXPECT_EQ(parts[0].to_vector<int64_t>(), a.to_vector<int64_t>());
+  EXPECT_EQ(parts[1].to_vector<int64_t>(), b.to_vector<int64_t>());
+  EXPECT_EQ(parts[0].storage(), both.storage()) << "a copy";
+  EXPECT_EQ(expand(b, Shape{2, 3}).to_vector<int64_t>(), (std::vector<int64_t>{5, 5, 5, 6, 6, 6}));
+  EXPECT_THROW(cat({}, 0), Error);
+  EXPECT_THROW(cat({a, b}, 0), Error);
+  EXPECT_THROW(cat({a, b.reshape({2})}, 1), Error);
+  EXPECT_THROW(cat({a, b.to(DType::int32)}, 1), Error);
+  EXPECT_THROW(split(both, {2, 2}, 1), Error);
+  EXPECT_THROW(split(both, {4, -1}, 1), Error);
+  EXPECT_THROW(expand(a, Shape{2, 3}), Error);
 }
 
 // Ragged sequences, fewer key heads than query heads, mask, bias: everything at once and one by one.

@@ -12,7 +12,7 @@ namespace {
 
 using namespace test;
 
-constexpr int kCount = static_cast<int>(Activation::elu) + 1;
+constexpr int kCount = static_cast<int>(kLastActivation) + 1;
 
 double expected(Activation activation, double x) {
   const auto sigmoid = [](double v) { return 1 / (1 + std::exp(-v)); };

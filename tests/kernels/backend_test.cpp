@@ -39,6 +39,7 @@ TEST(Backend, RegisteredDevicesAreFound) {
     NormKernels& norm() override { return inner_.norm(); }
     RandomKernels& random() override { return inner_.random(); }
     ReduceKernels& reduce() override { return inner_.reduce(); }
+    RotaryKernels& rotary() override { return inner_.rotary(); }
     ShapeKernels& shape() override { return inner_.shape(); }
 
    private:

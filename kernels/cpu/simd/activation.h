@@ -12,6 +12,27 @@ void activation_forward(Activation activation, const float* x, float* y, int64_t
 /// dx[i] = dy[i] * activation'(x[i]); dx may be dy.
 void activation_backward(Activation activation, const float* x, const float* dy, float* dx, int64_t count);
 
+/// As ActivationKernels::gated and gated_backward: the rows' strides, and the gradients that only the latter uses.
+struct Gated {
+  Activation activation = Activation::none;
+  const float* gate = nullptr;
+  int64_t gate_row = 0;
+  const float* up = nullptr;
+  int64_t up_row = 0;
+  float* y = nullptr;
+  int64_t y_row = 0;
+  int64_t size = 0;
+  const float* dy = nullptr;
+  int64_t dy_row = 0;
+  float* dgate = nullptr;
+  int64_t dgate_row = 0;
+  float* dup = nullptr;
+  int64_t dup_row = 0;
+};
+
+void gated(const Gated& task, int64_t rows);
+void gated_backward(const Gated& task, int64_t rows);
+
 /// y = activation(scale * sum + bias) + residual for a tile of sums.
 struct TileFinish {
   float scale = 1;

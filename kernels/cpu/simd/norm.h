@@ -1,5 +1,5 @@
 #pragma once
-// Layer norm and softmax over rows of float32.
+// Layer norm, RMS norm and softmax over rows of float32.
 
 #include <cstdint>
 
@@ -43,6 +43,33 @@ struct LayerNormBackward {
 };
 
 void layer_norm_backward(const LayerNormBackward& norm, int64_t rows);
+
+/// As NormKernels::rms_norm on rows of `heads` vectors each; factor is weight_offset + weight. rstd may be null.
+struct RmsNorm {
+  const float* x = nullptr;
+  int64_t x_row = 0, x_head = 0, heads = 1;  ///< vector (row, head) of x at x + row * x_row + head * x_head
+  const float* factor = nullptr;
+  float epsilon = 0;
+  float* y = nullptr;     ///< contiguous
+  float* rstd = nullptr;  ///< contiguous
+  int64_t size = 0;
+};
+
+void rms_norm(const RmsNorm& norm, int64_t rows);
+
+/// As NormKernels::rms_norm_backward; dx and dweight may be null.
+struct RmsNormBackward {
+  const float* dy = nullptr;  ///< contiguous
+  const float* x = nullptr;
+  int64_t x_row = 0, x_head = 0, heads = 1;
+  const float* rstd = nullptr;
+  const float* factor = nullptr;
+  float* dx = nullptr;  ///< contiguous
+  float* dweight = nullptr;
+  int64_t size = 0;
+};
+
+void rms_norm_backward(const RmsNormBackward& norm, int64_t rows);
 
 /// y = softmax(x), or its logarithm, over each of the contiguous rows; y may be x.
 void softmax(const float* x, float* y, int64_t rows, int64_t size, bool log);
