@@ -10,7 +10,8 @@
 namespace mica {
 
 /// What generate() asks of a model: a batch of growing token sequences with whatever the model caches for them. For an
-/// encoder-decoder the session holds the encoded input, and its rows start empty: the decoder's start token comes first.
+/// encoder-decoder the session holds the encoded input, and its rows start empty: the decoder's start token comes
+/// first.
 class GenerationSession {
  public:
   virtual ~GenerationSession() = default;
