@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <limits>
 #include <string>
+#include <utility>
 
 #include "mica/autograd/random.h"
 #include "mica/autograd/tape.h"
@@ -11,16 +12,54 @@
 namespace mica {
 namespace {
 
-void check(const Tensor& q, const Tensor& k, const Tensor& v, const SequenceOffsets& query_offsets,
-           const SequenceOffsets& key_offsets) {
-  const bool shapes = q.rank() == 3 && k.rank() == 3 && v.shape() == k.shape() && q.size(2) == k.size(2) &&
-                      k.size(1) > 0 && q.size(1) % k.size(1) == 0;
-  if (!shapes || q.size(0) != query_offsets.rows() || k.size(0) != key_offsets.rows() ||
+[[noreturn]] void mismatch(const std::string& what, const std::string& mend) {
+  throw Error(what, "attention", mend);
+}
+
+void check_rows(const Tensor& q, const Tensor& k, const Tensor& v, const SequenceOffsets& query_offsets,
+                const SequenceOffsets& key_offsets) {
+  const bool shapes = q.rank() == 3 && k.rank() == 3 && v.rank() == 3 && v.size(0) == k.size(0) &&
+                      v.size(1) == k.size(1) && q.size(2) == k.size(2) && k.size(1) > 0 && q.size(1) % k.size(1) == 0;
+  const auto fits = [](int64_t rows, const SequenceOffsets& offsets) {
+    return offsets.gaps() ? rows >= offsets.rows() : rows == offsets.rows();
+  };
+  if (!shapes || !fits(q.size(0), query_offsets) || !fits(k.size(0), key_offsets) ||
       query_offsets.count() != key_offsets.count()) {
-    throw Error("query " + to_string(q.shape()) + ", key " + to_string(k.shape()) + ", value " + to_string(v.shape()) +
-                    ", " + std::to_string(query_offsets.rows()) + " and " + std::to_string(key_offsets.rows()) +
-                    " rows in sequences",
-                "attention", "need [rows, heads, head_size] with heads a multiple of the key's heads");
+    mismatch("query " + to_string(q.shape()) + ", key " + to_string(k.shape()) + ", value " + to_string(v.shape()) +
+                 ", " + std::to_string(query_offsets.rows()) + " and " + std::to_string(key_offsets.rows()) +
+                 " rows in " + std::to_string(query_offsets.count()) + " and " + std::to_string(key_offsets.count()) +
+                 " sequences",
+             "need [rows, heads, head_size] with heads a multiple of the key's heads");
+  }
+}
+
+void check_options(const AttentionOptions& options, const Tensor& q, const Tensor& k,
+                   const SequenceOffsets& query_offsets, const SequenceOffsets& key_offsets) {
+  if (options.window < 0 || !(options.softcap >= 0)) {
+    mismatch("window " + std::to_string(options.window) + ", softcap " + std::to_string(options.softcap),
+             "neither may be negative");
+  }
+  const auto per_head = [&](const Tensor& x, const char* name) {
+    if (x.defined() && (x.rank() != 1 || x.size(0) != q.size(1) || x.dtype() != q.dtype())) {
+      mismatch(std::string(name) + " " + to_string(x.shape()) + " for " + std::to_string(q.size(1)) + " heads",
+               "need one for each head, of the query's dtype");
+    }
+  };
+  per_head(options.alibi_slopes, "slopes");
+  per_head(options.sinks, "sinks");
+  const Tensor& mask = options.key_mask;
+  if (mask.defined() && (mask.rank() != 1 || mask.size(0) != k.size(0))) {
+    mismatch("key mask " + to_string(mask.shape()) + " for keys " + to_string(k.shape()), "need [key_rows]");
+  }
+  const Tensor& bias = options.bias;
+  const auto one_or = [&](int dim, bool enough) { return bias.size(dim) == 1 || enough; };
+  if (bias.defined() &&
+      (bias.rank() != 4 || !one_or(0, bias.size(0) == query_offsets.count()) || !one_or(1, bias.size(1) == q.size(1)) ||
+       !one_or(2, bias.size(2) >= query_offsets.longest()) || bias.size(3) < key_offsets.longest())) {
+    mismatch("bias " + to_string(bias.shape()) + " for " + std::to_string(query_offsets.count()) + " sequences, " +
+                 std::to_string(q.size(1)) + " heads, up to " + std::to_string(query_offsets.longest()) +
+                 " queries and " + std::to_string(key_offsets.longest()) + " keys",
+             "need [sequences or 1, heads or 1, queries or 1, keys]");
   }
 }
 
@@ -34,14 +73,13 @@ Tensor dense_heads(const Tensor& x) {
 
 SequenceOffsets SequenceOffsets::from_lengths(const std::vector<int64_t>& lengths, Device device) {
   SequenceOffsets result;
-  int64_t total = 0;
   for (const int64_t length : lengths) {
-    total += length;
-    if (length < 0 || total > std::numeric_limits<int32_t>::max()) {
-      throw Error("sequence of " + std::to_string(length) + " rows, " + std::to_string(total) + " in all", "attention",
-                  "use smaller batches");
+    result.rows_ += length;
+    if (length < 0 || result.rows_ > std::numeric_limits<int32_t>::max()) {
+      mismatch("sequence of " + std::to_string(length) + " rows, " + std::to_string(result.rows_) + " in all",
+               "use smaller batches");
     }
-    result.offsets_.push_back(static_cast<int32_t>(total));
+    result.offsets_.push_back(static_cast<int32_t>(result.rows_));
     result.longest_ = std::max(result.longest_, length);
   }
   if (!device.is_cpu()) result.device_ = Tensor::from(result.offsets_).to(device);
@@ -52,15 +90,57 @@ SequenceOffsets SequenceOffsets::uniform(int64_t count, int64_t length, Device d
   return from_lengths(std::vector<int64_t>(static_cast<size_t>(count), length), device);
 }
 
+SequenceOffsets SequenceOffsets::with_lengths(const std::vector<int64_t>& starts, const std::vector<int64_t>& lengths,
+                                              Device device) {
+  if (starts.size() != lengths.size()) {
+    mismatch(std::to_string(starts.size()) + " first rows and " + std::to_string(lengths.size()) + " lengths",
+             "need one of each for a sequence");
+  }
+  SequenceOffsets result;
+  if (starts.empty()) return result;
+  result.offsets_.clear();
+  constexpr int64_t kMost = std::numeric_limits<int32_t>::max();
+  for (size_t i = 0; i < starts.size(); ++i) {
+    if (starts[i] < 0 || lengths[i] < 0 || starts[i] > kMost || lengths[i] > kMost - starts[i]) {
+      mismatch("sequence of " + std::to_string(lengths[i]) + " rows from " + std::to_string(starts[i]) + " on",
+               "use smaller batches");
+    }
+    result.offsets_.push_back(static_cast<int32_t>(starts[i]));
+    result.lengths_.push_back(static_cast<int32_t>(lengths[i]));
+    result.rows_ = std::max(result.rows_, starts[i] + lengths[i]);
+    result.longest_ = std::max(result.longest_, lengths[i]);
+  }
+  if (!device.is_cpu()) {
+    result.device_ = Tensor::from(result.offsets_).to(device);
+    result.device_lengths_ = Tensor::from(result.lengths_).to(device);
+  }
+  return result;
+}
+
+bool SequenceOffsets::overlap() const {
+  if (!gaps()) return false;
+  std::vector<std::pair<int64_t, int64_t>> owned;
+  for (int64_t i = 0; i < count(); ++i) {
+    if (length(i) > 0) owned.emplace_back(begin(i), begin(i) + length(i));
+  }
+  std::sort(owned.begin(), owned.end());
+  return std::adjacent_find(owned.begin(), owned.end(),
+                            [](const auto& a, const auto& b) { return b.first < a.second; }) != owned.end();
+}
+
 Segments SequenceOffsets::segments() const {
-  return {offsets_, device_.defined() ? static_cast<const int32_t*>(device_.raw_data()) : offsets_.data()};
+  Segments result = segments_on_host();
+  if (device_.defined()) result.device = static_cast<const int32_t*>(device_.raw_data());
+  if (device_lengths_.defined()) result.device_lengths = static_cast<const int32_t*>(device_lengths_.raw_data());
+  return result;
 }
 
 Tensor attention(const Tensor& query, const Tensor& key, const Tensor& value, const SequenceOffsets& query_offsets,
                  const SequenceOffsets& key_offsets, const AttentionOptions& options) {
-  check(query, key, value, query_offsets, key_offsets);
+  check_rows(query, key, value, query_offsets, key_offsets);
+  check_options(options, query, key, query_offsets, key_offsets);
   struct Kept {
-    Tensor q, k, v, key_mask, bias;
+    Tensor q, k, v, key_mask, bias, alibi_slopes, sinks;
     SequenceOffsets query_offsets, key_offsets;
     AttentionArguments arguments;
   };
@@ -70,6 +150,8 @@ Tensor attention(const Tensor& query, const Tensor& key, const Tensor& value, co
   kept->v = dense_heads(value);
   kept->key_mask = options.key_mask;
   kept->bias = options.bias.defined() ? options.bias.detach().contiguous() : Tensor();
+  if (options.alibi_slopes.defined()) kept->alibi_slopes = options.alibi_slopes.detach();
+  if (options.sinks.defined()) kept->sinks = options.sinks.detach();
   kept->query_offsets = query_offsets;
   kept->key_offsets = key_offsets;
   AttentionArguments& arguments = kept->arguments;
@@ -80,33 +162,47 @@ Tensor attention(const Tensor& query, const Tensor& key, const Tensor& value, co
   arguments.key_segments = kept->key_offsets.segments();
   arguments.scale = static_cast<float>(options.scale);
   arguments.causal = options.causal;
+  arguments.window = options.window;
+  arguments.softcap = static_cast<float>(options.softcap);
   arguments.key_mask = kept->key_mask.view();
   arguments.bias = kept->bias.view();
+  arguments.alibi_slopes = kept->alibi_slopes.view();
+  arguments.sinks = kept->sinks.view();
   if (options.dropout > 0) {
     arguments.dropout = static_cast<float>(options.dropout);
     const RandomStream source = next_random_stream();
     // One number names the draw: the stream spread over the seed by an odd multiplier.
     arguments.seed = source.seed ^ ((source.stream + 1) * 0x9E3779B97F4A7C15U);
   }
-  const bool tracked = wants_grad({&query, &key, &value, &options.bias});
+  const bool tracked = wants_grad({&query, &key, &value, &options.bias, &options.sinks});
   if (!tracked) arguments.product_dtype = options.product_dtype;
-  Tensor output = Tensor::empty(query.shape(), query.dtype(), query.device());
+  if (tracked && (query_offsets.overlap() || key_offsets.overlap())) {
+    mismatch("sequences that own the same rows", "a gradient needs rows of their own for each");
+  }
+  // Rows that no sequence owns are not written.
+  const auto make = query_offsets.gaps() ? Tensor::zeros : Tensor::empty;
+  const Shape shape = {query.size(0), query.size(1), value.size(2)};
+  Tensor output = make(shape, query.dtype(), query.device());
   const Tensor log_sum_exp =
       tracked ? Tensor::empty({query.size(1), query.size(0)}, query.dtype(), query.device()) : Tensor();
   backend(query.device()).attention().forward(arguments, output.view(), log_sum_exp.view());
   if (tracked) {
-    record("attention", {query, key, value, options.bias}, {output},
-           [kept, o = output.detach(), log_sum_exp,
-            need_bias = options.bias.requires_grad()](const std::vector<Tensor>& g) -> std::vector<Tensor> {
-             const Tensor dq = Tensor::empty(kept->q.shape(), o.dtype(), o.device());
-             const Tensor dk = Tensor::empty(kept->k.shape(), o.dtype(), o.device());
-             const Tensor dv = Tensor::empty(kept->v.shape(), o.dtype(), o.device());
-             const Tensor dbias = need_bias ? Tensor::empty(kept->bias.shape(), o.dtype(), o.device()) : Tensor();
+    record("attention", {query, key, value, options.bias, options.sinks}, {output},
+           [kept, o = output.detach(), log_sum_exp, need_bias = options.bias.requires_grad(),
+            need_sinks = options.sinks.requires_grad()](const std::vector<Tensor>& g) -> std::vector<Tensor> {
+             const auto like = [&](const Tensor& x, bool gaps) {
+               return (gaps ? Tensor::zeros : Tensor::empty)(x.shape(), o.dtype(), o.device());
+             };
+             const Tensor dq = like(kept->q, kept->query_offsets.gaps());
+             const Tensor dk = like(kept->k, kept->key_offsets.gaps());
+             const Tensor dv = like(kept->v, kept->key_offsets.gaps());
+             const Tensor dbias = need_bias ? like(kept->bias, false) : Tensor();
+             const Tensor dsinks = need_sinks ? like(kept->sinks, false) : Tensor();
              backend(o.device())
                  .attention()
                  .backward(kept->arguments, o.view(), log_sum_exp.view(), g[0].contiguous().view(), dq.view(),
-                           dk.view(), dv.view(), dbias.view());
-             return {dq, dk, dv, dbias};
+                           dk.view(), dv.view(), dbias.view(), dsinks.view());
+             return {dq, dk, dv, dbias, dsinks};
            });
   }
   return output;

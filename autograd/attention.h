@@ -8,7 +8,7 @@
 
 namespace mica {
 
-/// Where each sequence's rows lie: offsets on the host and, for the kernels, on the device.
+/// Where each sequence's rows lie, on the host and, for the kernels, on the device.
 class SequenceOffsets {
  public:
   SequenceOffsets() = default;
@@ -16,31 +16,48 @@ class SequenceOffsets {
   static SequenceOffsets from_lengths(const std::vector<int64_t>& lengths, Device device = {});
   /// `count` sequences of `length` rows each.
   static SequenceOffsets uniform(int64_t count, int64_t length, Device device = {});
+  /// Sequence i owns the rows [starts[i], starts[i] + lengths[i]), each >= 0, with gaps and in any order: the filled
+  /// parts of a cache [batch, capacity, ...] of keys seen as rows.
+  static SequenceOffsets with_lengths(const std::vector<int64_t>& starts, const std::vector<int64_t>& lengths,
+                                      Device device = {});
 
-  int64_t count() const { return static_cast<int64_t>(offsets_.size()) - 1; }
-  int64_t rows() const { return offsets_.empty() ? 0 : offsets_.back(); }
-  int64_t begin(int64_t i) const { return offsets_[static_cast<size_t>(i)]; }
-  int64_t length(int64_t i) const { return offsets_[static_cast<size_t>(i) + 1] - offsets_[static_cast<size_t>(i)]; }
+  int64_t count() const { return segments_on_host().count(); }
+  int64_t rows() const { return rows_; }  ///< up to the end of the last sequence
+  int64_t begin(int64_t i) const { return segments_on_host().begin(i); }
+  int64_t length(int64_t i) const { return segments_on_host().length(i); }
   int64_t longest() const { return longest_; }
+  /// Whether there may be rows that no sequence owns.
+  bool gaps() const { return !lengths_.empty(); }
+  /// Whether two sequences own the same row.
+  bool overlap() const;
   Segments segments() const;
 
  private:
+  Segments segments_on_host() const { return {offsets_, offsets_.data(), lengths_, lengths_.data()}; }
+
   std::vector<int32_t> offsets_{0};
-  Tensor device_;
-  int64_t longest_ = 0;
+  std::vector<int32_t> lengths_;  // empty: from offset to offset
+  Tensor device_, device_lengths_;
+  int64_t rows_ = 0, longest_ = 0;
 };
 
+/// See AttentionArguments for what each does to the scores.
 struct AttentionOptions {
   double scale = 1;
   bool causal = false;
-  Tensor key_mask;  ///< bool [key_rows], false hides the key
-  Tensor bias;      ///< [count or 1, heads or 1, queries or 1, keys], added to the scores; differentiable
+  int64_t window = 0;   ///< how far back (and, not causal, ahead) a query sees; 0: all the way
+  double softcap = 0;   ///< 0: none
+  Tensor key_mask;      ///< bool [key_rows], false hides the key
+  Tensor bias;          ///< [count or 1, heads or 1, queries or 1, keys], added to the scores; differentiable
+  Tensor alibi_slopes;  ///< [heads], a constant: slope * (key - query) by their positions is added to the scores
+  Tensor sinks;         ///< [heads], a score that takes weight and gives no value; differentiable
   double dropout = 0;
   DType product_dtype = DType::float32;  ///< of the products where no gradient is wanted
 };
 
-/// output[row, head, :] for query [query_rows, heads, head_size], key and value [key_rows, key_value_heads, head_size];
-/// see kernels/attention.h for the formula.
+/// output [query_rows, heads, value_size] for query [query_rows, heads, head_size], key [key_rows, key_value_heads,
+/// head_size] and value [key_rows, key_value_heads, value_size]; see kernels/attention.h for the formula. Rows of the
+/// operands that no sequence owns are neither read nor given a gradient; such rows of the output are zero.
 Tensor attention(const Tensor& query, const Tensor& key, const Tensor& value, const SequenceOffsets& query_offsets,
                  const SequenceOffsets& key_offsets, const AttentionOptions& options);
 

@@ -4,15 +4,9 @@
 
 #include "mica/kernels/attention.h"
 
-#include <cmath>
-#include <limits>
-
+#include "mica/kernels/cpu/attention_scores.h"
 #include "mica/kernels/cpu/backend.h"
-#include "mica/kernels/cpu/pointwise.h"
-#include "mica/kernels/cpu/product.h"
 #include "mica/kernels/cpu/simd/attention.h"
-#include "mica/kernels/cpu/support.h"
-#include "mica/kernels/random.h"
 
 namespace mica {
 namespace cpu {
@@ -20,152 +14,24 @@ namespace {
 
 constexpr int64_t kQueries = 64;  // of a block
 
-// Rows of one head of a [rows, heads, size] view.
-template <typename T>
-struct Rows {
-  T* data;
-  int64_t stride;
-  Rows(const View& view, int64_t row, int64_t head)
-      : data(view.as<T>() + row * view.stride(0) + head * view.stride(1)), stride(view.stride(0)) {}
-};
-
-// One block of queries of one (sequence, head).
-template <typename T>
-struct Block {
-  const AttentionArguments& arguments;
-  int64_t sequence, head, key_head;
-  int64_t query_begin, key_begin;  // the sequence's first rows
-  int64_t queries, keys;           // of the sequence
-  int64_t first = 0, rows = 0;     // the block: queries [first, first + rows) of the sequence
-
-  Block(const AttentionArguments& a, int64_t s, int64_t h)
-      : arguments(a),
-        sequence(s),
-        head(h),
-        key_head(h / (a.query.size(1) / a.key.size(1))),
-        query_begin(a.query_segments.host[static_cast<size_t>(s)]),
-        key_begin(a.key_segments.host[static_cast<size_t>(s)]),
-        queries(a.query_segments.host[static_cast<size_t>(s + 1)] - query_begin),
-        keys(a.key_segments.host[static_cast<size_t>(s + 1)] - key_begin) {}
-
-  Rows<T> query_rows(const View& view) const { return {view, query_begin + first, head}; }
-  Rows<T> key_rows(const View& view) const { return {view, key_begin, key_head}; }
-
-  int64_t bias_offset(const View& bias, int64_t query) const {
-    return (bias.size(0) == 1 ? 0 : sequence * bias.stride(0)) + (bias.size(1) == 1 ? 0 : head * bias.stride(1)) +
-           (bias.size(2) == 1 ? 0 : query * bias.stride(2));
-  }
-};
-
-// out [rows, columns] = alpha * a [rows, k] · b, b [k, columns] or, transposed, [columns, k].
-template <typename T>
-void multiply(int64_t rows, int64_t columns, int64_t k, const T* a, int64_t a_row, int64_t a_k, Rows<T> b,
-              bool transpose_b, T alpha, bool accumulate, T* out, int64_t out_row) {
-  const Product<T> operands{.m = rows,
-                            .n = columns,
-                            .k = k,
-                            .a = a,
-                            .a_row = a_row,
-                            .a_k = a_k,
-                            .b = b.data,
-                            .b_dtype = dtype_of<T>(),
-                            .b_k = transpose_b ? 1 : b.stride,
-                            .b_column = transpose_b ? b.stride : 1};
-  product_into<T>(operands, alpha, accumulate, out, out_row);
-}
-
-// scores [rows, keys] of a block, -infinity where a key is hidden.
-template <typename T>
-void make_scores(const Block<T>& block, T* scores) {
-  const AttentionArguments& a = block.arguments;
-  const Rows<T> query = block.query_rows(a.query);
-  multiply<T>(block.rows, block.keys, a.query.size(2), query.data, query.stride, 1, block.key_rows(a.key), true,
-              static_cast<T>(a.scale), false, scores, block.keys);
-  constexpr T kHidden = -std::numeric_limits<T>::infinity();
-  for (int64_t r = 0; r < block.rows; ++r) {
-    T* row = scores + r * block.keys;
-    const int64_t query_index = block.first + r;
-    if (a.bias) {
-      const T* bias = a.bias.as<const T>() + block.bias_offset(a.bias, query_index);
-      for (int64_t k = 0; k < block.keys; ++k) row[k] += bias[k];
-    }
-    if (a.key_mask) {
-      const uint8_t* mask = a.key_mask.as<const uint8_t>() + block.key_begin * a.key_mask.stride(0);
-      for (int64_t k = 0; k < block.keys; ++k) {
-        if (mask[k * a.key_mask.stride(0)] == 0) row[k] = kHidden;
-      }
-    }
-    if (a.causal) {
-      const int64_t visible = std::clamp<int64_t>(query_index + block.keys - block.queries + 1, 0, block.keys);
-      std::fill(row + visible, row + block.keys, kHidden);
-    }
-  }
-}
-
-// Whether any key is visible; NaN counts, so that it reaches the output.
-template <typename T>
-bool sees_any(const T* row, int64_t keys) {
-  return std::any_of(row, row + keys, [](T s) { return s != -std::numeric_limits<T>::infinity(); });
-}
-
-// Scores to weights by softmax; returns log sum exp, the lowest number for a query that sees no key.
-template <typename T>
-T softmax_row(T* row, int64_t keys) {
-  if (!sees_any(row, keys)) {
-    std::fill_n(row, keys, T(1) / static_cast<T>(std::max<int64_t>(1, keys)));
-    return std::numeric_limits<T>::lowest();
-  }
-  const T largest = *std::max_element(row, row + keys);
-  for (int64_t k = 0; k < keys; ++k) row[k] = std::exp(row[k] - largest);
-  const double sum = sum_of(keys, [&](int64_t k) { return row[k]; });
-  const auto factor = static_cast<T>(1 / sum);
-  for (int64_t k = 0; k < keys; ++k) row[k] *= factor;
-  return static_cast<T>(static_cast<double>(largest) + std::log(sum));
-}
-
-// Scores to weights from a known log sum exp.
-template <typename T>
-void weights_row(T* row, int64_t keys, T log_sum_exp) {
-  if (!sees_any(row, keys)) {
-    std::fill_n(row, keys, T(1) / static_cast<T>(std::max<int64_t>(1, keys)));
-    return;
-  }
-  for (int64_t k = 0; k < keys; ++k) row[k] = std::exp(row[k] - log_sum_exp);
-}
-
-// factors[k] = 1 / (1 - p) for a kept weight of the query, 0 for a dropped one.
-template <typename T>
-void dropout_row(const Block<T>& block, int64_t query, T* factors) {
-  const AttentionArguments& a = block.arguments;
-  const auto stream = static_cast<uint64_t>(block.sequence * a.query.size(1) + block.head);
-  const T scale = T(1) / (T(1) - static_cast<T>(a.dropout));
-  for (int64_t k = 0; k < block.keys; ++k) {
-    const auto index = static_cast<uint64_t>(query * block.keys + k);
-    factors[k] = uniform_from_word(philox_word(a.seed, stream, index)) >= a.dropout ? scale : T(0);
-  }
-}
-
 template <typename T>
 void forward_block(const Block<T>& block, const View& output, const View& log_sum_exp) {
   const AttentionArguments& a = block.arguments;
   T* scores = scratch<T>(Scratch::scores, block.rows * block.keys);
   T* factors = scratch<T>(Scratch::row, block.keys);
-  make_scores(block, scores);
+  make_scores<T>(block, scores, nullptr);
+  const T* sink = block.of_head(a.sinks);
   for (int64_t r = 0; r < block.rows; ++r) {
     T* row = scores + r * block.keys;
-    const T total = softmax_row(row, block.keys);
-    if (log_sum_exp) {
-      log_sum_exp
-          .as<T>()[block.head * log_sum_exp.stride(0) + (block.query_begin + block.first + r) * log_sum_exp.stride(1)] =
-          total;
-    }
+    const T total = softmax_row(row, block.keys, sink);
+    if (log_sum_exp) block.total(log_sum_exp, r) = total;
     if (a.dropout > 0) {
       dropout_row(block, block.first + r, factors);
       for (int64_t k = 0; k < block.keys; ++k) row[k] *= factors[k];
     }
   }
   const Rows<T> out = block.query_rows(output);
-  multiply<T>(block.rows, a.value.size(2), block.keys, scores, block.keys, 1, block.key_rows(a.value), false, T(1),
+  multiply<T>(block.rows, a.value.size(2), block.keys, scores, block.keys, 1, block.any_key_rows(a.value), false, T(1),
               false, out.data, out.stride);
 }
 
@@ -200,20 +66,18 @@ void backward_block(const Block<T>& block, const View& output, const View& log_s
   T* weights = scratch<T>(Scratch::scores, block.rows * keys);
   T* d_scores = scratch<T>(Scratch::score_gradients, block.rows * keys);
   T* factors = scratch<T>(Scratch::row, keys);
+  T* slopes = a.softcap > 0 ? scratch<T>(Scratch::score_slopes, block.rows * keys) : nullptr;
   const Rows<T> d_out = block.query_rows(d_output);
   const Rows<T> out = block.query_rows(output);
 
-  make_scores(block, weights);
-  multiply<T>(block.rows, keys, value_size, d_out.data, d_out.stride, 1, block.key_rows(a.value), true, T(1), false,
+  make_scores(block, weights, slopes);
+  multiply<T>(block.rows, keys, value_size, d_out.data, d_out.stride, 1, block.any_key_rows(a.value), true, T(1), false,
               d_scores, keys);
   for (int64_t r = 0; r < block.rows; ++r) {
     T* p = weights + r * keys;
     T* ds = d_scores + r * keys;
     const int64_t query = block.first + r;
-    weights_row(
-        p, keys,
-        log_sum_exp
-            .as<const T>()[block.head * log_sum_exp.stride(0) + (block.query_begin + query) * log_sum_exp.stride(1)]);
+    weights_row(p, keys, block.total(log_sum_exp, r), bool{a.sinks});
     const auto total = static_cast<T>(sum_of(value_size, [&](int64_t i) {
       return static_cast<double>(d_out.data[r * d_out.stride + i]) * static_cast<double>(out.data[r * out.stride + i]);
     }));
@@ -230,6 +94,9 @@ void backward_block(const Block<T>& block, const View& output, const View& log_s
       T* d_bias = d.bias.as<T>() + block.bias_offset(d.bias, query);
       for (int64_t k = 0; k < keys; ++k) d_bias[k] += ds[k];
     }
+    if (slopes != nullptr) {
+      for (int64_t k = 0; k < keys; ++k) ds[k] *= slopes[r * keys + k];
+    }
   }
 
   const auto scale = static_cast<T>(a.scale);
@@ -237,11 +104,12 @@ void backward_block(const Block<T>& block, const View& output, const View& log_s
   const Rows<T> d_query = block.query_rows(d.query);
   const Rows<T> d_key = block.key_rows(d.key);
   const Rows<T> d_value = block.key_rows(d.value);
-  multiply<T>(block.rows, size, keys, d_scores, keys, 1, block.key_rows(a.key), false, scale, false, d_query.data,
+  multiply<T>(block.rows, size, keys, d_scores, keys, 1, block.any_key_rows(a.key), false, scale, false, d_query.data,
               d_query.stride);
-  multiply<T>(keys, size, block.rows, d_scores, 1, keys, block.query_rows(a.query), false, scale, true, d_key.data,
+  multiply<T>(keys, size, block.rows, d_scores, 1, keys, block.any_query_rows(a.query), false, scale, true, d_key.data,
               d_key.stride);
-  multiply<T>(keys, value_size, block.rows, weights, 1, keys, d_out, false, T(1), true, d_value.data, d_value.stride);
+  multiply<T>(keys, value_size, block.rows, weights, 1, keys, block.any_query_rows(d_output), false, T(1), true,
+              d_value.data, d_value.stride);
 }
 
 // All query heads that share one key head, so that dK and dV are summed in order.
@@ -277,6 +145,32 @@ void clear_bias(const View& d_bias) {
   }
 }
 
+// d_sinks[head] = - sum over all queries of P_sink * rowsum(dO * O).
+template <typename T>
+void sink_gradients(const AttentionArguments& a, const View& output, const View& log_sum_exp, const View& d_output,
+                    const View& d_sinks) {
+  const int64_t size = a.value.size(2);
+  parallel_for(a.query.size(1), 1, [&](int64_t begin, int64_t end) {
+    for (int64_t head = begin; head < end; ++head) {
+      double sum = 0;
+      for (int64_t s = 0; s < a.query_segments.count(); ++s) {
+        const Block<T> block(a, s, head);
+        const Rows<T> out = block.query_rows(output), d_out = block.query_rows(d_output);
+        const T sink = *block.of_head(a.sinks);
+        if (sink == -std::numeric_limits<T>::infinity()) continue;
+        for (int64_t q = 0; q < block.queries; ++q) {
+          const T* x = out.data + q * out.stride;
+          const T* y = d_out.data + q * d_out.stride;
+          const double total =
+              sum_of(size, [&](int64_t i) { return static_cast<double>(x[i]) * static_cast<double>(y[i]); });
+          sum -= static_cast<double>(std::exp(sink - block.total(log_sum_exp, q))) * total;
+        }
+      }
+      d_sinks.as<T>()[head * d_sinks.stride(0)] = static_cast<T>(sum);
+    }
+  });
+}
+
 template <typename T>
 void backward(const AttentionArguments& arguments, const View& output, const View& log_sum_exp, const View& d_output,
               const Gradients& d) {
@@ -305,20 +199,28 @@ void backward(const AttentionArguments& arguments, const View& output, const Vie
 }  // namespace cpu
 
 void CpuAttention::forward(const AttentionArguments& arguments, const View& output, const View& log_sum_exp) {
-  if (arguments.query.dtype == DType::float32)
+  if (arguments.query.dtype == DType::float32 && arguments.key.dtype == DType::float32 &&
+      arguments.value.dtype == DType::float32) {
     return cpu::simd::attention_forward(arguments, output, log_sum_exp, arguments.product_dtype == DType::bfloat16);
+  }
   cpu::with_floating("attention.forward", arguments.query.dtype,
                      [&](auto tag) { cpu::forward<decltype(tag)>(arguments, output, log_sum_exp); });
 }
 
 void CpuAttention::backward(const AttentionArguments& arguments, const View& output, const View& log_sum_exp,
                             const View& d_output, const View& d_query, const View& d_key, const View& d_value,
-                            const View& d_bias) {
-  if (arguments.query.dtype == DType::float32 && !d_bias) {
-    return cpu::simd::attention_backward(arguments, output, log_sum_exp, d_output, d_query, d_key, d_value);
+                            const View& d_bias, const View& d_sinks) {
+  const DType dtype = arguments.query.dtype;
+  for (const View* view : {&arguments.key, &arguments.value}) {
+    if (view->dtype != dtype) unsupported("attention.backward", view->dtype, Device{});
   }
-  cpu::with_floating("attention.backward", arguments.query.dtype, [&](auto tag) {
-    cpu::backward<decltype(tag)>(arguments, output, log_sum_exp, d_output, {d_query, d_key, d_value, d_bias});
+  cpu::with_floating("attention.backward", dtype, [&](auto tag) {
+    using T = decltype(tag);
+    if (d_sinks) cpu::sink_gradients<T>(arguments, output, log_sum_exp, d_output, d_sinks);
+    if (dtype == DType::float32 && !d_bias) {
+      return cpu::simd::attention_backward(arguments, output, log_sum_exp, d_output, d_query, d_key, d_value);
+    }
+    cpu::backward<T>(arguments, output, log_sum_exp, d_output, {d_query, d_key, d_value, d_bias});
   });
 }
 

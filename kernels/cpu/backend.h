@@ -32,7 +32,8 @@ class CpuAttention final : public AttentionKernels {
  public:
   void forward(const AttentionArguments& arguments, const View& output, const View& log_sum_exp) override;
   void backward(const AttentionArguments& arguments, const View& output, const View& log_sum_exp, const View& d_output,
-                const View& d_query, const View& d_key, const View& d_value, const View& d_bias) override;
+                const View& d_query, const View& d_key, const View& d_value, const View& d_bias,
+                const View& d_sinks) override;
 };
 
 class CpuElementwise final : public ElementwiseKernels {

@@ -200,10 +200,10 @@ void segment_reduce(ReduceOp op, const View& x, const Segments& segments, const 
   const T* factors = parameter<T>(weights, Scratch::parameter_a);
   parallel_for(segments.count() * blocks, 4, [&](int64_t begin, int64_t end) {
     for (int64_t task = begin; task < end; ++task) {
-      const auto segment = static_cast<size_t>(task / blocks);
+      const int64_t first = segments.begin(task / blocks), last = first + segments.length(task / blocks);
       const int64_t column = task % blocks * kColumns;
-      segment_columns(op, x, factors, segments.host[segment], segments.host[segment + 1], column,
-                      std::min(kColumns, size - column), y.as<T>() + task / blocks * size + column);
+      segment_columns(op, x, factors, first, last, column, std::min(kColumns, size - column),
+                      y.as<T>() + task / blocks * size + column);
     }
   });
 }

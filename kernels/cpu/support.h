@@ -50,6 +50,7 @@ enum class Scratch : uint8_t {
   panel,
   scores,
   score_gradients,
+  score_slopes,
   row,
   sums,
   parameter_a,

@@ -246,6 +246,72 @@ TEST(Gradients, AttentionAcrossSequencesOfOtherLengths) {
                   {random_input({5, 2, 3}, 1), random_input({5, 2, 3}, 2), random_input({5, 2, 3}, 3)});
 }
 
+TEST(Gradients, AttentionAcrossWithBiasAndValuesOfAnotherSize) {
+  const SequenceOffsets queries = SequenceOffsets::from_lengths({2, 3});
+  const SequenceOffsets keys = SequenceOffsets::from_lengths({4, 1});
+  check_gradients(
+      [&](const Inputs& in) { return attention(in[0], in[1], in[2], queries, keys, {.scale = 0.5, .bias = in[3]}); },
+      {random_input({5, 4, 3}, 1), random_input({5, 2, 3}, 2), random_input({5, 2, 5}, 3),
+       random_input({1, 4, 3, 4}, 4)});
+}
+
+TEST(Gradients, AttentionWithWindowSoftcapAlibiAndSinks) {
+  const SequenceOffsets offsets = SequenceOffsets::from_lengths({3, 1, 6});
+  const Tensor slopes = uniform(Shape{4}, 0.1, 1, DType::float64);
+  for (const bool causal : {false, true}) {
+    check_gradients(
+        [&](const Inputs& in) {
+          return attention(
+              in[0], in[1], in[2], offsets, offsets,
+              {.scale = 2, .causal = causal, .window = 2, .softcap = 0.5, .alibi_slopes = slopes, .sinks = in[3]});
+        },
+        {random_input({10, 4, 3}, 1), random_input({10, 2, 3}, 2), random_input({10, 2, 3}, 3), random_input({4}, 4)});
+  }
+}
+
+// A cache of room for five keys a sequence, filled in part: what lies beyond gets no gradient.
+TEST(Gradients, AttentionToKeysWithGaps) {
+  const SequenceOffsets queries = SequenceOffsets::from_lengths({1, 2});
+  const SequenceOffsets keys = SequenceOffsets::with_lengths({5, 0}, {3, 4});
+  EXPECT_EQ(keys.count(), 2);
+  EXPECT_EQ(keys.rows(), 8);
+  EXPECT_EQ(keys.longest(), 4);
+  EXPECT_EQ(keys.length(0), 3);
+  EXPECT_EQ(keys.begin(0), 5);
+  const Inputs inputs = {random_input({3, 2, 3}, 1), random_input({10, 2, 3}, 2), random_input({10, 2, 3}, 3)};
+  check_gradients(
+      [&](const Inputs& in) { return attention(in[0], in[1], in[2], queries, keys, {.scale = 0.5, .causal = true}); },
+      inputs);
+  const std::vector<double> d_value = inputs[2].grad().to_vector<double>();
+  for (const int64_t row : {4, 8, 9})
+    for (int64_t i = 0; i < 6; ++i) EXPECT_EQ(d_value[static_cast<size_t>(row * 6 + i)], 0);
+  const SequenceOffsets shared = SequenceOffsets::with_lengths({0, 2}, {3, 4});
+  EXPECT_TRUE(shared.overlap());
+  EXPECT_FALSE(keys.overlap());
+  EXPECT_THROW(attention(inputs[0], inputs[1], inputs[2], queries, shared, {}), Error);
+  const NoGrad no_grad;
+  EXPECT_EQ(attention(inputs[0], inputs[1], inputs[2], queries, shared, {}).shape(), (Shape{3, 2, 3}));
+}
+
+TEST(Attention, RefusesOperandsThatDoNotFit) {
+  const NoGrad no_grad;
+  const SequenceOffsets offsets = SequenceOffsets::from_lengths({3, 1});
+  const Tensor q = random_input({4, 2, 3}, 1), narrow = random_input({4, 2, 2}, 1), one = random_input({1}, 1);
+  EXPECT_THROW(attention(q, narrow, q, offsets, offsets, {}), Error);
+  EXPECT_EQ(attention(q, q, narrow, offsets, offsets, {}).shape(), (Shape{4, 2, 2}));
+  EXPECT_THROW(attention(q, q, q, offsets, SequenceOffsets::from_lengths({3, 2}), {}), Error);
+  EXPECT_THROW(attention(q, q, q, offsets, SequenceOffsets::with_lengths({0, 2}, {3, 3}), {}), Error);
+  EXPECT_THROW(attention(q, q, q, offsets, offsets, {.window = -1}), Error);
+  EXPECT_THROW(attention(q, q, q, offsets, offsets, {.softcap = -1}), Error);
+  EXPECT_THROW(attention(q, q, q, offsets, offsets, {.alibi_slopes = one}), Error);
+  EXPECT_THROW(attention(q, q, q, offsets, offsets, {.sinks = one}), Error);
+  EXPECT_THROW(attention(q, q, q, offsets, offsets, {.key_mask = Tensor::ones({3}, DType::boolean)}), Error);
+  EXPECT_THROW(attention(q, q, q, offsets, offsets, {.bias = random_input({1, 2, 1, 2}, 1)}), Error);
+  EXPECT_THROW(SequenceOffsets::with_lengths({0, 5}, {1}), Error);
+  EXPECT_THROW(SequenceOffsets::with_lengths({-1}, {1}), Error);
+  EXPECT_THROW(SequenceOffsets::with_lengths({2147483647}, {1}), Error);
+}
+
 // With the seed set before each call, dropout is a fixed function like any other.
 TEST(Gradients, Dropout) {
   check_gradients(

@@ -17,18 +17,33 @@ struct Case {
   float scale = 0.2F;
   bool causal = false, mask = false;
   std::array<int64_t, 3> bias = {0, 0, 0};  // count, heads, queries; 0: no bias
+  int64_t window = 0;
+  float softcap = 0;
+  bool alibi = false, sinks = false;
+  int32_t gap = 0;  // rows before each sequence's keys, which then stand in backward order
 };
 
 struct Operands {
-  std::vector<float> query, key, value, bias;
+  std::vector<float> query, key, value, bias, slopes, sinks;
   std::vector<uint8_t> mask;
-  std::vector<int32_t> query_offsets = {0}, key_offsets = {0};
+  std::vector<int32_t> query_offsets = {0}, key_offsets = {0}, key_lengths;
+  int64_t key_rows = 0;
   AttentionArguments arguments;
 
   explicit Operands(const Case& c, uint32_t seed = 1) {
     for (const int32_t n : c.queries) query_offsets.push_back(query_offsets.back() + n);
     for (const int32_t n : c.keys) key_offsets.push_back(key_offsets.back() + n);
-    const int64_t rows = query_offsets.back(), key_rows = key_offsets.back();
+    key_rows = key_offsets.back();
+    if (c.gap > 0) {
+      key_lengths = c.keys;
+      key_offsets.assign(c.keys.size(), 0);
+      key_rows = 0;
+      for (size_t i = c.keys.size(); i-- > 0;) {
+        key_offsets[i] = static_cast<int32_t>(key_rows) + c.gap;
+        key_rows = key_offsets[i] + c.keys[i];
+      }
+    }
+    const int64_t rows = query_offsets.back();
     const int64_t longest = *std::max_element(c.keys.begin(), c.keys.end());
     // Rows wider than they need be, as slices of a fused projection are.
     query = random_floats(rows * (c.heads * c.size + 3), seed);
@@ -38,14 +53,25 @@ struct Operands {
     arguments.key = view(key, key_rows, c.key_heads, c.size, c.key_heads * c.size + 5);
     arguments.value = view(value, key_rows, c.key_heads, c.value_size, c.key_heads * c.value_size + 7);
     arguments.query_segments = {query_offsets, query_offsets.data()};
-    arguments.key_segments = {key_offsets, key_offsets.data()};
+    arguments.key_segments = {key_offsets, key_offsets.data(), key_lengths, key_lengths.data()};
+    arguments.window = c.window;
+    arguments.softcap = c.softcap;
+    slopes = random_floats(c.heads, seed + 4, 0.1F);
+    sinks = random_floats(c.heads, seed + 5);
+    if (c.alibi) arguments.alibi_slopes = row_vector(slopes);
+    if (c.sinks) arguments.sinks = row_vector(sinks);
+    for (int64_t k = 0; k < key_rows; ++k) {
+      if (owned(k)) continue;
+      std::fill_n(key.begin() + k * arguments.key.stride(0), arguments.key.stride(0), NAN);
+      std::fill_n(value.begin() + k * arguments.value.stride(0), arguments.value.stride(0), NAN);
+    }
     arguments.scale = c.scale;
     arguments.causal = c.causal;
     if (c.mask) {
       std::mt19937 generator(seed);
       for (int64_t k = 0; k < key_rows; ++k) mask.push_back(generator() % 3 != 0 ? 1 : 0);
       // The first sequence sees nothing at all.
-      std::fill_n(mask.begin(), c.keys[0], uint8_t{0});
+      std::fill_n(mask.begin() + key_offsets[0], c.keys[0], uint8_t{0});
       arguments.key_mask = {
           .data = mask.data(), .dtype = DType::boolean, .rank = 1, .shape = {key_rows}, .strides = {1}};
     }
@@ -58,6 +84,12 @@ struct Operands {
                         .shape = {count, bias_heads, bias_queries, longest},
                         .strides = {bias_heads * bias_queries * longest, bias_queries * longest, longest, 1}};
     }
+  }
+
+  bool owned(int64_t key_row) const {
+    for (size_t i = 0; i < key_lengths.size(); ++i)
+      if (key_row >= key_offsets[i] && key_row < key_offsets[i] + key_lengths[i]) return true;
+    return key_lengths.empty();
   }
 
   static View view(std::vector<float>& data, int64_t rows, int64_t heads, int64_t size, int64_t row) {
@@ -110,6 +142,11 @@ void expect_attention(const Case& c) {
             magnitude += std::abs(double{x[i]} * double{y[i]});
           }
           double t = double{c.scale} * dot;
+          // tanh errs by 3e-7 of itself.
+          if (c.softcap > 0) t = double{c.softcap} * std::tanh(t / double{c.softcap});
+          if (c.softcap > 0) error = std::max(error, 5e-7 * std::abs(t));
+          const int64_t back = q + keys - queries - k;
+          if (c.alibi) t -= double{operands.slopes[static_cast<size_t>(head)]} * static_cast<double>(back);
           if (a.bias) {
             const int64_t at = (c.bias[0] == 1 ? 0 : static_cast<int64_t>(s)) * a.bias.stride(0) +
                                (c.bias[1] == 1 ? 0 : head) * a.bias.stride(1) +
@@ -119,12 +156,15 @@ void expect_attention(const Case& c) {
           error = std::max(error, kEpsilon * (static_cast<double>(c.size) * std::abs(double{c.scale}) * magnitude +
                                               4 * std::abs(t)));
           if (c.mask && operands.mask[static_cast<size_t>(key_row)] == 0) t = -INFINITY;
-          if (c.causal && k > q + keys - queries) t = -INFINITY;
+          if (c.causal && back < 0) t = -INFINITY;
+          if (c.window > 0 && (c.causal ? back >= c.window : std::abs(back) > c.window)) t = -INFINITY;
           score[static_cast<size_t>(k)] = t;
           largest = std::max(largest, t);
         }
+        const double sink = c.sinks ? double{operands.sinks[static_cast<size_t>(head)]} : -INFINITY;
+        largest = std::max(largest, sink);
         const bool blind = !std::isfinite(largest);
-        double sum = 0;
+        double sum = blind ? 0 : std::exp(sink - largest);
         for (double& t : score) {
           t = blind ? 1 : std::exp(t - largest);
           sum += t;
@@ -191,6 +231,71 @@ TEST(SimdAttention, MasksBiasAndGroups) {
   });
 }
 
+TEST(SimdAttention, Windows) {
+  for_each_target([] {
+    const std::vector<int32_t> lengths = {5, 200, 18};
+    for (const bool causal : {false, true}) {
+      for (const int64_t window : {1, 7, 48, 60, 5000}) {
+        for (const bool more : {false, true}) {
+          expect_attention({.queries = lengths,
+                            .keys = lengths,
+                            .heads = 2,
+                            .key_heads = 1,
+                            .causal = causal,
+                            .mask = more,
+                            .bias = {more ? 3 : 0, 1, 1},
+                            .window = window,
+                            .alibi = more,
+                            .sinks = more});
+        }
+      }
+      // Past blocks of keys, with a window that ends inside of one.
+      expect_attention({.queries = {20}, .keys = {1700}, .heads = 1, .key_heads = 1, .causal = causal, .window = 611});
+      expect_attention({.queries = {700}, .keys = {700}, .heads = 1, .key_heads = 1, .causal = causal, .window = 90});
+    }
+    // Some queries stand before all keys.
+    expect_attention({.queries = {40}, .keys = {7}, .window = 3});
+    expect_attention({.queries = {40}, .keys = {7}, .window = 3, .sinks = true});
+  });
+}
+
+TEST(SimdAttention, SoftcapAlibiAndSinks) {
+  for_each_target([] {
+    const std::vector<int32_t> lengths = {5, 33, 600};
+    for (const bool mask : {false, true}) {
+      expect_attention({.queries = lengths, .keys = lengths, .causal = true, .mask = mask, .softcap = 1.5F});
+      expect_attention({.queries = lengths, .keys = lengths, .scale = -0.3F, .mask = mask, .softcap = 0.5F});
+      expect_attention({.queries = lengths, .keys = lengths, .causal = true, .mask = mask, .alibi = true});
+      expect_attention({.queries = lengths, .keys = lengths, .mask = mask, .sinks = true});
+      expect_attention({.queries = lengths,
+                        .keys = lengths,
+                        .heads = 6,
+                        .key_heads = 2,
+                        .mask = mask,
+                        .bias = {1, 6, 1},
+                        .softcap = 2,
+                        .alibi = true,
+                        .sinks = true});
+    }
+  });
+}
+
+TEST(SimdAttention, KeysWithGaps) {
+  for_each_target([] {
+    for (const bool more : {false, true}) {
+      expect_attention({.queries = {1, 1, 3, 0},
+                        .keys = {70, 1, 20, 4},
+                        .heads = 4,
+                        .key_heads = 2,
+                        .causal = true,
+                        .mask = more,
+                        .bias = {more ? 4 : 0, 1, 1},
+                        .window = more ? 9 : 0,
+                        .gap = 13});
+    }
+  });
+}
+
 TEST(SimdAttention, LowestBiasHidesAsInfinityDoes) {
   Case c{.queries = {4}, .keys = {4}, .bias = {1, 1, 1}};
   Operands operands(c);
@@ -222,7 +327,7 @@ struct Gradients {
 };
 
 Gradients run_backward(const Case& c, Operands& operands, Result& forward, std::vector<float>& d_output) {
-  const int64_t rows = operands.query_offsets.back(), key_rows = operands.key_offsets.back();
+  const int64_t rows = operands.query_offsets.back(), key_rows = operands.key_rows;
   Gradients d;
   d.query.assign(static_cast<size_t>(rows * c.heads * c.size), NAN);
   d.key.assign(static_cast<size_t>(key_rows * c.key_heads * c.size), NAN);
@@ -290,6 +395,50 @@ TEST(SimdAttention, BackwardFollowsTheDifferenceQuotient) {
   });
 }
 
+// What no test of the forward pass shows: blocks of 32 queries that see a part of the keys, which begins and ends
+// inside of panels. Against the sum over single queries, each run alone as the last of a sequence cut short.
+TEST(SimdAttention, BackwardOfAWindowIsTheSumOverItsQueries) {
+  for_each_target([] {
+    Case c{.queries = {150}, .keys = {150}, .heads = 2, .key_heads = 1, .size = 20, .value_size = 12};
+    c.causal = true;
+    c.window = 33;
+    c.softcap = 2;
+    c.sinks = c.alibi = true;
+    Operands operands(c);
+    Result forward = run(c, operands);
+    std::vector<float> d_output = random_floats(static_cast<int64_t>(forward.output.size()), 20);
+    const Gradients d = run_backward(c, operands, forward, d_output);
+    std::vector<double> d_key(d.key.size()), d_value(d.value.size());
+    for (int32_t q = 0; q < 150; ++q) {
+      const int32_t first = std::max(0, q - 32), keys = q + 1 - first;
+      Case one = c;
+      one.queries = {1};
+      one.keys = {keys};
+      one.window = 0;
+      Operands alone = operands;
+      alone.query_offsets = {0, 1};
+      alone.key_offsets = {0, keys};
+      alone.key_rows = keys;
+      const auto move = [](View& view, int64_t row) { view.data = view.as<float>() + row * view.stride(0); };
+      move(alone.arguments.query, q);
+      move(alone.arguments.key, first);
+      move(alone.arguments.value, first);
+      alone.arguments.query_segments = {alone.query_offsets, alone.query_offsets.data()};
+      alone.arguments.key_segments = {alone.key_offsets, alone.key_offsets.data()};
+      alone.arguments.window = 0;
+      Result output = run(one, alone);
+      std::vector<float> part(d_output.begin() + q * 24, d_output.begin() + (q + 1) * 24);
+      const Gradients g = run_backward(one, alone, output, part);
+      for (size_t i = 0; i < g.key.size(); ++i) d_key[static_cast<size_t>(first) * 20 + i] += double{g.key[i]};
+      for (size_t i = 0; i < g.value.size(); ++i) d_value[static_cast<size_t>(first) * 12 + i] += double{g.value[i]};
+      // Sums of the same terms, of weights that err by some 1e-6.
+      for (size_t i = 0; i < 40; ++i) ASSERT_NEAR(g.query[i], d.query[static_cast<size_t>(q) * 40 + i], 1e-5);
+    }
+    for (size_t i = 0; i < d_key.size(); ++i) ASSERT_NEAR(d.key[i], d_key[i], 1e-4);
+    for (size_t i = 0; i < d_value.size(); ++i) ASSERT_NEAR(d.value[i], d_value[i], 1e-4);
+  });
+}
+
 TEST(SimdAttention, Bfloat16ProductsStayClose) {
   if (cpu::simd::packed_dtype(DType::bfloat16) != DType::bfloat16) GTEST_SKIP() << "no instruction";
   for (const int64_t size : {17, 32, 64}) {
@@ -305,6 +454,7 @@ TEST(SimdAttention, SameBitsForAnyThreadsAndAnyBatch) {
   for_each_target([] {
     for (const bool mask : {false, true}) {
       Case c{.queries = {5, 600, 18, 64}, .keys = {5, 600, 18, 64}, .heads = 3, .key_heads = 3, .mask = mask};
+      if (mask) c.window = 50;
       Operands operands(c);
       set_num_threads(1);
       const Result all = run(c, operands);

@@ -29,6 +29,7 @@ class Worker {
       : a_(arguments),
         output_(output),
         log_sum_exp_(log_sum_exp),
+        reach_(arguments),
         half_(bfloat16),
         kernels_(tile_kernels()),
         value_kernels_(bfloat16 ? *bfloat16_tile_kernels() : tile_kernels()),
@@ -41,7 +42,7 @@ class Worker {
     const int64_t key_head = head / (a_.query.size(1) / a_.key.size(1));
     if (sequence != packed_sequence_ || key_head != packed_head_) {
       pack(s, key_head);
-      if (a_.key_mask && sequence != packed_sequence_) make_mask(a_, s, mask_);
+      if (a_.key_mask && sequence != packed_sequence_) make_mask(a_, s, packed_, mask_);
       packed_sequence_ = sequence;
       packed_head_ = key_head;
     }
@@ -55,31 +56,34 @@ class Worker {
 
   void pack(const Sequence& s, int64_t key_head) {
     const int64_t lanes = kernels_.lanes, width = kernels_.width();
-    const int64_t padded = ceil_div(s.keys, lanes) * lanes;
-    keys_ = scratch(Scratch::keys, padded * size_ + words(s.keys) * value_row_ + s.keys);
+    packed_ = s.visible(reach_);
+    packed_.begin = packed_.begin / width * width;
+    const int64_t keys = packed_.size(), padded = ceil_div(keys, lanes) * lanes;
+    keys_ = scratch(Scratch::keys, padded * size_ + words(keys) * value_row_ + keys);
     values_ = keys_ + padded * size_;
-    mask_ = values_ + words(s.keys) * value_row_;
-    const float* key = element(a_.key, s.key_begin, key_head);
-    for (int64_t k = 0; k < s.keys; k += lanes) {
+    mask_ = values_ + words(keys) * value_row_;
+    const float* key = element(a_.key, s.key_begin + packed_.begin, key_head);
+    for (int64_t k = 0; k < keys; k += lanes) {
       const int64_t panel = k / width, panel_width = std::min(width, padded - panel * width);
-      const int64_t rows = std::min(lanes, s.keys - k);
+      const int64_t rows = std::min(lanes, keys - k);
       transpose_rows(key + k * a_.key.stride(0), a_.key.stride(0), rows, size_,
                      keys_ + panel * width * size_ + k % width, panel_width);
     }
-    const float* value = element(a_.value, s.key_begin, key_head);
+    const float* value = element(a_.value, s.key_begin + packed_.begin, key_head);
     const auto pack_values = half_ ? pair_rows_as_bfloat16 : copy_rows;
-    pack_values(value, a_.value.stride(0), s.keys, value_size_, values_, value_row_);
+    pack_values(value, a_.value.stride(0), keys, value_size_, values_, value_row_);
   }
 
   // The rows of the next head lie far apart, where no hardware prefetcher finds them: tile after tile, the product with
   // the values fetches 128 bytes of each of its keys, then of its values.
   void plan_prefetch(const Sequence& s, int64_t key_head, int64_t tile_index) {
     next_ = nullptr;
-    if (s.keys == 0 || key_head + 1 == a_.key.size(1)) return;
+    const int64_t keys = packed_.size();
+    if (keys == 0 || key_head + 1 == a_.key.size(1)) return;
     constexpr int64_t kFloats = 32;
-    const int64_t steps = std::max<int64_t>(1, words(std::min(s.keys, kKeyBlock)));
-    const int64_t turns = ceil_div(s.keys, steps);  // of a tile, to come by all rows
-    const int64_t column = tile_index / turns * kFloats, row = tile_index % turns * steps;
+    const int64_t steps = std::max<int64_t>(1, words(std::min(keys, kKeyBlock)));
+    const int64_t turns = ceil_div(keys, steps);  // of a tile, to come by all rows
+    const int64_t column = tile_index / turns * kFloats, row = packed_.begin + tile_index % turns * steps;
     const int64_t key_columns = ceil_div(size_, kFloats) * kFloats;
     if (column < key_columns) {
       next_ = element(a_.key, s.key_begin + row, key_head + 1) + column;
@@ -96,7 +100,7 @@ class Worker {
     float largest[kMaxTile], sum[kMaxTile], correction[kMaxTile];
     std::fill_n(largest, kMaxTile, -std::numeric_limits<float>::infinity());
     std::fill_n(sum, kMaxTile, 0.0F);
-    ScoreRows task = score_task(a_, s, sequence, head, first, rows, mask_);
+    ScoreRows task = score_task(a_, s, sequence, head, first, rows, mask_ - packed_.begin);
     task.stride = kKeyBlock;
     task.largest = largest;
     task.sum = sum;
@@ -106,41 +110,61 @@ class Worker {
     float* result = scores + kMaxTile * kKeyBlock;
     float* weights = half_ ? result + kMaxTile * value_row_ : scores;
     const float* query = element(a_.query, s.query_begin + first, head);
-    const int64_t keys = task.visible(rows - 1);  // no query of the tile sees more
-    for (int64_t k = 0; k < keys; k += kKeyBlock) {
-      const int64_t count = std::min(kKeyBlock, keys - k);
-      multiply_keys(s, query, rows, k, count, scores);
-      score_rows(task, scores, k, count);
+    const KeyRange seen = task.visible();
+    const int64_t begin = seen.begin / kernels_.width() * kernels_.width();  // where a panel starts
+    for (int64_t k = begin; k < seen.end; k += kKeyBlock) {
+      const int64_t count = std::min(kKeyBlock, seen.end - k);
+      const bool later = k > begin;
+      multiply_keys(query, rows, k, count, scores);
+      if (a_.softcap > 0) cap_rows(task, a_.scale, a_.softcap, count, scores, nullptr);
+      score_rows(task, scores, k, count, !later);
       if (a_.dropout > 0) drop_weights(s, sequence, head, first, rows, k, count, scores);
       if (half_) convert_rows_to_bfloat16(scores, kKeyBlock, rows, count, weights);
-      if (k > 0) scale_rows(result, value_row_, rows, value_row_, correction, result, value_row_);
-      multiply_values(weights, half_ ? words(count) : kKeyBlock, rows, k, count, k > 0, result);
+      if (later) scale_rows(result, value_row_, rows, value_row_, correction, result, value_row_);
+      multiply_values(weights, half_ ? words(count) : kKeyBlock, rows, k, count, later, result);
     }
 
     const int64_t out_row = s.query_begin + first;
     float* out = const_cast<float*>(element(output_, out_row, head));
     for (int64_t r = 0; r < rows; ++r) {
       const bool blind = sum[r] == 0;  // else the largest alone gave 1, or a NaN its NaN
-      if (blind) mean_of_values(s, sequence, head, first + r, scores, result + r * value_row_);
-      correction[r] = blind ? 1 : 1 / sum[r];
+      float total;
+      if (task.sinks) {
+        const float sink = a_.sinks.as<const float>()[head * a_.sinks.stride(0)];
+        if (blind) std::fill_n(result + r * value_row_, value_row_, 0.0F);
+        total = blind ? sink : join_sink(sink, task.exponent * largest[r], sum[r], correction[r]);
+        if (blind) correction[r] = 1;
+      } else {
+        if (blind) mean_of_values(s, sequence, head, first + r, scores, result + r * value_row_);
+        correction[r] = blind ? 1 : 1 / sum[r];
+        total = blind ? std::numeric_limits<float>::lowest()
+                      : static_cast<float>(double{task.exponent} * double{largest[r]} + std::log(double{sum[r]}));
+      }
       if (log_sum_exp_) {
-        const float total =
-            blind ? std::numeric_limits<float>::lowest()
-                  : static_cast<float>(double{task.exponent} * double{largest[r]} + std::log(double{sum[r]}));
         log_sum_exp_.as<float>()[head * log_sum_exp_.stride(0) + (out_row + r) * log_sum_exp_.stride(1)] = total;
       }
     }
     scale_rows(result, value_row_, rows, value_size_, correction, out, output_.stride(0));
   }
 
-  void multiply_keys(const Sequence& s, const float* query, int64_t rows, int64_t first, int64_t count, float* scores) {
+  // Weights of the sum `sum` and the largest score `largest`, with the sink's beside them: the log of all, and the
+  // factor that makes the weights' sum 1.
+  static float join_sink(float sink, float largest, float sum, float& factor) {
+    const double top = std::max(double{largest}, double{sink});
+    const double share = std::exp(double{largest} - top);
+    const double all = double{sum} * share + std::exp(double{sink} - top);
+    factor = static_cast<float>(share / all);
+    return static_cast<float>(top + std::log(all));
+  }
+
+  void multiply_keys(const float* query, int64_t rows, int64_t first, int64_t count, float* scores) {
     const int64_t lanes = kernels_.lanes, width = kernels_.width();
-    const int64_t padded = ceil_div(s.keys, lanes) * lanes;
+    const int64_t padded = ceil_div(packed_.size(), lanes) * lanes;
     for (int64_t k = first; k < first + count; k += width) {
-      const int64_t panel_width = std::min(width, padded - k);
+      const int64_t at = k - packed_.begin, panel_width = std::min(width, padded - at);
       const TileTask task{.a = query,
                           .a_row = a_.query.stride(0),
-                          .b = keys_ + k * size_,
+                          .b = keys_ + at * size_,
                           .b_row = panel_width,
                           .depth = size_,
                           .c = scores + k - first,
@@ -152,19 +176,20 @@ class Worker {
 
   void multiply_values(const float* weights, int64_t weights_row, int64_t rows, int64_t first, int64_t count, bool add,
                        float* result) {
+    const int64_t at = words(first - packed_.begin);
     const int64_t lanes = value_kernels_.lanes, vectors = value_row_ / lanes, parts = ceil_div(vectors, kTileVectors);
     for (int64_t p = 0; p < parts; ++p) {
       const int64_t begin = vectors * p / parts, wide = vectors * (p + 1) / parts - begin;
       const TileTask task{.a = weights,
                           .a_row = weights_row,
-                          .b = values_ + words(first) * value_row_ + begin * lanes,
+                          .b = values_ + at * value_row_ + begin * lanes,
                           .b_row = value_row_,
                           .depth = words(count),
                           .c = result + begin * lanes,
                           .c_row = value_row_,
                           .add = add,
-                          .next = p == 0 && first == 0 ? next_ : nullptr,
-                          .next_step = p == 0 && first == 0 && next_ != nullptr ? next_step_ : 0};
+                          .next = p == 0 && !add ? next_ : nullptr,
+                          .next_step = p == 0 && !add && next_ != nullptr ? next_step_ : 0};
       value_kernels_.product[static_cast<size_t>(wide - 1)][static_cast<size_t>(rows - 1)](task);
     }
   }
@@ -196,13 +221,15 @@ class Worker {
 
   const AttentionArguments& a_;
   const View &output_, &log_sum_exp_;
+  const Reach reach_;
   const bool half_;  // weights and values are multiplied in pairs of bfloat16
   const TileKernels &kernels_, &value_kernels_;
   const int64_t size_, value_size_, value_row_;
   int64_t packed_sequence_ = -1, packed_head_ = -1;
-  float* keys_ = nullptr;    // panels
-  float* values_ = nullptr;  // [words of keys, value_row_]
-  float* mask_ = nullptr;    // [keys]
+  KeyRange packed_ = {0, 0};  // of the sequence's keys; begins with a panel
+  float* keys_ = nullptr;     // panels
+  float* values_ = nullptr;   // [words of keys, value_row_]
+  float* mask_ = nullptr;     // [keys]
   const float* next_ = nullptr;
   int64_t next_step_ = 0;
 };
@@ -216,10 +243,11 @@ void attention_forward(const AttentionArguments& arguments, const View& output, 
   if (arguments.value.size(2) == 0) return;
   const int64_t tallest = tile_kernels().rows;
   double total = 0;
+  const Reach reach(arguments);
   const auto cost = [&](int64_t i) {  // products, and the packing of the keys
     const Sequence s(arguments, i);
-    return static_cast<double>(heads) *
-           (static_cast<double>(s.queries) * static_cast<double>(s.keys + 32) + static_cast<double>(s.keys) * 4);
+    return static_cast<double>(heads) * (static_cast<double>(s.queries) * static_cast<double>(s.sight(reach) + 32) +
+                                         static_cast<double>(s.visible(reach).size()) * 4);
   };
   for (int64_t i = 0; i < sequences; ++i) total += cost(i);
   const auto tiles = [&](int64_t i) { return ceil_div(Sequence(arguments, i).queries, tallest); };

@@ -7,9 +7,9 @@
 
 namespace mica::cpu::simd {
 
-void make_mask(const AttentionArguments& a, const Sequence& s, float* mask) {
-  const auto* visible = a.key_mask.as<const uint8_t>() + s.key_begin * a.key_mask.stride(0);
-  for (int64_t k = 0; k < s.keys; ++k)
+void make_mask(const AttentionArguments& a, const Sequence& s, const KeyRange& range, float* mask) {
+  const auto* visible = a.key_mask.as<const uint8_t>() + (s.key_begin + range.begin) * a.key_mask.stride(0);
+  for (int64_t k = 0; k < range.size(); ++k)
     mask[k] = visible[k * a.key_mask.stride(0)] != 0 ? 0 : -std::numeric_limits<float>::infinity();
 }
 
@@ -17,9 +17,11 @@ ScoreRows score_task(const AttentionArguments& a, const Sequence& s, int64_t seq
                      int64_t rows, const float* mask) {
   ScoreRows task;
   task.rows = rows;
-  task.prepare = a.bias || a.key_mask || !(a.scale > 0);
-  task.scale = a.scale;
-  task.exponent = task.prepare ? 1 : a.scale;
+  // Capped scores are scaled already.
+  const bool capped = a.softcap > 0;
+  task.prepare = a.bias || a.key_mask || a.alibi_slopes || !(a.scale > 0 || capped);
+  task.scale = capped ? 1 : a.scale;
+  task.exponent = task.prepare ? 1 : task.scale;
   if (a.bias) {
     const View& bias = a.bias;
     task.bias_row = bias.size(2) == 1 ? 0 : bias.stride(2);
@@ -27,9 +29,11 @@ ScoreRows score_task(const AttentionArguments& a, const Sequence& s, int64_t seq
                 (bias.size(1) == 1 ? 0 : head * bias.stride(1)) + first * task.bias_row;
   }
   task.mask = a.key_mask ? mask : nullptr;
-  task.causal = a.causal;
-  task.visible_first = first + s.keys - s.queries + 1;
+  if (a.alibi_slopes) task.slope = a.alibi_slopes.as<const float>()[head * a.alibi_slopes.stride(0)];
+  task.reach = Reach(a);
+  task.position = first + s.keys - s.queries;
   task.all_keys = s.keys;
+  task.sinks = bool{a.sinks};
   return task;
 }
 

@@ -18,23 +18,26 @@ constexpr int64_t ceil_div(int64_t a, int64_t b) {
 /// Where a sequence's rows lie.
 struct Sequence {
   int64_t query_begin, queries, key_begin, keys;
-  Sequence(const AttentionArguments& a, int64_t i) {
-    const auto at = static_cast<size_t>(i);
-    query_begin = a.query_segments.host[at];
-    queries = a.query_segments.host[at + 1] - query_begin;
-    key_begin = a.key_segments.host[at];
-    keys = a.key_segments.host[at + 1] - key_begin;
-  }
+  Sequence(const AttentionArguments& a, int64_t i)
+      : query_begin(a.query_segments.begin(i)),
+        queries(a.query_segments.length(i)),
+        key_begin(a.key_segments.begin(i)),
+        keys(a.key_segments.length(i)) {}
+
+  /// Keys that any of its queries sees.
+  KeyRange visible(const Reach& reach) const { return reach.visible(keys - queries, keys - 1, keys); }
+  /// Keys that a query sees at most; what a query costs.
+  int64_t sight(const Reach& reach) const { return std::min(keys, reach.before + reach.after + 1); }
 };
 
 inline float* element(const View& view, int64_t row, int64_t head) {
   return view.as<float>() + row * view.stride(0) + head * view.stride(1);
 }
 
-/// mask[k] = 0 where key_mask lets the key be seen, else -infinity.
-void make_mask(const AttentionArguments& a, const Sequence& s, float* mask);
+/// mask[k] = 0 where key_mask lets the sequence's key range.begin + k be seen, else -infinity.
+void make_mask(const AttentionArguments& a, const Sequence& s, const KeyRange& range, float* mask);
 
-/// The rows of scores of the queries [first, first + rows) of a sequence, all but their state.
+/// The rows of scores of the queries [first, first + rows) of a sequence, all but their state. mask: of the key 0.
 ScoreRows score_task(const AttentionArguments& a, const Sequence& s, int64_t sequence, int64_t head, int64_t first,
                      int64_t rows, const float* mask);
 

@@ -25,24 +25,36 @@ namespace {
 constexpr float kInfinity = HUGE_VALF;
 constexpr float kLog2E = 1.44269504F;
 
-// t = scale * s + bias + mask for the visible keys of a row, -infinity for the others and for the columns that fill up
-// the last vector.
+// t = scale * s + bias + slope * (key - position) + mask for the visible keys of a row, -infinity for the others and
+// for the columns that fill up the last vector.
 HWY_INLINE void prepare_row(const ScoreRows& task, int64_t r, float* row, int64_t first_key, int64_t keys) {
-  const int64_t visible = std::clamp<int64_t>(task.visible(r) - first_key, 0, keys);
+  const KeyRange all = task.visible(r);
+  const int64_t hidden_keys = std::clamp<int64_t>(all.begin - first_key, 0, keys);
+  const int64_t visible = std::clamp<int64_t>(all.end - first_key, 0, keys);
+  const Vector hidden = constant(-kInfinity);
   if (task.prepare) {
     const Vector scale = constant(task.scale);
     const float* bias = task.bias != nullptr ? task.bias + r * task.bias_row + first_key : nullptr;
     const float* mask = task.mask != nullptr ? task.mask + first_key : nullptr;
+    const Vector slope = constant(task.slope);
+    const int64_t distance = first_key - (task.position + r);
     for_vectors(visible, [=](int64_t i, int64_t n) HWY_ATTR {
       Vector t = hn::Mul(hn::LoadU(kTag, row + i), scale);
       if (bias != nullptr) t = hn::Add(t, load(bias + i, n));
+      if (task.slope != 0) t = hn::MulAdd(slope, hn::Iota(kTag, static_cast<float>(distance + i)), t);
       if (mask != nullptr) t = hn::Add(t, load(mask + i, n));
       hn::StoreU(t, kTag, row + i);
     });
   }
   const int64_t end = (keys + kLanes - 1) / kLanes * kLanes;
-  int64_t i = visible / kLanes * kLanes;
-  const Vector hidden = constant(-kInfinity);
+  // Before the window, then after what is visible; at worst the same vector twice.
+  int64_t i = 0;
+  for (; i + kLanes <= hidden_keys; i += kLanes) hn::StoreU(hidden, kTag, row + i);
+  if (i < hidden_keys) {
+    const auto unseen = hn::FirstN(kTag, static_cast<size_t>(hidden_keys - i));
+    hn::StoreU(hn::IfThenElse(unseen, hidden, hn::LoadU(kTag, row + i)), kTag, row + i);
+  }
+  i = visible / kLanes * kLanes;
   if (i < visible) {
     // By whole vectors: a load that spans several narrower stores would wait for them.
     const auto seen = hn::FirstN(kTag, static_cast<size_t>(visible - i));
@@ -52,7 +64,28 @@ HWY_INLINE void prepare_row(const ScoreRows& task, int64_t r, float* row, int64_
   for (; i < end; i += kLanes) hn::StoreU(hidden, kTag, row + i);
 }
 
-void scores(const ScoreRows& task, float* s, int64_t first_key, int64_t keys) {
+void cap(const ScoreRows& task, float scale, float softcap, int64_t keys, float* s, float* slopes) {
+  const auto four = [](float x) HWY_ATTR { return fill<Four>(x); };
+  const Four inner = four(scale / softcap), outer = four(softcap), one = four(1.0F);
+  const int64_t end = (keys + kLanes - 1) / kLanes * kLanes;
+  for (int64_t r = 0; r < task.rows; ++r) {
+    float* row = s + r * task.stride;
+    float* slope = slopes != nullptr ? slopes + r * task.stride : nullptr;
+    int64_t i = 0;
+    for (; i + 4 * kLanes <= end; i += 4 * kLanes) {
+      const Four t = tanh(mul(load_four(row + i), inner));
+      store_four(mul(t, outer), row + i);
+      if (slope != nullptr) store_four(neg_mul_add(t, t, one), slope + i);
+    }
+    for (; i < end; i += kLanes) {
+      const Vector t = tanh(mul(hn::LoadU(kTag, row + i), inner.v[0]));
+      hn::StoreU(mul(t, outer.v[0]), kTag, row + i);
+      if (slope != nullptr) hn::StoreU(neg_mul_add(t, t, one.v[0]), kTag, slope + i);
+    }
+  }
+}
+
+void scores(const ScoreRows& task, float* s, int64_t first_key, int64_t keys, bool first) {
   const int64_t end = (keys + kLanes - 1) / kLanes * kLanes;
   for (int64_t r = 0; r < task.rows; ++r) {
     float* row = s + r * task.stride;
@@ -81,7 +114,7 @@ void scores(const ScoreRows& task, float* s, int64_t first_key, int64_t keys) {
       hn::StoreU(e, kTag, row + i);
     }
     const float sum = sum_of(sums);
-    if (first_key > 0) {
+    if (!first) {
       const Vector old = constant(task.largest[r] == -kInfinity ? -kInfinity : task.largest[r] - level);
       task.correction[r] = hn::GetLane(exp2_negative(hn::Mul(old, c)));
       task.sum[r] = task.sum[r] * task.correction[r] + sum;
@@ -92,14 +125,14 @@ void scores(const ScoreRows& task, float* s, int64_t first_key, int64_t keys) {
   }
 }
 
-void weights(const ScoreRows& task, float* s, int64_t keys, const float* log_sum_exp) {
+void weights(const ScoreRows& task, float* s, int64_t first_key, int64_t keys, const float* log_sum_exp) {
   for (int64_t r = 0; r < task.rows; ++r) {
     float* row = s + r * task.stride;
-    if (log_sum_exp[r] == std::numeric_limits<float>::lowest()) {
-      std::fill_n(row, keys, 1 / static_cast<float>(keys));
+    if (!task.sinks && log_sum_exp[r] == std::numeric_limits<float>::lowest()) {
+      std::fill_n(row, keys, 1 / static_cast<float>(task.all_keys));
       continue;
     }
-    prepare_row(task, r, row, 0, keys);
+    prepare_row(task, r, row, first_key, keys);
     const Vector exponent = constant(task.exponent), shift = constant(-log_sum_exp[r]), log2e = constant(kLog2E);
     const Four exponent4 = {{exponent, exponent, exponent, exponent}}, shift4 = {{shift, shift, shift, shift}};
     const int64_t end = (keys + kLanes - 1) / kLanes * kLanes;
@@ -155,6 +188,7 @@ HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
 namespace mica::cpu::simd {
+HWY_EXPORT(cap);
 HWY_EXPORT(scores);
 HWY_EXPORT(scale);
 HWY_EXPORT(weights);
@@ -162,16 +196,20 @@ HWY_EXPORT(gradient);
 HWY_EXPORT(multiply);
 HWY_EXPORT(dot);
 
-void score_rows(const ScoreRows& task, float* s, int64_t first_key, int64_t keys) {
-  HWY_DYNAMIC_DISPATCH(scores)(task, s, first_key, keys);
+void cap_rows(const ScoreRows& task, float scale, float softcap, int64_t keys, float* s, float* slopes) {
+  HWY_DYNAMIC_DISPATCH(cap)(task, scale, softcap, keys, s, slopes);
+}
+
+void score_rows(const ScoreRows& task, float* s, int64_t first_key, int64_t keys, bool first) {
+  HWY_DYNAMIC_DISPATCH(scores)(task, s, first_key, keys, first);
 }
 
 void scale_rows(float* x, int64_t stride, int64_t rows, int64_t size, const float* factors, float* y, int64_t y_row) {
   HWY_DYNAMIC_DISPATCH(scale)(x, stride, rows, size, factors, y, y_row);
 }
 
-void weight_rows(const ScoreRows& task, float* s, int64_t keys, const float* log_sum_exp) {
-  HWY_DYNAMIC_DISPATCH(weights)(task, s, keys, log_sum_exp);
+void weight_rows(const ScoreRows& task, float* s, int64_t first_key, int64_t keys, const float* log_sum_exp) {
+  HWY_DYNAMIC_DISPATCH(weights)(task, s, first_key, keys, log_sum_exp);
 }
 
 void score_gradient_row(float* p, float* dp, const float* factors, float total, int64_t keys) {
