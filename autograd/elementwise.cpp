@@ -80,4 +80,25 @@ Tensor affine(const Tensor& x, double scale, double shift) {
   return y;
 }
 
+Tensor clamp(const Tensor& x, double low, double high) {
+  if (!(low <= high)) {
+    throw Error("bounds " + std::to_string(low) + " and " + std::to_string(high), "clamp", "the first must be less");
+  }
+  const auto bound = [&](double value) { return Tensor::full({}, value, x.dtype(), x.device()); };
+  const Tensor source = x.detach();
+  Tensor y = compute(BinaryOp::minimum, compute(BinaryOp::maximum, source, bound(low)), bound(high));
+  if (wants_grad({&x})) {
+    record("clamp", {x}, {y}, [source, y = y.detach()](const std::vector<Tensor>& g) -> std::vector<Tensor> {
+      ElementwiseKernels& kernels = backend(y.device()).elementwise();
+      const Tensor inside = Tensor::empty(y.shape(), DType::boolean, y.device());
+      kernels.compare(CompareOp::equal, source.view(), y.view(), inside.view());
+      const Tensor zero = Tensor::zeros({}, y.dtype(), y.device()).expand(y.shape());
+      const Tensor dx = Tensor::empty(y.shape(), y.dtype(), y.device());
+      kernels.where(inside.view(), g[0].view(), zero.view(), dx.view());
+      return {dx};
+    });
+  }
+  return y;
+}
+
 }  // namespace mica

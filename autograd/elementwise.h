@@ -12,6 +12,10 @@ Tensor divide(const Tensor& a, const Tensor& b);
 /// scale * x + shift.
 Tensor affine(const Tensor& x, double scale, double shift = 0);
 
+/// min(max(x, low), high); the gradient passes where x is within [low, high]. A bound may be infinite; NaN stays.
+/// Throws Error unless low <= high.
+Tensor clamp(const Tensor& x, double low, double high);
+
 inline Tensor operator+(const Tensor& a, const Tensor& b) {
   return add(a, b);
 }

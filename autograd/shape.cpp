@@ -6,6 +6,7 @@
 #include "mica/autograd/reduce.h"
 #include "mica/autograd/tape.h"
 #include "mica/base/error.h"
+#include "mica/kernels/embedding.h"
 
 namespace mica {
 
@@ -169,6 +170,53 @@ Tensor index_select(const Tensor& x, const Tensor& index) {
   std::vector<int64_t> dims(x.shape().begin(), x.shape().end());
   dims[0] = index.numel();
   return reshape(picked, Shape(dims));
+}
+
+Tensor index_add(int64_t rows, const Tensor& index, const Tensor& source) {
+  if (source.rank() < 1 || rows < 0 || index.dtype() != DType::int64 || !(index.shape() == Shape{source.size(0)})) {
+    throw Error("source " + to_string(source.shape()) + ", index " + std::string(name(index.dtype())) + " " +
+                    to_string(index.shape()) + ", " + std::to_string(rows) + " rows",
+                "index_add", "need one int64 index for each row of the source");
+  }
+  const int64_t count = source.size(0);
+  const int64_t size = count > 0 ? source.numel() / count : 0;
+  Shape shape = source.shape();
+  shape.set(0, rows);
+  Tensor y = Tensor::zeros(shape, source.dtype(), source.device());
+  if (size > 0) {
+    backend(y.device())
+        .embedding()
+        .backward(source.detach().contiguous().reshape({count, size}).view(), index.view(), -1,
+                  y.reshape({rows, size}).view());
+  }
+  if (wants_grad({&source})) {
+    record("index_add", {source}, {y}, [index](const std::vector<Tensor>& g) -> std::vector<Tensor> {
+      return {index_select(g[0].contiguous(), index)};
+    });
+  }
+  return y;
+}
+
+Tensor gather(const Tensor& x, const Tensor& index) {
+  if (x.rank() != 2 || index.rank() != 2 || index.size(0) != x.size(0) || index.dtype() != DType::int64) {
+    throw Error(
+        "x " + to_string(x.shape()) + ", index " + std::string(name(index.dtype())) + " " + to_string(index.shape()),
+        "gather", "need x [rows, size] and int64 index [rows, k]");
+  }
+  // Where the elements lie in x read as one long column: index_select takes them from there, and adds the gradients up.
+  const int64_t rows = x.size(0), k = index.size(1), size = x.size(1);
+  const std::vector<int64_t> chosen = index.to_vector<int64_t>();
+  std::vector<int64_t> places;
+  places.reserve(chosen.size());
+  for (const int64_t column : chosen) {
+    if (column < 0 || column >= size) {
+      throw Error("index " + std::to_string(column) + " of " + std::to_string(size) + " columns", "gather",
+                  "stay inside the dimension");
+    }
+    places.push_back(static_cast<int64_t>(places.size()) / k * size + column);
+  }
+  const Tensor flat = index_select(reshape(x, Shape{rows * size}), Tensor::from(places, {rows * k}, x.device()));
+  return reshape(flat, index.shape());
 }
 
 }  // namespace mica

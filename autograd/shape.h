@@ -25,5 +25,10 @@ Tensor cast(const Tensor& x, DType dtype);
 Tensor split_heads(const Tensor& x, const Shape& by_head);
 /// y[i, ...] = x[index[i], ...]: rows of the first dimension by int64 index.
 Tensor index_select(const Tensor& x, const Tensor& index);
+/// y[index[i], ...] = the sum of all such source[i, ...], in the order of i; zero where there's none. y has `rows`
+/// rows; index: int64 [source rows], each in [0, rows) (Error if not).
+Tensor index_add(int64_t rows, const Tensor& index, const Tensor& source);
+/// y[i, j] = x[i, index[i, j]] for x [rows, size] and index int64 [rows, k], each in [0, size) (Error if not).
+Tensor gather(const Tensor& x, const Tensor& index);
 
 }  // namespace mica

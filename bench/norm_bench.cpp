@@ -1,4 +1,5 @@
-// Layer norm with residual, softmax and activations over rows of 384 and 768: nanoseconds an element.
+// Layer norm with residual, RMS norm, rotary embedding, softmax and activations over rows of 384 and 768: nanoseconds
+// an element.
 
 #include <string>
 
@@ -6,6 +7,7 @@
 #include "mica/kernels/cpu/simd/activation.h"
 #include "mica/kernels/cpu/simd/norm.h"
 #include "mica/kernels/cpu/simd/random.h"
+#include "mica/kernels/cpu/simd/rotary.h"
 
 namespace mica::bench {
 namespace {
@@ -66,6 +68,55 @@ void add_all() {
       cpu::simd::activation_forward(activation, x, y, rows * size);
     });
   }
+  add("rms_norm", [](const float* x, float* y, float*, const float* row, int64_t rows, int64_t size) {
+    cpu::simd::rms_norm({.x = x, .x_row = size, .x_head = size, .factor = row, .epsilon = 1e-5F, .y = y, .size = size},
+                        rows);
+  });
+  add("rms_norm_backward", [](const float* x, float* dy, float* dx, float* row, int64_t rows, int64_t size) {
+    static std::vector<float> statistics(4096, 0.5F), sums(4096);
+    cpu::simd::rms_norm_backward({.dy = dy,
+                                  .x = x,
+                                  .x_row = size,
+                                  .x_head = size,
+                                  .rstd = statistics.data(),
+                                  .factor = row,
+                                  .dx = dx,
+                                  .dweight = sums.data(),
+                                  .size = size},
+                                 rows);
+  });
+  for (const RotaryLayout layout : {RotaryLayout::half_split, RotaryLayout::interleaved}) {
+    const std::string title = layout == RotaryLayout::half_split ? "rotary_half_split" : "rotary_interleaved";
+    add(title, [=](const float* x, float* y, const float* table, const float*, int64_t rows, int64_t size) {
+      constexpr int64_t kHead = 64;
+      cpu::simd::rotary({.x = x,
+                         .x_row = size,
+                         .x_head = kHead,
+                         .cos = table,
+                         .cos_row = kHead / 2,
+                         .sin = table,
+                         .sin_row = kHead / 2,
+                         .y = y,
+                         .y_row = size,
+                         .y_head = kHead,
+                         .heads = size / kHead,
+                         .head_size = kHead,
+                         .half = kHead / 2,
+                         .layout = layout},
+                        rows);
+    });
+  }
+  add("silu_and_multiply", [](const float* x, const float* up, float* y, const float*, int64_t rows, int64_t size) {
+    cpu::simd::gated({.activation = Activation::silu,
+                      .gate = x,
+                      .gate_row = size,
+                      .up = up,
+                      .up_row = size,
+                      .y = y,
+                      .y_row = size,
+                      .size = size},
+                     rows);
+  });
   add("dropout", [](const float* x, float* y, float* u, const float*, int64_t rows, int64_t size) {
     cpu::simd::uniform_blocks(1, 2, 0, rows * size / 4, u);
     cpu::simd::drop(u, 0.1F, 1.1F, x, y, rows * size);

@@ -32,6 +32,20 @@ T normal_cdf(T x) {
 }
 
 template <typename T>
+T normal_density(T x) {
+  return std::exp(T(-0.5) * x * x) * (std::numbers::inv_sqrtpi_v<T> / std::numbers::sqrt2_v<T>);
+}
+
+// The laplace activation's argument in deviations.
+template <typename T>
+constexpr T kLaplaceMean = T(0.707107);
+template <typename T>
+constexpr T kLaplaceDeviation = T(0.282095);
+
+// Below, log(1 + e^x) is e^x to the last digit of a double, and its root doesn't vanish with it.
+constexpr int kSoftplusIsExp = -40;
+
+template <typename T>
 constexpr T kGeluScale = std::numbers::sqrt2_v<T>* std::numbers::inv_sqrtpi_v<T>;  // sqrt(2 / pi)
 template <typename T>
 constexpr T kGeluCubic = T(0.044715);
@@ -61,6 +75,20 @@ T value(Activation activation, T x) {
       return x * std::tanh(softplus(x));
     case Activation::elu:
       return x > 0 ? x : std::expm1(x);
+    case Activation::gelu_10: {
+      const T y = x * normal_cdf(x);
+      return y > 10 ? T(10) : y;
+    }
+    case Activation::hardswish:
+      return x < -3 ? T(0) : x > 3 ? x : x * (x + 3) / 6;
+    case Activation::laplace:
+      return normal_cdf((x - kLaplaceMean<T>) / kLaplaceDeviation<T>);
+    case Activation::leaky_relu:
+      return x > 0 ? x : T(0.01) * x;
+    case Activation::relu6:
+      return x < 0 ? T(0) : x > 6 ? T(6) : x;
+    case Activation::sqrtsoftplus:
+      return x < kSoftplusIsExp ? std::exp(x / 2) : std::sqrt(softplus(x));
   }
   return x;
 }
@@ -72,10 +100,8 @@ T derivative(Activation activation, T x) {
       return T(1);
     case Activation::relu:
       return x > 0 ? T(1) : T(0);
-    case Activation::gelu: {
-      const T density = std::exp(T(-0.5) * x * x) * (std::numbers::inv_sqrtpi_v<T> / std::numbers::sqrt2_v<T>);
-      return normal_cdf(x) + x * density;
-    }
+    case Activation::gelu:
+      return normal_cdf(x) + x * normal_density(x);
     case Activation::gelu_tanh: {
       const T t = std::tanh(kGeluScale<T> * (x + kGeluCubic<T> * x * x * x));
       const T inner = kGeluScale<T> * (T(1) + 3 * kGeluCubic<T> * x * x);
@@ -105,6 +131,18 @@ T derivative(Activation activation, T x) {
     }
     case Activation::elu:
       return x > 0 ? T(1) : std::exp(x);
+    case Activation::gelu_10:
+      return x * normal_cdf(x) > 10 ? T(0) : normal_cdf(x) + x * normal_density(x);
+    case Activation::hardswish:
+      return x < -3 ? T(0) : x > 3 ? T(1) : x / 3 + T(0.5);
+    case Activation::laplace:
+      return normal_density((x - kLaplaceMean<T>) / kLaplaceDeviation<T>) / kLaplaceDeviation<T>;
+    case Activation::leaky_relu:
+      return x > 0 ? T(1) : T(0.01);
+    case Activation::relu6:
+      return x > 0 && x < 6 ? T(1) : T(0);
+    case Activation::sqrtsoftplus:
+      return x < kSoftplusIsExp ? std::exp(x / 2) / 2 : sigmoid(x) / (2 * std::sqrt(softplus(x)));
   }
   return T(1);
 }
@@ -210,6 +248,34 @@ void CpuActivation::gated_backward(Activation activation, const View& gate, cons
           dg[i] = slope * factor * derivative(activation, x);
           du[i] = slope * value(activation, x);
         }
+      }
+    });
+  });
+}
+
+void CpuActivation::softcap(const View& x, double cap, const View& y) {
+  if (x.dtype == DType::float32)
+    return simd::softcap(x.as<const float>(), static_cast<float>(cap), y.as<float>(), x.numel());
+  with_floating("activation.softcap", x.dtype, [&](auto tag) {
+    using T = decltype(tag);
+    parallel_for(x.numel(), kGrain / 16, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i)
+        y.as<T>()[i] = static_cast<T>(cap) * std::tanh(x.as<const T>()[i] / static_cast<T>(cap));
+    });
+  });
+}
+
+void CpuActivation::softcap_backward(const View& y, const View& dy, double cap, const View& dx) {
+  if (y.dtype == DType::float32) {
+    return simd::softcap_backward(y.as<const float>(), dy.as<const float>(), static_cast<float>(cap), dx.as<float>(),
+                                  y.numel());
+  }
+  with_floating("activation.softcap_backward", y.dtype, [&](auto tag) {
+    using T = decltype(tag);
+    parallel_for(y.numel(), kGrain, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) {
+        const T t = y.as<const T>()[i] / static_cast<T>(cap);
+        dx.as<T>()[i] = dy.as<const T>()[i] * (T(1) - t * t);
       }
     });
   });

@@ -26,6 +26,11 @@ class CpuActivation final : public ActivationKernels {
   void gated(Activation activation, const View& gate, const View& up, const View& y) override;
   void gated_backward(Activation activation, const View& gate, const View& up, const View& dy, const View& dgate,
                       const View& dup) override;
+  void clamped_swiglu(const View& gate, const View& up, double limit, double alpha, const View& y) override;
+  void clamped_swiglu_backward(const View& gate, const View& up, double limit, double alpha, const View& dy,
+                               const View& dgate, const View& dup) override;
+  void softcap(const View& x, double cap, const View& y) override;
+  void softcap_backward(const View& y, const View& dy, double cap, const View& dx) override;
 };
 
 class CpuAttention final : public AttentionKernels {

@@ -36,9 +36,8 @@ TEST(Gradients, MatmulInAllFourOrientations) {
 }
 
 TEST(Gradients, Activations) {
-  for (const Activation activation :
-       {Activation::relu, Activation::gelu, Activation::gelu_tanh, Activation::quick_gelu, Activation::silu,
-        Activation::tanh, Activation::sigmoid, Activation::relu2, Activation::mish, Activation::elu}) {
+  for (int i = 1; i <= static_cast<int>(kLastActivation); ++i) {
+    const auto activation = static_cast<Activation>(i);
     SCOPED_TRACE(std::string(name(activation)));
     check_gradients([=](const Inputs& in) { return activate(affine(in[0], 3), activation); }, {random_input({23}, 4)});
   }
@@ -127,6 +126,44 @@ TEST(Gradients, ActivateAndMultiply) {
             activate_and_multiply(both.slice(1, 0, 4), both.slice(1, 4, 8), Activation::silu).to_vector<double>());
   EXPECT_THROW(activate_and_multiply(both.slice(1, 0, 7), Activation::silu), Error);
   EXPECT_THROW(activate_and_multiply(both, both.slice(1, 0, 4), Activation::silu), Error);
+}
+
+TEST(Gradients, ClampedSwiglu) {
+  // The inputs reach 3: both clamps bite.
+  const auto apart = [](const Inputs& in) { return clamped_swiglu(affine(in[0], 3), affine(in[1], 3), 2, 1.702); };
+  check_gradients(apart, {random_input({2, 3, 5}, 1), random_input({2, 3, 5}, 2)});
+  const auto together = [](const Inputs& in) { return clamped_swiglu(affine(in[0], 3), 2, 1.702); };
+  check_gradients(together, {random_input({3, 10}, 1)});
+  check_gradients(together, {random_input({2, 2, 6}, 1)});
+  check_gradients(
+      [](const Inputs& in) {
+        const Tensor pairs = reshape(affine(in[0], 3), Shape{3, 5, 2});
+        return clamped_swiglu(select(pairs, 2, 0), select(pairs, 2, 1), 2, 1.702);
+      },
+      {random_input({3, 10}, 1)});
+  const Tensor pairs = Tensor::from(std::vector<double>{9, -9, 1, 0.5}, {1, 4});
+  const std::vector<double> y = clamped_swiglu(pairs, 7, 1.702).to_vector<double>();
+  EXPECT_NEAR(y[0], (-7 + 1) * 7 / (1 + std::exp(-1.702 * 7)), 1e-14);
+  EXPECT_NEAR(y[1], 1.5 / (1 + std::exp(-1.702)), 1e-15);
+  EXPECT_THROW(clamped_swiglu(pairs.slice(1, 0, 3), 7, 1.702), Error);
+  EXPECT_THROW(clamped_swiglu(pairs, 0, 1.702), Error);
+}
+
+TEST(Gradients, SoftcapAndClamp) {
+  check_gradients([](const Inputs& in) { return softcap(affine(in[0], 9), 5); }, {random_input({3, 7}, 1)});
+  check_gradients([](const Inputs& in) { return softcap(transpose(in[0], 0, 1), 0.5); }, {random_input({3, 2}, 1)});
+  check_gradients([](const Inputs& in) { return clamp(in[0], -0.5, 0.25); }, {random_input({4, 7}, 1)});
+  check_gradients([](const Inputs& in) { return clamp(transpose(in[0], 0, 1), -INFINITY, 0.25); },
+                  {random_input({4, 3}, 1)});
+  const Tensor x = Tensor::from(std::vector<double>{-2, -1, 0, 1, 2, NAN});
+  const std::vector<double> y = clamp(x, -1, 1).to_vector<double>();
+  EXPECT_EQ(std::vector<double>(y.begin(), y.begin() + 5), (std::vector<double>{-1, -1, 0, 1, 1}));
+  EXPECT_TRUE(std::isnan(y[5]));
+  x.set_requires_grad();
+  backward(sum(clamp(x, -1, 1)));
+  EXPECT_EQ(x.grad().to_vector<double>(), (std::vector<double>{0, 1, 1, 1, 0, 0})) << "the bounds themselves pass";
+  EXPECT_THROW(clamp(x, 1, -1), Error);
+  EXPECT_THROW(softcap(x, 0), Error);
 }
 
 TEST(Gradients, EmbeddingSum) {

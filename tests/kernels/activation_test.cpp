@@ -1,5 +1,6 @@
 #include "mica/kernels/activation.h"
 
+#include <algorithm>
 #include <map>
 #include <numbers>
 #include <string>
@@ -39,6 +40,18 @@ double expected(Activation activation, double x) {
       return x * std::tanh(std::log1p(std::exp(x)));
     case Activation::elu:
       return x > 0 ? x : std::expm1(x);
+    case Activation::gelu_10:
+      return std::min(10.0, x / 2 * std::erfc(-x / std::numbers::sqrt2));
+    case Activation::hardswish:
+      return x * std::clamp(x + 3, 0.0, 6.0) / 6;
+    case Activation::laplace:
+      return std::erfc(-(x - 0.707107) / (0.282095 * std::numbers::sqrt2)) / 2;
+    case Activation::leaky_relu:
+      return x > 0 ? x : 0.01 * x;
+    case Activation::relu6:
+      return std::clamp(x, 0.0, 6.0);
+    case Activation::sqrtsoftplus:
+      return x > 0 ? std::sqrt(x + std::log1p(std::exp(-x))) : std::sqrt(std::log1p(std::exp(x)));
   }
   return NAN;
 }
@@ -142,12 +155,21 @@ TEST(Activation, NamesOfPublishedConfigs) {
                                                 {"sigmoid", Activation::sigmoid},
                                                 {"mish", Activation::mish},
                                                 {"elu", Activation::elu},
+                                                {"gelu_10", Activation::gelu_10},
+                                                {"gelu_python_tanh", Activation::gelu_tanh},
+                                                {"gelu_accurate", Activation::gelu_tanh},
+                                                {"hardswish", Activation::hardswish},
+                                                {"laplace", Activation::laplace},
+                                                {"leaky_relu", Activation::leaky_relu},
+                                                {"relu6", Activation::relu6},
+                                                {"sqrtsoftplus", Activation::sqrtsoftplus},
                                                 {"linear", Activation::none}};
   for (const auto& [text, activation] : names) EXPECT_EQ(activation_from_name(text), activation) << text;
   for (int i = 0; i < kCount; ++i) {
     EXPECT_EQ(activation_from_name(name(static_cast<Activation>(i))), static_cast<Activation>(i));
   }
-  for (const char* bad : {"gelu_10", "", "GELU", "laplace"}) EXPECT_THROW(activation_from_name(bad), Error) << bad;
+  for (const char* bad : {"gelu_11", "", "GELU", "prelu", "xielu"})
+    EXPECT_THROW(activation_from_name(bad), Error) << bad;
 }
 
 TEST(Activation, NothingToDo) {

@@ -61,6 +61,28 @@ std::vector<Reference> references() {
        }},
       {Activation::elu, [](double x) { return x > 0 ? x : std::expm1(x); },
        [](double x) { return x > 0 ? 1 : std::exp(x); }},
+      {Activation::gelu_10, [](double x) { return std::min(10.0, x / 2 * std::erfc(-x / std::sqrt(2.0))); },
+       [](double x) {
+         if (x > 10) return 0.0;
+         return std::erfc(-x / std::sqrt(2.0)) / 2 + x * std::exp(-x * x / 2) / std::sqrt(2 * M_PI);
+       }},
+      {Activation::hardswish, [](double x) { return x * std::min(std::max(x + 3, 0.0), 6.0) / 6; },
+       [](double x) { return x < -3  ? 0
+                             : x > 3 ? 1
+                                     : x / 3 + 0.5; }},
+      {Activation::laplace, [](double x) { return std::erfc((0.707107 - x) / 0.282095 / std::sqrt(2.0)) / 2; },
+       [](double x) {
+         const double z = (x - 0.707107) / 0.282095;
+         return std::exp(-z * z / 2) / std::sqrt(2 * M_PI) / 0.282095;
+       }},
+      {Activation::leaky_relu, [](double x) { return x > 0 ? x : 0.01 * x; },
+       [](double x) { return x > 0 ? 1 : 0.01; }},
+      {Activation::relu6, [](double x) { return std::min(std::max(x, 0.0), 6.0); },
+       [](double x) { return x > 0 && x < 6 ? 1.0 : 0.0; }},
+      {Activation::sqrtsoftplus, [](double x) { return std::sqrt(x > 40 ? x : std::log1p(std::exp(x))); },
+       [](double x) {
+         return x < -80 ? std::exp(x / 2) / 2 : sigmoid(x) / (2 * std::sqrt(x > 40 ? x : std::log1p(std::exp(x))));
+       }},
   };
 }
 

@@ -7,6 +7,8 @@
 #define MICA_KERNELS_CPU_SIMD_ACTIVATION_INL_H_
 #endif
 
+#include <cmath>
+
 #include "mica/kernels/activation.h"
 #include "mica/kernels/cpu/simd/math-inl.h"
 
@@ -166,6 +168,100 @@ struct Elu {
   }
 };
 
+// Beyond 10, gelu is x to the last digit.
+struct Gelu10 {
+  template <class V>
+  HWY_INLINE static V value(V x) {
+    return at_most(10.0F, Gelu::value(x));
+  }
+  template <class V>
+  HWY_INLINE static V slope(V x) {
+    return if_greater(x, 10.0F, fill<V>(0.0F), Gelu::slope(x));
+  }
+};
+
+struct HardSwish {
+  template <class V>
+  HWY_INLINE static V value(V x) {
+    const V part = at_most(1.0F, at_least(0.0F, mul_add(x, fill<V>(1.0F / 6), fill<V>(0.5F))));
+    return mul(x, part);
+  }
+  template <class V>
+  HWY_INLINE static V slope(V x) {
+    const V inside = mul_add(x, fill<V>(1.0F / 3), fill<V>(0.5F));
+    return zero_if_less(x, -3.0F, if_greater(x, 3.0F, fill<V>(1.0F), inside));
+  }
+};
+
+struct Laplace {
+  static constexpr float kMean = 0.707107F, kDeviation = 0.282095F;
+  template <class V>
+  HWY_INLINE static V deviations(V x) {
+    return mul(sub(x, fill<V>(kMean)), fill<V>(1 / kDeviation));
+  }
+  template <class V>
+  HWY_INLINE static V value(V x) {
+    const V z = deviations(x);
+    const V tail = normal_tail(at_most(6.0F, abs(z)));
+    return if_less(z, 0.0F, tail, sub(fill<V>(1.0F), tail));
+  }
+  template <class V>
+  HWY_INLINE static V slope(V x) {
+    const V z = at_least(-20.0F, at_most(20.0F, deviations(x)));
+    return mul(fill<V>(0.39894228F / kDeviation), exp2_negative(mul(mul(z, z), fill<V>(-0.72134752F))));
+  }
+};
+
+struct LeakyRelu {
+  template <class V>
+  HWY_INLINE static V value(V x) {
+    return if_greater(x, 0.0F, x, mul(x, fill<V>(0.01F)));
+  }
+  template <class V>
+  HWY_INLINE static V slope(V x) {
+    return if_greater(x, 0.0F, fill<V>(1.0F), fill<V>(0.01F));
+  }
+};
+
+struct Relu6 {
+  template <class V>
+  HWY_INLINE static V value(V x) {
+    return at_most(6.0F, at_least(0.0F, x));
+  }
+  template <class V>
+  HWY_INLINE static V slope(V x) {
+    return if_greater(x, 0.0F, if_less(x, 6.0F, fill<V>(1.0F), fill<V>(0.0F)), fill<V>(0.0F));
+  }
+};
+
+// Element by element: a router's few scores need no logarithm of their own on vectors.
+struct SqrtSoftplus {
+  static float softplus(float x) { return (x > 0 ? x : 0.0F) + std::log1p(std::exp(-std::abs(x))); }
+  static float value_of(float x) { return x < -40 ? std::exp(x / 2) : std::sqrt(softplus(x)); }
+  static float slope_of(float x) {
+    return x < -40 ? std::exp(x / 2) / 2 : 1 / ((1 + std::exp(-x)) * 2 * std::sqrt(softplus(x)));
+  }
+  template <class F>
+  HWY_INLINE static Vector lanes(const F& f, Vector x) {
+    HWY_ALIGN float part[kLanes];
+    hn::Store(x, kTag, part);
+    for (float& element : part) element = f(element);
+    return hn::Load(kTag, part);
+  }
+  template <class F>
+  HWY_INLINE static Four lanes(const F& f, const Four& x) {
+    return each([&](Vector u) HWY_ATTR { return lanes(f, u); }, x);
+  }
+  template <class V>
+  HWY_INLINE static V value(V x) {
+    return lanes(value_of, x);
+  }
+  template <class V>
+  HWY_INLINE static V slope(V x) {
+    return lanes(slope_of, x);
+  }
+};
+
 /// body(Relu()), body(Gelu()), ... by name.
 template <class Body>
 void with_activation(Activation activation, const Body& body) {
@@ -192,6 +288,18 @@ void with_activation(Activation activation, const Body& body) {
       return body(Mish());
     case Activation::elu:
       return body(Elu());
+    case Activation::gelu_10:
+      return body(Gelu10());
+    case Activation::hardswish:
+      return body(HardSwish());
+    case Activation::laplace:
+      return body(Laplace());
+    case Activation::leaky_relu:
+      return body(LeakyRelu());
+    case Activation::relu6:
+      return body(Relu6());
+    case Activation::sqrtsoftplus:
+      return body(SqrtSoftplus());
   }
 }
 

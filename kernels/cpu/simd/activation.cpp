@@ -47,6 +47,27 @@ void backward(Activation activation, const float* x, const float* dy, float* dx,
   });
 }
 
+void softcap_part(const float* x, float cap, float* y, int64_t count) {
+  const Vector c = constant(cap);
+  int64_t i = 0;
+  for (; i + 4 * kLanes <= count; i += 4 * kLanes) {
+    const Four c4 = {{c, c, c, c}};
+    store_four(mul(tanh(div(load_four(x + i), c4)), c4), y + i);
+  }
+  for (; i < count; i += kLanes) {
+    const int64_t n = count - i < kLanes ? count - i : kLanes;
+    store(hn::Mul(tanh(hn::Div(load(x + i, n), c)), c), y + i, n);
+  }
+}
+
+void softcap_backward_part(const float* y, const float* dy, float cap, float* dx, int64_t count) {
+  const Vector c = constant(cap), one = constant(1);
+  for_vectors(count, [=](int64_t i, int64_t n) HWY_ATTR {
+    const Vector t = hn::Div(load(y + i, n), c);
+    store(hn::Mul(load(dy + i, n), hn::NegMulAdd(t, t, one)), dx + i, n);
+  });
+}
+
 // Both factors from one look at the gate: value and slope share their exponential.
 template <class Function, class V>
 HWY_INLINE void gate_gradients(const Function& f, V gate, V up, V dy, V& dgate, V& dup) {
@@ -146,6 +167,8 @@ HWY_EXPORT(forward);
 HWY_EXPORT(backward);
 HWY_EXPORT(gated_block);
 HWY_EXPORT(gated_backward_block);
+HWY_EXPORT(softcap_part);
+HWY_EXPORT(softcap_backward_part);
 HWY_EXPORT(finish);
 
 constexpr int64_t kGrain = 8192;
@@ -179,6 +202,18 @@ void for_blocks(int64_t rows, int64_t size, const Body& body) {
   });
 }
 }  // namespace
+
+void softcap(const float* x, float cap, float* y, int64_t count) {
+  parallel_for(count, kGrain, [=](int64_t begin, int64_t end) {
+    HWY_DYNAMIC_DISPATCH(softcap_part)(x + begin, cap, y + begin, end - begin);
+  });
+}
+
+void softcap_backward(const float* y, const float* dy, float cap, float* dx, int64_t count) {
+  parallel_for(count, kGrain, [=](int64_t begin, int64_t end) {
+    HWY_DYNAMIC_DISPATCH(softcap_backward_part)(y + begin, dy + begin, cap, dx + begin, end - begin);
+  });
+}
 
 void gated(const Gated& task, int64_t rows) {
   for_blocks(rows, task.size, [&](int64_t begin, int64_t end, int64_t first, int64_t last) {

@@ -12,6 +12,11 @@ void activation_forward(Activation activation, const float* x, float* y, int64_t
 /// dx[i] = dy[i] * activation'(x[i]); dx may be dy.
 void activation_backward(Activation activation, const float* x, const float* dy, float* dx, int64_t count);
 
+/// y[i] = cap tanh(x[i] / cap); y may be x.
+void softcap(const float* x, float cap, float* y, int64_t count);
+/// dx[i] = dy[i] (1 - (y[i] / cap)^2); dx may be dy.
+void softcap_backward(const float* y, const float* dy, float cap, float* dx, int64_t count);
+
 /// As ActivationKernels::gated and gated_backward: the rows' strides, and the gradients that only the latter uses.
 struct Gated {
   Activation activation = Activation::none;
