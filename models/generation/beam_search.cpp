@@ -53,7 +53,6 @@ GenerationOutput beam_search(Decoding& decoding) {
     });
 
     sources.clear();
-    next.clear();
     size_t kept = 0;
     for (size_t i = 0; i < open.size(); ++i) {
       BeamItem* item = open[i];
@@ -61,12 +60,14 @@ GenerationOutput beam_search(Decoding& decoding) {
       for (int64_t beam = 0; beam < beams; ++beam) {
         const auto at = static_cast<size_t>(beam);
         sources.push_back(source(static_cast<int64_t>(i) * beams + item->parents()[at]));
-        next.push_back({item->running()[at].text.ids.back()});
+        if (next.size() < sources.size()) next.emplace_back(1);
+        next[sources.size() - 1][0] = item->running()[at].text.ids.back();
       }
       open[kept++] = item;
     }
     open.resize(kept);
     if (open.empty()) break;
+    next.resize(sources.size());
     session.reorder(sources);
     logits = Decoding::append(session, next);
   }

@@ -138,6 +138,7 @@ GenerationRow Decoding::start(int64_t prompt, int64_t sample) const {
     row.transitions.reserve(static_cast<size_t>(reserved - row.prompt_length));
     row.logs.reserve(static_cast<size_t>(reserved - row.prompt_length));
   }
+  if (*config_.num_beams > 1) row.origins.reserve(static_cast<size_t>(reserved - row.prompt_length));
   if (!hooks_.constraints.empty()) {
     const TokenConstraint* constraint = hooks_.constraints[hooks_.constraints.size() > 1 ? p : 0];
     if (constraint != nullptr) row.constraint = constraint->clone();

@@ -30,11 +30,13 @@ class ModelDrafter : public Drafter {
     texts_.resize(count);
     wanted_.resize(count);
     scratch_.resize(count);
+    for (Draft& draft : drafts) {
+      draft.tokens.clear();
+      draft.probabilities.clear();
+    }
     int64_t open = 0;
     for (size_t i = 0; i < count; ++i) {
       texts_[i].assign(*rows[i]);
-      drafts[i].tokens.clear();
-      drafts[i].probabilities.clear();
       const auto length = static_cast<int64_t>(rows[i]->ids.size());
       wanted_[i] = std::min({counts_[i], limits[i], session_.max_length() - length + 1});
       if (length > session_.max_length()) return;  // the batch has outgrown the draft model

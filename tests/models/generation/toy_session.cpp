@@ -34,8 +34,11 @@ Tensor Session::append(std::span<const std::vector<int64_t>> tokens, Positions p
 
 void Session::reorder(std::span<const int64_t> rows) {
   EXPECT_FALSE(rows.empty());
-  moved_.clear();
-  for (const int64_t row : rows) moved_.push_back(rows_.at(static_cast<size_t>(row)));
+  moved_.resize(rows.size());
+  for (size_t i = 0; i < rows.size(); ++i) {
+    moved_[i].reserve(4096);
+    moved_[i] = rows_.at(static_cast<size_t>(rows[i]));
+  }
   std::swap(rows_, moved_);
 }
 
