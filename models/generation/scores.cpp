@@ -18,6 +18,36 @@ View row_view(const float* data, size_t size) {
   return view;
 }
 
+constexpr size_t kBlock = 64;
+
+struct BlockMax {
+  float value;
+  bool undefined;  // whether one is NaN
+};
+
+// Lane by lane, as the compiler vectorises it.
+BlockMax max_of(const float* x, size_t count) {
+  constexpr size_t kLanes = 16;
+  float top[kLanes];
+  int undefined[kLanes] = {};
+  std::fill(top, top + kLanes, kBarred);
+  size_t i = 0;
+  for (; i + kLanes <= count; i += kLanes) {
+    for (size_t j = 0; j < kLanes; ++j) top[j] = x[i + j] > top[j] ? x[i + j] : top[j];
+    for (size_t j = 0; j < kLanes; ++j) undefined[j] |= static_cast<int>(x[i + j] != x[i + j]);
+  }
+  BlockMax result{kBarred, false};
+  for (; i < count; ++i) {
+    result.value = std::max(result.value, x[i]);  // a NaN is not larger
+    result.undefined |= std::isnan(x[i]);
+  }
+  for (size_t j = 0; j < kLanes; ++j) {
+    result.value = std::max(result.value, top[j]);
+    result.undefined |= undefined[j] != 0;
+  }
+  return result;
+}
+
 [[noreturn]] void undefined_scores() {
   throw Error("the model's scores are not all numbers", "generate", "check the weights, or set remove_invalid_values");
 }
@@ -44,51 +74,70 @@ double log_sum(std::span<const float> scores) {
 }
 
 int64_t best(std::span<const float> scores) {
-  int64_t index = -1;
+  const size_t size = scores.size();
   float top = kBarred;
   bool undefined = false;
-  for (size_t i = 0; i < scores.size(); ++i) {
-    undefined |= std::isnan(scores[i]);
-    if (scores[i] > top) {
-      top = scores[i];
-      index = static_cast<int64_t>(i);
+  size_t at = size;  // a block that holds the first largest
+  for (size_t begin = 0; begin < size; begin += kBlock) {
+    const size_t count = std::min(kBlock, size - begin);
+    const BlockMax block = max_of(scores.data() + begin, count);
+    undefined |= block.undefined;
+    if (block.value > top) {
+      top = block.value;
+      at = begin;
     }
   }
   if (undefined) undefined_scores();
-  return index;
+  if (at == size) return -1;
+  while (scores[at] != top) ++at;
+  return static_cast<int64_t>(at);
 }
 
 // One pass with a bar: what doesn't pass it is out, and it is raised to the count-th best whenever enough candidates
-// have gathered. So nearly every element costs one comparison.
+// have gathered. The pass goes in the order in which equal scores are wanted, so an equal one never passes. Blocks
+// whose largest doesn't pass are skipped, which are nearly all.
 void largest(std::span<const float> scores, int64_t count, std::vector<int64_t>& indices, bool later_first) {
   const auto before = [&](int64_t a, int64_t b) {
     const float x = scores[static_cast<size_t>(a)], y = scores[static_cast<size_t>(b)];
     return x > y || (x == y && (later_first ? a > b : a < b));
   };
-  const size_t wanted = static_cast<size_t>(std::min(count, static_cast<int64_t>(scores.size())));
-  const size_t room = std::min(scores.size(), 2 * wanted + 64);
+  const size_t size = scores.size();
+  const size_t wanted = static_cast<size_t>(std::min(count, static_cast<int64_t>(size)));
+  const size_t room = std::min(size, 2 * wanted + 64);
   indices.clear();
   indices.reserve(room);
   if (wanted == 0) return;
   bool barred = false;
   float bar = 0;
-  for (size_t i = 0; i < scores.size(); ++i) {
-    if (barred && (scores[i] < bar || (scores[i] == bar && !later_first))) continue;
+  const auto look_at = [&](size_t i) {
+    if (barred && scores[i] <= bar) return;
     indices.push_back(static_cast<int64_t>(i));
-    if (indices.size() == room && i + 1 < scores.size()) {
-      std::nth_element(indices.begin(), indices.begin() + static_cast<ptrdiff_t>(wanted) - 1, indices.end(), before);
-      indices.resize(wanted);
-      bar = scores[static_cast<size_t>(indices.back())];
-      barred = true;
-    }
+    if (indices.size() < room || room == size) return;
+    std::nth_element(indices.begin(), indices.begin() + static_cast<ptrdiff_t>(wanted) - 1, indices.end(), before);
+    indices.resize(wanted);
+    bar = scores[static_cast<size_t>(indices.back())];
+    barred = true;
+  };
+  const size_t blocks = (size + kBlock - 1) / kBlock;
+  for (size_t b = 0; b < blocks; ++b) {
+    const size_t begin = kBlock * (later_first ? blocks - 1 - b : b);
+    const size_t block = std::min(kBlock, size - begin);
+    if (barred && max_of(scores.data() + begin, block).value <= bar) continue;
+    for (size_t i = 0; i < block; ++i) look_at(later_first ? begin + block - 1 - i : begin + i);
   }
   std::sort(indices.begin(), indices.end(), before);
   if (indices.size() > wanted) indices.resize(wanted);
 }
 
 int64_t draw(std::span<const float> weights, double u) {
-  double total = 0;
-  for (const float weight : weights) total += static_cast<double>(weight);
+  // Four sums at a time, in one fixed order.
+  double sums[4] = {};
+  size_t first = 0;
+  for (; first + 4 <= weights.size(); first += 4) {
+    for (size_t j = 0; j < 4; ++j) sums[j] += static_cast<double>(weights[first + j]);
+  }
+  for (; first < weights.size(); ++first) sums[0] += static_cast<double>(weights[first]);
+  const double total = (sums[0] + sums[1]) + (sums[2] + sums[3]);
   if (!std::isfinite(total)) undefined_scores();
   if (!(total > 0)) throw Error("no token is possible", "generate", "loosen the settings that bar tokens");
   const double target = u * total;
