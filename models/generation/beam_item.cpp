@@ -191,9 +191,7 @@ bool BeamItem::better_ones_possible() const {
   const bool longest = *config.early_stopping == EarlyStopping::never && *config.length_penalty > 0;
   const float possible =
       ranked(running_.front().score, longest ? first.max_length - first.prompt_length : first.new_tokens());
-  const float worst = finished_.back().score;
-  return std::any_of(finished_.begin(), finished_.end(),
-                     [&](const Beam& beam) { return possible > (beam.done ? worst : kNever); });
+  return possible > finished_.back().score;  // kNever as long as a place is free
 }
 
 }  // namespace mica

@@ -66,7 +66,7 @@ TEST(Strategies, AgreeWithTheReference) {
       EXPECT_EQ(tokens, wanted["tokens"].get<std::vector<int64_t>>()) << "row " << row;
       if (tokens.size() != wanted["tokens"].size()) continue;
       const auto steps = static_cast<int64_t>(tokens.size());
-      for (size_t i = 0; i < tokens.size(); ++i) {
+      for (size_t i = 0; i < tokens.size() && wanted.contains("logs"); ++i) {
         const size_t at = row * static_cast<size_t>(longest) + i;
         expect_near(transitions[at], number(wanted["transitions"][i]), 8, "transition " + std::to_string(i));
         expect_near(logs[at], number(wanted["logs"][i]), 16, "log " + std::to_string(i));
@@ -91,7 +91,8 @@ TEST(Strategies, AgreeWithTheReference) {
                                      sequences.begin() + static_cast<int64_t>(row + 1) * width),
                 line);
     }
-    if (output.logits.size() > 1) {
+    if (each.contains("logits")) {
+      ASSERT_GT(output.logits.size(), 1U);
       expect_rows(output.logits[1], each["logits"], "logits");
       expect_rows(output.scores[1], each["scores"], "scores");
     }

@@ -13,6 +13,7 @@ streams "toy.last" and "toy.before", float32.
 
 import json
 import math
+import random
 import sys
 from pathlib import Path
 
@@ -205,6 +206,21 @@ for early in (False, True, "never"):
             settings=dict(num_beams=4, num_return_sequences=4, max_new_tokens=9, eos_token_id=[9], pad_token_id=11,
                           early_stopping=early, length_penalty=penalty)))
 
+# Many more of beams, settled by chance, with the texts and their scores only.
+chance = random.Random(0)
+for number in range(200):
+    settings = dict(num_beams=chance.randint(2, 5), max_new_tokens=chance.randint(3, 20), pad_token_id=0,
+                    eos_token_id=chance.sample(range(1, VOCAB), chance.choice([1, 1, 2, 3, 6])),
+                    early_stopping=chance.choice([False, True, "never"]),
+                    length_penalty=chance.choice([-2.0, -0.5, 0.0, 0.5, 1.0, 3.0]))
+    settings["num_return_sequences"] = chance.randint(1, settings["num_beams"])
+    lengths = [chance.randint(1, 4) for _ in range(3)]
+    if chance.random() < 0.3:
+        settings["no_repeat_ngram_size"] = 2
+        lengths = [3] * 3  # the reference counts padding tokens among the text's
+    prompts = [[chance.randrange(1, VOCAB) for _ in range(length)] for length in lengths]
+    STRATEGY_CASES.append(dict(name=f"chance_{number}", brief=True, prompts=prompts, settings=settings))
+
 
 def strategy_cases():
     model = Toy(ToyConfig()).eval()
@@ -234,15 +250,19 @@ def strategy_cases():
                 ends = ends if isinstance(ends, list) else [ends]
                 stops = [i for i, token in enumerate(new) if token in ends]
                 length = stops[0] + 1 if stops else len(new)
-            entry = dict(tokens=new[:length], transitions=[plain(x) for x in transitions[row, :length]],
-                         logs=[plain(x) for x in logs[row, :length]])
+            entry = dict(tokens=new[:length])
+            if not case.get("brief"):
+                entry["transitions"] = [plain(x) for x in transitions[row, :length]]
+                entry["logs"] = [plain(x) for x in logs[row, :length]]
             if beams is not None:
                 entry["score"] = float(out.sequences_scores[row])
                 entry["beams"] = beams[row, :length].tolist()
             rows.append(entry)
-        cases.append(dict(name=case["name"], prompts=prompts, settings=settings, returned=returned, rows=rows,
-                          logits=[plain(x) for x in out.logits[1].reshape(-1)],
-                          scores=[plain(x) for x in out.scores[1].reshape(-1)]))
+        result = dict(name=case["name"], prompts=prompts, settings=settings, returned=returned, rows=rows)
+        if not case.get("brief"):
+            result["logits"] = [plain(x) for x in out.logits[1].reshape(-1)]
+            result["scores"] = [plain(x) for x in out.scores[1].reshape(-1)]
+        cases.append(result)
     return cases
 
 
