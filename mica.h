@@ -23,6 +23,7 @@
 #include "mica/models/pipelines/pipeline.h"
 #include "mica/models/pipelines/sentence_transformer.h"
 #include "mica/models/pipelines/similarity.h"
+#include "mica/tensor/checkpoint.h"
 #include "mica/tensor/safetensors.h"
 #include "mica/tensor/tensor.h"
 #include "mica/tokenizers/tokenizer.h"

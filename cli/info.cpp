@@ -17,7 +17,7 @@
 #include "mica/models/auto/auto_config.h"
 #include "mica/models/auto/table.h"
 #include "mica/models/pipelines/json_writer.h"
-#include "mica/tensor/safetensors.h"
+#include "mica/tensor/checkpoint.h"
 #include "mica/tokenizers/tokenizer.h"
 
 namespace mica::cli {

@@ -10,7 +10,7 @@ list(APPEND MICA_PUBLIC_HEADERS tokenizers/batch_encoding.h tokenizers/chat/chat
 list(REMOVE_ITEM MICA_PUBLIC_HEADERS base/json.h models/generation/beam_item.h models/generation/choice.h
      models/generation/decoding.h models/generation/draft.h models/generation/draws.h models/generation/scores.h
      models/generation/stopping.h models/heads/parts.h models/pipelines/json_writer.h
-     models/pipelines/sentence_modules.h)
+     models/pipelines/sentence_modules.h tensor/mapped_tensors.h)
 
 if(MICA_BUILD_SHARED)
   add_custom_command(

@@ -36,6 +36,28 @@ std::string old_norm_spelling(const std::string& name) {
   return "";
 }
 
+// The two spellings of a weight that is kept as a magnitude g and a direction v, w = g * v / ||v||:
+// "x.parametrizations.weight.original0" and "...original1" since torch 2.0, "x.weight_g" and "x.weight_v" before.
+std::string other_weight_norm_spelling(const std::string& name) {
+  constexpr std::string_view kPart = "parametrizations.";
+  struct Spelling {
+    std::string_view after, before;
+  };
+  for (const auto& [after, before] : {Spelling{".original0", "_g"}, Spelling{".original1", "_v"}}) {
+    const bool is_new = name.ends_with(after);
+    if (!is_new && !name.ends_with(before)) continue;
+    const std::string stem = name.substr(0, name.size() - (is_new ? after : before).size());
+    const size_t dot = stem.rfind('.');
+    const size_t last = dot == stem.npos ? 0 : dot + 1;  // "weight" begins there
+    if (last == stem.size()) return "";
+    const std::string_view scope = std::string_view(stem).substr(0, last);
+    if (!is_new) return std::string(scope) + std::string(kPart) + stem.substr(last) + std::string(after);
+    if (!ends_with_part(scope.substr(0, scope.empty() ? 0 : scope.size() - 1), "parametrizations")) return "";
+    return std::string(scope.substr(0, scope.size() - kPart.size())) + stem.substr(last) + std::string(before);
+  }
+  return "";
+}
+
 }  // namespace
 
 ParameterStore::ParameterStore(BuildOptions options, Checkpoint checkpoint, std::string base_prefix)
@@ -56,8 +78,9 @@ std::string ParameterStore::find(const std::string& name) const {
     if (checkpoint_->find(spelling) != nullptr) return spelling;
   }
   for (const std::string& spelling : spellings) {
-    const std::string old = old_norm_spelling(spelling);
-    if (!old.empty() && checkpoint_->find(old) != nullptr) return old;
+    for (const std::string& other : {old_norm_spelling(spelling), other_weight_norm_spelling(spelling)}) {
+      if (!other.empty() && checkpoint_->find(other) != nullptr) return other;
+    }
   }
   return "";
 }

@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "mica/kernels/device.h"
-#include "mica/tensor/safetensors.h"
+#include "mica/tensor/checkpoint.h"
 #include "mica/tensor/tensor.h"
 
 namespace mica {
@@ -38,7 +38,7 @@ class ParameterStore {
  public:
   explicit ParameterStore(BuildOptions options) : options_(options) {}
   /// `base_prefix` ("bert"): a checkpoint may spell every name with or without it. Old spellings of norm parameters
-  /// ("gamma", "beta") are understood too.
+  /// ("gamma", "beta") and both of normalised weights ("weight_g", "parametrizations.weight.original0") are understood.
   ParameterStore(BuildOptions options, Checkpoint checkpoint, std::string base_prefix);
   /// For a model with another vocabulary: parameters of the same shape are those of `before` themselves; one with other
   /// rows (embeddings, output layers) gets its first rows from there, and new ones as `add_rows` makes them: mean and

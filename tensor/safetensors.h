@@ -1,5 +1,5 @@
 #pragma once
-// Weights on disk: the safetensors format, and the folders that published models keep it in.
+// Weights on disk: the safetensors format. checkpoint.h opens whole models.
 //
 // A file is an 8-byte little-endian length, a JSON header of that length, and the tensors' bytes one after the other:
 //   {"__metadata__": {"format": "pt"}, "encoder.weight": {"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]}}
@@ -16,28 +16,17 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <functional>
 #include <map>
 #include <memory>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
 #include "mica/tensor/tensor.h"
+#include "mica/tensor/tensor_entry.h"
 
 namespace mica {
-
-/// One tensor, as the header of a file declares it. Checked: the bytes lie inside the file and are the shape's.
-struct TensorEntry {
-  std::string name;
-  std::string_view type;       ///< the dtype as the format spells it: "F32", "BF16", "F6_E2M3"; never dangles
-  std::optional<DType> dtype;  ///< none for F4, F6_E2M3, F6_E3M2, F8_E8M0 and C64, of which mica makes no tensors
-  Shape shape;
-  int64_t offset = 0;  ///< of the first byte, from the start of the file
-  int64_t bytes = 0;
-};
 
 struct SafeTensorsOptions {
   /// Accept bytes after the last tensor. Some published files end in a few stray ones; the format forbids them, since
@@ -69,41 +58,6 @@ class SafeTensors {
  private:
   struct Impl;
   explicit SafeTensors(std::shared_ptr<const Impl> impl) : impl_(std::move(impl)) {}
-  std::shared_ptr<const Impl> impl_;
-};
-
-/// The weights of a model: one file, or the shards that an index names.
-///
-/// An index maps each tensor's name to the shard that holds it: {"weight_map": {"encoder.weight":
-/// "model-00001-of-00002.safetensors", ...}}. Its "metadata" (a total size, which published files often get wrong) is
-/// not used. Shard names must be plain file names; symbolic links are followed, for the hub's cache is made of them.
-/// Every name of the index must be in its shard, and no name in two shards. Names that a shard holds but the index
-/// lacks are kept, as the reference keeps them: whoever loads a model reports them as unexpected.
-class Checkpoint {
- public:
-  /// A folder (its model.safetensors or, without one, its model.safetensors.index.json), or a file: a .safetensors
-  /// file of any name, or an index ending in .index.json. Throws Error when there are no weights or they are malformed.
-  static Checkpoint open(const std::string& path, SafeTensorsOptions options = {});
-  /// An index that is already in memory: `open_shard` is called once for each file name in it. `where` stands for the
-  /// index's path in errors.
-  static Checkpoint from_index(std::string_view index_json, const std::string& where,
-                               const std::function<SafeTensors(const std::string& file)>& open_shard);
-
-  /// The names of all tensors, file after file in the order of files(), within a file in the order of their bytes.
-  const std::vector<std::string_view>& names() const;
-  /// The entry of that name, or null.
-  const TensorEntry* find(std::string_view name) const;
-  /// As SafeTensors::tensor.
-  Tensor tensor(std::string_view name) const;
-  /// The metadata of the first file.
-  const std::map<std::string, std::string>& metadata() const;
-  /// The paths of the opened .safetensors files.
-  std::vector<std::string> files() const;
-
- private:
-  struct Impl;
-  explicit Checkpoint(std::shared_ptr<const Impl> impl) : impl_(std::move(impl)) {}
-  static Checkpoint from_shards(std::vector<SafeTensors> shards);
   std::shared_ptr<const Impl> impl_;
 };
 

@@ -6,6 +6,7 @@
 #include "mica/base/hub.h"
 #include "mica/models/auto/auto_config.h"
 #include "mica/models/auto/table.h"
+#include "mica/tensor/checkpoint.h"
 #include "mica/tensor/safetensors.h"
 
 namespace mica {

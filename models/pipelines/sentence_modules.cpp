@@ -14,7 +14,7 @@
 #include "mica/base/json.h"
 #include "mica/base/parallel.h"
 #include "mica/kernels/reduce.h"
-#include "mica/tensor/safetensors.h"
+#include "mica/tensor/checkpoint.h"
 #include "mica/tokenizers/readers/fields.h"
 
 namespace mica {
@@ -183,13 +183,6 @@ void expect_size(int64_t have, int64_t wanted, const std::string& where) {
   }
 }
 
-Checkpoint open_weights(const std::string& folder) {
-  if (!file_exists(join_path(folder, "model.safetensors")) && file_exists(join_path(folder, "pytorch_model.bin"))) {
-    throw Error("weights only as pytorch_model.bin", folder, "save the module as model.safetensors");
-  }
-  return Checkpoint::open(folder);
-}
-
 Tensor read_weight(const Checkpoint& checkpoint, const std::string& folder, const char* name, const Shape& shape,
                    Device device) {
   const TensorEntry* entry = checkpoint.find(name);
@@ -246,7 +239,7 @@ class Dense : public SentenceModule {
                     "only sentence_embedding is supported");
       }
     }
-    const Checkpoint weights = open_weights(folder);
+    const Checkpoint weights = Checkpoint::open(folder);
     weight_ = read_weight(weights, folder, "linear.weight", {out_, in_}, device);
     if (fields.boolean("bias", true)) bias_ = read_weight(weights, folder, "linear.bias", {out_}, device);
     residual_ = fields.boolean("use_residual", false);
@@ -278,7 +271,7 @@ class SentenceLayerNorm : public SentenceModule {
     const std::string path = join_path(folder, "config.json");
     const Json json = read_json_file(path);
     size_ = Fields(json, path, "layer_norm").integer("dimension", 1, kMaxSize);
-    const Checkpoint weights = open_weights(folder);
+    const Checkpoint weights = Checkpoint::open(folder);
     weight_ = read_weight(weights, folder, "norm.weight", {size_}, device);
     bias_ = read_weight(weights, folder, "norm.bias", {size_}, device);
   }

@@ -206,6 +206,18 @@ TEST(Program, Info) {
   EXPECT_NE(mica({"info", folder("masked_lm")}).out.find("model.safetensors"), std::string::npos);
 }
 
+// A published folder of before safetensors: its numbers are the reference's.
+TEST(Program, OpensWeightsOfTorch) {
+  const std::string model = MICA_SOURCE_DIR "/tests/data/models/bert-torch";
+  const Json weights = json_lines(mica({"info", model, "--json"}))[0]["weights"];
+  EXPECT_EQ(weights["tensors"], 23);
+  EXPECT_GT(weights["dtypes"]["F32"].get<int64_t>(), 500);
+  for (const Json& expected : read_json_file(model + "/expected.json")) {
+    const Json embedded = json_lines(mica({"embed", model, "--json", expected["text"].get<std::string>()}))[0];
+    EXPECT_EQ(tiny::difference(embedded, expected, 1e-5), "");
+  }
+}
+
 TEST(Program, HelpAndUsage) {
   EXPECT_EQ(mica({"--help"}).status, 0);
   EXPECT_NE(mica({"--help"}).out.find("embed"), std::string::npos);

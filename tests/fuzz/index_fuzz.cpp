@@ -4,7 +4,7 @@
 
 #include "mica/base/error.h"
 #include "mica/base/file.h"
-#include "mica/tensor/safetensors.h"
+#include "mica/tensor/checkpoint.h"
 #include "mica/tests/fuzz/fuzz.h"
 
 namespace {

@@ -1,5 +1,6 @@
+#include "mica/tensor/checkpoint.h"
+
 #include "mica/base/error.h"
-#include "mica/tensor/safetensors.h"
 #include "mica/tests/tensor/safetensors_files.h"
 
 namespace mica {
@@ -126,17 +127,17 @@ TEST(Checkpoint, RefusesADamagedShard) {
 
 TEST(Checkpoint, SaysWhatAFolderHasInstead) {
   const ScratchFolder folder;
-  const auto mend = [&]() -> std::string {
+  const auto error = [&]() -> std::string {
     try {
       Checkpoint::open(folder.path());
       return "was accepted";
-    } catch (const Error& error) {
-      return error.mend();
+    } catch (const Error& thrown) {
+      return thrown.what();
     }
   };
-  EXPECT_NE(mend().find("model.safetensors"), std::string::npos);
-  write_file_atomically(folder.file("pytorch_model.bin"), "");
-  EXPECT_NE(mend().find("pytorch_model.bin"), std::string::npos);
+  EXPECT_NE(error().find("neither model.safetensors nor pytorch_model.bin"), std::string::npos) << error();
+  write_file_atomically(folder.file("tf_model.h5"), "");
+  EXPECT_NE(error().find("convert its tf_model.h5"), std::string::npos) << error();
   EXPECT_THROW(Checkpoint::open(folder.file("missing")), Error);
 }
 

@@ -6,6 +6,7 @@
 #include <sys/wait.h>
 
 #include "mica/base/error.h"
+#include "mica/tensor/checkpoint.h"
 #include "mica/tensor/safetensors.h"
 #include "mica/tests/tensor/safetensors_files.h"
 

@@ -1,0 +1,72 @@
+// Under which names a scope finds a parameter.
+
+#include "mica/models/scope.h"
+
+#include <gtest/gtest.h>
+
+#include "mica/base/error.h"
+#include "mica/base/warnings.h"
+#include "mica/tests/tensor/safetensors_files.h"
+
+namespace mica {
+namespace {
+
+// The first element of the parameter `name` in a file of these one-element tensors, the i-th of which holds i.
+float found(const std::vector<std::string>& file_names, const std::string& name) {
+  const ScratchFolder folder;
+  NamedTensors tensors;
+  for (size_t i = 0; i < file_names.size(); ++i) {
+    tensors.emplace_back(file_names[i], Tensor::full({1}, static_cast<double>(i)));
+  }
+  save_checkpoint(folder.path(), tensors);
+  ParameterStore store(BuildOptions{}, Checkpoint::open(folder.path()), "base");
+  const Tensor parameter = Scope(store).weight(name, {1});
+  const WarningCatcher warnings;
+  store.finish("file", "model");
+  EXPECT_EQ(warnings.messages().size(), file_names.size() - 1) << "it is used, and others are not";
+  return parameter.item<float>();
+}
+
+TEST(Scope, FindsBothSpellingsOfNormalisedWeights) {
+  for (const std::string prefix : {"", "base.", "base.encoder.conv.3."}) {
+    for (const std::string part : {"weight", "weight_hh_l0"}) {
+      const std::string g = prefix + part + "_g";
+      const std::string v = prefix + part + "_v";
+      const std::string original0 = prefix + "parametrizations." + part + ".original0";
+      const std::string original1 = prefix + "parametrizations." + part + ".original1";
+      SCOPED_TRACE(g);
+      EXPECT_EQ(found({g}, original0), 0);
+      EXPECT_EQ(found({v}, original1), 0);
+      EXPECT_EQ(found({original0}, g), 0);
+      EXPECT_EQ(found({original1}, v), 0);
+      EXPECT_EQ(found({g}, g), 0);
+      EXPECT_THROW(found({v}, original0), Error) << "a direction is no magnitude";
+      EXPECT_THROW(found({g}, original1), Error);
+      EXPECT_THROW(found({original1}, g), Error);
+      EXPECT_THROW(found({prefix + part}, original0), Error);
+    }
+  }
+}
+
+TEST(Scope, SpellingsAndPrefixesGoTogether) {
+  EXPECT_EQ(found({"conv.weight_g"}, "base.conv.parametrizations.weight.original0"), 0);
+  EXPECT_EQ(found({"base.conv.parametrizations.weight.original1"}, "conv.weight_v"), 0);
+  EXPECT_EQ(found({"base.norm.gamma"}, "norm.weight"), 0);
+}
+
+TEST(Scope, PrefersTheNameAsItIs) {
+  EXPECT_EQ(found({"conv.weight_g", "conv.parametrizations.weight.original0"}, "conv.weight_g"), 0);
+  EXPECT_EQ(
+      found({"conv.weight_g", "conv.parametrizations.weight.original0"}, "conv.parametrizations.weight.original0"), 1);
+}
+
+// Names that only end alike are no such weights.
+TEST(Scope, OtherNamesHaveNoOtherSpelling) {
+  EXPECT_THROW(found({"x.weight_g"}, "x.weight.original0"), Error);
+  EXPECT_THROW(found({"x.weight_g"}, "x.myparametrizations.weight.original0"), Error);
+  EXPECT_THROW(found({"x"}, "_g"), Error);
+  EXPECT_THROW(found({"x"}, ".original0"), Error);
+}
+
+}  // namespace
+}  // namespace mica
