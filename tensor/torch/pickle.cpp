@@ -1,11 +1,11 @@
 #include "mica/tensor/torch/pickle.h"
 
 #include <algorithm>
-#include <cstdio>
 #include <cstring>
 #include <optional>
 
 #include "mica/base/error.h"
+#include "mica/tensor/torch/opcodes.h"
 #include "mica/tensor/torch/rebuild.h"
 
 namespace mica::torch {
@@ -15,71 +15,6 @@ using Kind = Value::Kind;
 
 constexpr const char* kDistrust =
     "the file is damaged or holds more than tensors: ask its source for safetensors, or for a saved model.state_dict()";
-
-// The opcodes of the pickle protocol that are read, by their names in Python's pickletools.
-enum Opcode : uint8_t {
-  MARK = '(',
-  STOP = '.',
-  BINBYTES = 'B',
-  SHORT_BINBYTES = 'C',
-  BINFLOAT = 'G',
-  BININT = 'J',
-  BININT1 = 'K',
-  BININT2 = 'M',
-  NONE = 'N',
-  BINPERSID = 'Q',
-  REDUCE = 'R',
-  BINSTRING = 'T',
-  SHORT_BINSTRING = 'U',
-  BINUNICODE = 'X',
-  EMPTY_LIST = ']',
-  APPEND = 'a',
-  BUILD = 'b',
-  GLOBAL = 'c',
-  APPENDS = 'e',
-  BINGET = 'h',
-  LONG_BINGET = 'j',
-  BINPUT = 'q',
-  LONG_BINPUT = 'r',
-  SETITEM = 's',
-  TUPLE = 't',
-  SETITEMS = 'u',
-  EMPTY_DICT = '}',
-  EMPTY_TUPLE = ')',
-  PROTO = 0x80,
-  TUPLE1 = 0x85,
-  TUPLE2 = 0x86,
-  TUPLE3 = 0x87,
-  NEWTRUE = 0x88,
-  NEWFALSE = 0x89,
-  LONG1 = 0x8a,
-  SHORT_BINUNICODE = 0x8c,
-  BINUNICODE8 = 0x8d,
-  BINBYTES8 = 0x8e,
-  STACK_GLOBAL = 0x93,
-  MEMOIZE = 0x94,
-  FRAME = 0x95,
-};
-
-// Those that are not, but that a reader of an error may have heard of.
-std::string describe(uint8_t opcode) {
-  struct Name {
-    uint8_t opcode;
-    const char* name;
-  };
-  constexpr Name kNames[] = {{'i', "INST"},        {'o', "OBJ"},         {'P', "PERSID"},    {0x81, "NEWOBJ"},
-                             {0x92, "NEWOBJ_EX"},  {0x82, "EXT1"},       {0x83, "EXT2"},     {0x84, "EXT4"},
-                             {'0', "POP"},         {'1', "POP_MARK"},    {'2', "DUP"},       {'I', "INT"},
-                             {'L', "LONG"},        {'F', "FLOAT"},       {'S', "STRING"},    {'V', "UNICODE"},
-                             {'g', "GET"},         {'p', "PUT"},         {'l', "LIST"},      {'d', "DICT"},
-                             {0x8b, "LONG4"},      {0x8f, "EMPTY_SET"},  {0x90, "ADDITEMS"}, {0x91, "FROZENSET"},
-                             {0x96, "BYTEARRAY8"}, {0x97, "NEXT_BUFFER"}};
-  char hex[8];
-  std::snprintf(hex, sizeof hex, "0x%02x", static_cast<unsigned>(opcode));
-  const auto* const it =
-      std::find_if(std::begin(kNames), std::end(kNames), [&](const Name& each) { return each.opcode == opcode; });
-  return it == std::end(kNames) ? hex : std::string(it->name) + " (" + hex + ")";
-}
 
 class Machine {
  public:
