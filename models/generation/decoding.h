@@ -61,7 +61,7 @@ class Decoding {
 
   /// A row that holds a prompt.
   GenerationRow start(int64_t prompt, int64_t sample) const;
-  /// Runs the prompts, but for what the session holds of them already; `also` (or null) gets the same tokens.
+  /// Runs the prompts, but for what the session holds of them already.
   HostLogits prefill(GenerationSession& session) const;
   static HostLogits append(GenerationSession& session, std::span<const std::vector<int64_t>> tokens,
                            GenerationSession::Positions positions = GenerationSession::Positions::last);
@@ -92,7 +92,7 @@ class Decoding {
 };
 
 /// The strategies.
-GenerationOutput sample(Decoding& decoding);  ///< greedy without do_sample
+GenerationOutput sample_texts(Decoding& decoding);  ///< greedy without do_sample
 GenerationOutput beam_search(Decoding& decoding);
 GenerationOutput assisted_decoding(Decoding& decoding);
 

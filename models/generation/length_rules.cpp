@@ -77,20 +77,20 @@ class LengthDecayPenalty : public LogitsProcessor {
 
 }  // namespace
 
-std::shared_ptr<const LogitsProcessor> min_length(int64_t length, std::vector<int64_t> end_tokens) {
+std::shared_ptr<const LogitsProcessor> logits::min_length(int64_t length, std::vector<int64_t> end_tokens) {
   return std::make_shared<MinLength>(length, false, std::move(end_tokens));
 }
-std::shared_ptr<const LogitsProcessor> min_new_tokens(int64_t count, std::vector<int64_t> end_tokens) {
+std::shared_ptr<const LogitsProcessor> logits::min_new_tokens(int64_t count, std::vector<int64_t> end_tokens) {
   return std::make_shared<MinLength>(count, true, std::move(end_tokens));
 }
-std::shared_ptr<const LogitsProcessor> forced_bos_token(int64_t token, int64_t vocab_size) {
+std::shared_ptr<const LogitsProcessor> logits::forced_bos_token(int64_t token, int64_t vocab_size) {
   return std::make_shared<Forced>(std::vector<int64_t>{token}, false, vocab_size, "forced_bos_token_id");
 }
-std::shared_ptr<const LogitsProcessor> forced_eos_token(std::vector<int64_t> tokens, int64_t vocab_size) {
+std::shared_ptr<const LogitsProcessor> logits::forced_eos_token(std::vector<int64_t> tokens, int64_t vocab_size) {
   return std::make_shared<Forced>(std::move(tokens), true, vocab_size, "forced_eos_token_id");
 }
-std::shared_ptr<const LogitsProcessor> exponential_decay_length_penalty(int64_t start, double factor,
-                                                                        std::vector<int64_t> end_tokens) {
+std::shared_ptr<const LogitsProcessor> logits::exponential_decay_length_penalty(int64_t start, double factor,
+                                                                                std::vector<int64_t> end_tokens) {
   return std::make_shared<LengthDecayPenalty>(start, factor, std::move(end_tokens));
 }
 

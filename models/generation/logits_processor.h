@@ -46,8 +46,12 @@ struct ProcessorLists {
   static LogitsProcessors last(const GenerationConfig& config);
 };
 
+struct SequenceBias;
+
 // One by one, for callers who make their own list. Of those that keep at least `keep` tokens, generate() keeps 1, and
 // in beam search one more than there are end tokens.
+
+namespace logits {
 
 // repetition.cpp
 /// A token of the text: logit / penalty, or logit * penalty where it is negative.
@@ -60,7 +64,6 @@ std::shared_ptr<const LogitsProcessor> no_repeat_ngram(int64_t size);
 std::shared_ptr<const LogitsProcessor> encoder_no_repeat_ngram(int64_t size);
 
 // token_bias.cpp
-struct SequenceBias;
 std::shared_ptr<const LogitsProcessor> sequence_bias(std::vector<SequenceBias> biases, int64_t vocab_size);
 /// Bars the last token of each sequence where the text ends with the others; single end tokens are left alone.
 std::shared_ptr<const LogitsProcessor> no_bad_words(const std::vector<std::vector<int64_t>>& words,
@@ -102,4 +105,5 @@ std::shared_ptr<const LogitsProcessor> remove_invalid_values();
 /// Logarithms of probabilities that add up to 1.
 std::shared_ptr<const LogitsProcessor> renormalize();
 
+}  // namespace logits
 }  // namespace mica

@@ -32,10 +32,10 @@ class Renormalize : public LogitsProcessor {
 
 }  // namespace
 
-std::shared_ptr<const LogitsProcessor> remove_invalid_values() {
+std::shared_ptr<const LogitsProcessor> logits::remove_invalid_values() {
   return std::make_shared<RemoveInvalid>();
 }
-std::shared_ptr<const LogitsProcessor> renormalize() {
+std::shared_ptr<const LogitsProcessor> logits::renormalize() {
   return std::make_shared<Renormalize>();
 }
 

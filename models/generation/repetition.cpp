@@ -65,16 +65,16 @@ class NoRepeat : public LogitsProcessor {
 
 }  // namespace
 
-std::shared_ptr<const LogitsProcessor> repetition_penalty(double penalty) {
+std::shared_ptr<const LogitsProcessor> logits::repetition_penalty(double penalty) {
   return std::make_shared<Penalty>(penalty, false);
 }
-std::shared_ptr<const LogitsProcessor> encoder_repetition_penalty(double penalty) {
+std::shared_ptr<const LogitsProcessor> logits::encoder_repetition_penalty(double penalty) {
   return std::make_shared<Penalty>(1 / penalty, true);
 }
-std::shared_ptr<const LogitsProcessor> no_repeat_ngram(int64_t size) {
+std::shared_ptr<const LogitsProcessor> logits::no_repeat_ngram(int64_t size) {
   return std::make_shared<NoRepeat>(size, false);
 }
-std::shared_ptr<const LogitsProcessor> encoder_no_repeat_ngram(int64_t size) {
+std::shared_ptr<const LogitsProcessor> logits::encoder_no_repeat_ngram(int64_t size) {
   return std::make_shared<NoRepeat>(size, true);
 }
 

@@ -9,7 +9,7 @@
 
 namespace mica {
 
-GenerationOutput sample(Decoding& decoding) {
+GenerationOutput sample_texts(Decoding& decoding) {
   GenerationSession& session = decoding.session();
   const int64_t samples = *decoding.config().num_return_sequences;
   const int64_t rows = decoding.prompts() * samples;

@@ -125,19 +125,19 @@ class TopH : public LogitsProcessor {
 
 }  // namespace
 
-std::shared_ptr<const LogitsProcessor> temperature(double value) {
+std::shared_ptr<const LogitsProcessor> logits::temperature(double value) {
   return std::make_shared<Temperature>(value);
 }
-std::shared_ptr<const LogitsProcessor> top_k(int64_t k, int64_t keep) {
+std::shared_ptr<const LogitsProcessor> logits::top_k(int64_t k, int64_t keep) {
   return std::make_shared<TopK>(k, keep);
 }
-std::shared_ptr<const LogitsProcessor> top_p(double p, int64_t keep) {
+std::shared_ptr<const LogitsProcessor> logits::top_p(double p, int64_t keep) {
   return std::make_shared<TopP>(p, keep);
 }
-std::shared_ptr<const LogitsProcessor> min_p(double p, int64_t keep) {
+std::shared_ptr<const LogitsProcessor> logits::min_p(double p, int64_t keep) {
   return std::make_shared<MinP>(p, keep);
 }
-std::shared_ptr<const LogitsProcessor> top_h(double h) {
+std::shared_ptr<const LogitsProcessor> logits::top_h(double h) {
   return std::make_shared<TopH>(h);
 }
 

@@ -78,12 +78,12 @@ class BeginSuppress : public LogitsProcessor {
 
 }  // namespace
 
-std::shared_ptr<const LogitsProcessor> sequence_bias(std::vector<SequenceBias> biases, int64_t vocab_size) {
+std::shared_ptr<const LogitsProcessor> logits::sequence_bias(std::vector<SequenceBias> biases, int64_t vocab_size) {
   return std::make_shared<Bias>(std::move(biases), vocab_size, "sequence_bias");
 }
 
-std::shared_ptr<const LogitsProcessor> no_bad_words(const std::vector<std::vector<int64_t>>& words,
-                                                    std::span<const int64_t> end_tokens, int64_t vocab_size) {
+std::shared_ptr<const LogitsProcessor> logits::no_bad_words(const std::vector<std::vector<int64_t>>& words,
+                                                            std::span<const int64_t> end_tokens, int64_t vocab_size) {
   std::vector<SequenceBias> biases;
   for (const std::vector<int64_t>& word : words) {
     const bool is_end =
@@ -93,11 +93,11 @@ std::shared_ptr<const LogitsProcessor> no_bad_words(const std::vector<std::vecto
   return std::make_shared<Bias>(std::move(biases), vocab_size, "bad_words_ids");
 }
 
-std::shared_ptr<const LogitsProcessor> suppress_tokens(std::vector<int64_t> tokens) {
+std::shared_ptr<const LogitsProcessor> logits::suppress_tokens(std::vector<int64_t> tokens) {
   return std::make_shared<Suppress>(std::move(tokens));
 }
 
-std::shared_ptr<const LogitsProcessor> begin_suppress_tokens(std::vector<int64_t> tokens, bool forced_bos) {
+std::shared_ptr<const LogitsProcessor> logits::begin_suppress_tokens(std::vector<int64_t> tokens, bool forced_bos) {
   return std::make_shared<BeginSuppress>(std::move(tokens), forced_bos);
 }
 

@@ -89,13 +89,13 @@ class Cutoff : public LogitsProcessor {
 
 }  // namespace
 
-std::shared_ptr<const LogitsProcessor> typical_p(double p, int64_t keep) {
+std::shared_ptr<const LogitsProcessor> logits::typical_p(double p, int64_t keep) {
   return std::make_shared<Typical>(p, keep);
 }
-std::shared_ptr<const LogitsProcessor> epsilon_cutoff(double epsilon, int64_t keep) {
+std::shared_ptr<const LogitsProcessor> logits::epsilon_cutoff(double epsilon, int64_t keep) {
   return std::make_shared<Cutoff>(epsilon, false, keep);
 }
-std::shared_ptr<const LogitsProcessor> eta_cutoff(double epsilon, int64_t keep) {
+std::shared_ptr<const LogitsProcessor> logits::eta_cutoff(double epsilon, int64_t keep) {
   return std::make_shared<Cutoff>(epsilon, true, keep);
 }
 

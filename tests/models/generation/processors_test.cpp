@@ -99,19 +99,19 @@ TEST(LogitsProcessors, ADrawFallsOnItsShare) {
 }
 
 TEST(LogitsProcessors, IdsBeyondTheVocabularyAreRefusedOrHarmless) {
-  EXPECT_THROW(sequence_bias({{{99}, 1}}, 16), Error);
-  EXPECT_THROW(no_bad_words({{1, 99}}, {}, 16), Error);
-  EXPECT_THROW(forced_bos_token(99, 16), Error);
-  EXPECT_THROW(forced_eos_token({99}, 16), Error);
+  EXPECT_THROW(logits::sequence_bias({{{99}, 1}}, 16), Error);
+  EXPECT_THROW(logits::no_bad_words({{1, 99}}, {}, 16), Error);
+  EXPECT_THROW(logits::forced_bos_token(99, 16), Error);
+  EXPECT_THROW(logits::forced_eos_token({99}, 16), Error);
   // A prompt may hold ids that have no logit (those of images, say).
   std::vector<float> row(4, 1.0F);
   const std::vector<int64_t> ids{9, 2, 9, 2};
   ProcessorScratch scratch;
-  repetition_penalty(2)->process({ids, 1, 9, {}}, row, scratch);
+  logits::repetition_penalty(2)->process({ids, 1, 9, {}}, row, scratch);
   EXPECT_EQ(row, (std::vector<float>{1, 1, 0.5F, 1}));
-  no_repeat_ngram(1)->process({ids, 1, 9, {}}, row, scratch);
+  logits::no_repeat_ngram(1)->process({ids, 1, 9, {}}, row, scratch);
   EXPECT_EQ(row, (std::vector<float>{1, 1, -kInfinity, 1}));
-  suppress_tokens({77, 0})->process({ids, 1, 9, {}}, row, scratch);
+  logits::suppress_tokens({77, 0})->process({ids, 1, 9, {}}, row, scratch);
   EXPECT_EQ(row, (std::vector<float>{-kInfinity, 1, -kInfinity, 1}));
 }
 
