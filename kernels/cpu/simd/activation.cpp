@@ -68,55 +68,45 @@ void softcap_backward_part(const float* y, const float* dy, float cap, float* dx
   });
 }
 
-// Both factors from one look at the gate: value and slope share their exponential.
-template <class Function, class V>
-HWY_INLINE void gate_gradients(const Function& f, V gate, V up, V dy, V& dgate, V& dup) {
-  dgate = mul(mul(dy, up), f.slope(gate));
-  dup = mul(dy, f.value(gate));
-}
+// What a gated product holds of its activations at a time: they stay in L1 while they are multiplied, and so the loops
+// over every activation above serve here as well.
+constexpr int64_t kPiece = 512;
 
 // The columns [first, last) of the rows [begin, end).
 void gated_block(const Gated& task, int64_t begin, int64_t end, int64_t first, int64_t last) {
-  with_activation(task.activation, [&](auto f) HWY_ATTR {
-    for (int64_t row = begin; row < end; ++row) {
-      const float* gate = task.gate + row * task.gate_row;
-      const float* up = task.up + row * task.up_row;
-      float* y = task.y + row * task.y_row;
-      int64_t i = first;
-      for (; i + 4 * kLanes <= last; i += 4 * kLanes)
-        store_four(mul(f.value(load_four(gate + i)), load_four(up + i)), y + i);
-      for (; i < last; i += kLanes) {
-        const int64_t n = last - i < kLanes ? last - i : kLanes;
-        store(mul(f.value(load(gate + i, n)), load(up + i, n)), y + i, n);
-      }
+  HWY_ALIGN float values[kPiece];
+  for (int64_t row = begin; row < end; ++row) {
+    for (int64_t i = first; i < last; i += kPiece) {
+      const int64_t count = last - i < kPiece ? last - i : kPiece;
+      const float* up = task.up + row * task.up_row + i;
+      float* y = task.y + row * task.y_row + i;
+      forward(task.activation, task.gate + row * task.gate_row + i, values, count);
+      for_vectors(count, [&](int64_t k, int64_t n)
+                             HWY_ATTR { store(hn::Mul(load(values + k, n), load(up + k, n)), y + k, n); });
     }
-  });
+  }
 }
 
 void gated_backward_block(const Gated& task, int64_t begin, int64_t end, int64_t first, int64_t last) {
-  with_activation(task.activation, [&](auto f) HWY_ATTR {
-    for (int64_t row = begin; row < end; ++row) {
-      const float* gate = task.gate + row * task.gate_row;
-      const float* up = task.up + row * task.up_row;
-      const float* dy = task.dy + row * task.dy_row;
-      float* dgate = task.dgate + row * task.dgate_row;
-      float* dup = task.dup + row * task.dup_row;
-      int64_t i = first;
-      for (; i + 4 * kLanes <= last; i += 4 * kLanes) {
-        Four dg, du;
-        gate_gradients(f, load_four(gate + i), load_four(up + i), load_four(dy + i), dg, du);
-        store_four(dg, dgate + i);
-        store_four(du, dup + i);
-      }
-      for (; i < last; i += kLanes) {
-        const int64_t n = last - i < kLanes ? last - i : kLanes;
-        Vector dg, du;
-        gate_gradients(f, load(gate + i, n), load(up + i, n), load(dy + i, n), dg, du);
-        store(dg, dgate + i, n);
-        store(du, dup + i, n);
-      }
+  HWY_ALIGN float values[kPiece], slopes[kPiece];
+  for (int64_t row = begin; row < end; ++row) {
+    for (int64_t i = first; i < last; i += kPiece) {
+      const int64_t count = last - i < kPiece ? last - i : kPiece;
+      const float* gate = task.gate + row * task.gate_row + i;
+      const float* up = task.up + row * task.up_row + i;
+      const float* dy = task.dy + row * task.dy_row + i;
+      float* dgate = task.dgate + row * task.dgate_row + i;
+      float* dup = task.dup + row * task.dup_row + i;
+      forward(task.activation, gate, values, count);
+      for_vectors(count, [&](int64_t k, int64_t n)
+                             HWY_ATTR { store(hn::Mul(load(dy + k, n), load(up + k, n)), slopes + k, n); });
+      backward(task.activation, gate, slopes, slopes, count);
+      for_vectors(count, [&](int64_t k, int64_t n) HWY_ATTR {
+        store(hn::Mul(load(dy + k, n), load(values + k, n)), dup + k, n);
+        store(load(slopes + k, n), dgate + k, n);  // last: it may be dy
+      });
     }
-  });
+  }
 }
 
 // One vector column of a tile, rows from `first` on, one by one.
