@@ -33,6 +33,15 @@ void check_rows(const Tensor& q, const Tensor& k, const Tensor& v, const Sequenc
   }
 }
 
+void check_dtypes(const Tensor& q, const Tensor& k, const Tensor& v, bool tracked) {
+  const bool cached = k.dtype() == DType::float16 || k.dtype() == DType::bfloat16;
+  if (k.dtype() != v.dtype() || (k.dtype() != q.dtype() && (tracked || !cached))) {
+    mismatch(std::string("query of ") + std::string(name(q.dtype())) + ", key of " + std::string(name(k.dtype())) +
+                 ", value of " + std::string(name(v.dtype())),
+             tracked ? "a gradient needs one dtype for all" : "need the query's dtype, or float16 or bfloat16");
+  }
+}
+
 void check_options(const AttentionOptions& options, const Tensor& q, const Tensor& k,
                    const SequenceOffsets& query_offsets, const SequenceOffsets& key_offsets) {
   if (options.window < 0 || !(options.softcap >= 0)) {
@@ -175,6 +184,7 @@ Tensor attention(const Tensor& query, const Tensor& key, const Tensor& value, co
     arguments.seed = source.seed ^ ((source.stream + 1) * 0x9E3779B97F4A7C15U);
   }
   const bool tracked = wants_grad({&query, &key, &value, &options.bias, &options.sinks});
+  check_dtypes(query, key, value, tracked);
   if (!tracked) arguments.product_dtype = options.product_dtype;
   if (tracked && (query_offsets.overlap() || key_offsets.overlap())) {
     mismatch("sequences that own the same rows", "a gradient needs rows of their own for each");

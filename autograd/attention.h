@@ -56,8 +56,9 @@ struct AttentionOptions {
 };
 
 /// output [query_rows, heads, value_size] for query [query_rows, heads, head_size], key [key_rows, key_value_heads,
-/// head_size] and value [key_rows, key_value_heads, value_size]; see kernels/attention.h for the formula. Rows of the
-/// operands that no sequence owns are neither read nor given a gradient; such rows of the output are zero.
+/// head_size] and value [key_rows, key_value_heads, value_size]; see kernels/attention.h for the formula. Where no
+/// gradient is wanted, key and value may be of float16 or bfloat16 beside a query of float32. Rows of the operands that
+/// no sequence owns are neither read nor given a gradient; such rows of the output are zero.
 Tensor attention(const Tensor& query, const Tensor& key, const Tensor& value, const SequenceOffsets& query_offsets,
                  const SequenceOffsets& key_offsets, const AttentionOptions& options);
 

@@ -89,6 +89,35 @@ inline double thread_seconds() {
 #endif
 }
 
+/// Bytes a second at which this many threads read an array front to back, again and again, fetching a little ahead, and
+/// do nothing with it.
+inline double read_bandwidth(const float* data, int64_t count, int threads) {
+  typedef float Vector __attribute__((vector_size(16), may_alias));
+  const int before = num_threads();
+  set_num_threads(threads);
+  constexpr int64_t kStep = 32, kAhead = 1024;  // floats
+  double best = 0;
+  const auto repeats = std::max<int64_t>(8, (int64_t{1} << 28) / count);
+  for (int64_t repeat = 0; repeat < repeats; ++repeat) {
+    const double start = threads == 1 ? thread_seconds() : seconds();
+    parallel_for(count / kStep, std::max<int64_t>(1, count / kStep / threads), [&](int64_t begin, int64_t end) {
+      Vector s0 = {}, s1 = {}, s2 = {}, s3 = {}, s4 = {}, s5 = {}, s6 = {}, s7 = {};
+      for (int64_t i = begin; i < end; ++i) {
+        const auto* from = reinterpret_cast<const Vector*>(data + i * kStep);
+        __builtin_prefetch(data + i * kStep + kAhead);
+        __builtin_prefetch(data + i * kStep + kAhead + 16);
+        s0 += from[0], s1 += from[1], s2 += from[2], s3 += from[3];
+        s4 += from[4], s5 += from[5], s6 += from[6], s7 += from[7];
+      }
+      Vector sum = s0 + s1 + s2 + s3 + s4 + s5 + s6 + s7;
+      benchmark::DoNotOptimize(sum);
+    });
+    best = std::max(best, static_cast<double>(count) * 4 / ((threads == 1 ? thread_seconds() : seconds()) - start));
+  }
+  set_num_threads(before);
+  return best;
+}
+
 /// Runs body often, and reports GFLOP/s and the share of the peak by the fastest run, which a busy neighbour moves
 /// least; on one thread by the thread's own time.
 template <typename Body>

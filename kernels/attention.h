@@ -26,8 +26,10 @@ struct Segments {
 /// Query i of a sequence stands at position p = i + (keys - queries) of it: the last query beside the last key.
 struct AttentionArguments {
   View query;  ///< [query_rows, num_heads, head_size], head_size with stride 1; any row stride
-  View key;    ///< [key_rows, num_key_value_heads, head_size]; num_heads is a multiple of num_key_value_heads
-  View value;  ///< [key_rows, num_key_value_heads, value_size]
+  /// [key_rows, num_key_value_heads, head_size]; num_heads is a multiple of num_key_value_heads. Keys and values have
+  /// the query's dtype; in the forward pass they may be of float16 or bfloat16 all the same, as a cache keeps them.
+  View key;
+  View value;                             ///< [key_rows, num_key_value_heads, value_size]
   Segments query_segments, key_segments;  ///< as many of each
   float scale = 1;
   bool causal = false;  ///< the query at position p sees the keys up to p

@@ -7,6 +7,7 @@
 #include "mica/kernels/cpu/attention_scores.h"
 #include "mica/kernels/cpu/backend.h"
 #include "mica/kernels/cpu/simd/attention.h"
+#include "mica/kernels/cpu/simd/attention_stream.h"
 
 namespace mica {
 namespace cpu {
@@ -199,8 +200,8 @@ void backward(const AttentionArguments& arguments, const View& output, const Vie
 }  // namespace cpu
 
 void CpuAttention::forward(const AttentionArguments& arguments, const View& output, const View& log_sum_exp) {
-  if (arguments.query.dtype == DType::float32 && arguments.key.dtype == DType::float32 &&
-      arguments.value.dtype == DType::float32) {
+  if (arguments.query.dtype == DType::float32 && cpu::simd::can_stream(arguments.key.dtype) &&
+      arguments.key.dtype == arguments.value.dtype) {
     return cpu::simd::attention_forward(arguments, output, log_sum_exp, arguments.product_dtype == DType::bfloat16);
   }
   cpu::with_floating("attention.forward", arguments.query.dtype,

@@ -331,9 +331,11 @@ TEST(Gradients, AttentionToKeysWithGaps) {
 }
 
 TEST(Attention, RefusesOperandsThatDoNotFit) {
-  const NoGrad no_grad;
   const SequenceOffsets offsets = SequenceOffsets::from_lengths({3, 1});
   const Tensor q = random_input({4, 2, 3}, 1), narrow = random_input({4, 2, 2}, 1), one = random_input({1}, 1);
+  const Tensor half = q.detach().to(DType::float16);
+  EXPECT_THROW(attention(q, half, half, offsets, offsets, {}), Error);
+  const NoGrad no_grad;
   EXPECT_THROW(attention(q, narrow, q, offsets, offsets, {}), Error);
   EXPECT_EQ(attention(q, q, narrow, offsets, offsets, {}).shape(), (Shape{4, 2, 2}));
   EXPECT_THROW(attention(q, q, q, offsets, SequenceOffsets::from_lengths({3, 2}), {}), Error);
@@ -344,6 +346,9 @@ TEST(Attention, RefusesOperandsThatDoNotFit) {
   EXPECT_THROW(attention(q, q, q, offsets, offsets, {.sinks = one}), Error);
   EXPECT_THROW(attention(q, q, q, offsets, offsets, {.key_mask = Tensor::ones({3}, DType::boolean)}), Error);
   EXPECT_THROW(attention(q, q, q, offsets, offsets, {.bias = random_input({1, 2, 1, 2}, 1)}), Error);
+  // Narrow keys, where no gradient is wanted.
+  EXPECT_EQ(attention(q, half, half, offsets, offsets, {}).dtype(), DType::float64);
+  EXPECT_THROW(attention(q, half, q, offsets, offsets, {}), Error);
   EXPECT_THROW(SequenceOffsets::with_lengths({0, 5}, {1}), Error);
   EXPECT_THROW(SequenceOffsets::with_lengths({-1}, {1}), Error);
   EXPECT_THROW(SequenceOffsets::with_lengths({2147483647}, {1}), Error);

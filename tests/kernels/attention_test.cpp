@@ -2,6 +2,7 @@
 
 #include <optional>
 
+#include "mica/kernels/cpu/convert.h"
 #include "mica/tests/kernels/support.h"
 
 namespace mica {
@@ -446,6 +447,39 @@ TEST(Attention, BackwardInFloatMatchesDouble) {
     expect_close(got.d_value, exact.d_value, 0, bound, c.what);
     expect_close(got.d_bias, exact.d_bias, 0, bound, c.what);
     expect_close(got.d_sinks, exact.d_sinks, 0, bound * static_cast<double>(c.query_offsets.size()), c.what);
+  }
+}
+
+// Narrow keys and values give what their widened numbers give: beside float64, and beside float32.
+TEST(Attention, KeysAndValuesMayBeNarrower) {
+  const Case c{.what = "narrow", .heads = 4, .query_offsets = {0, 3, 8}, .key_offsets = {0, 3, 40}, .causal = true};
+  for (const DType dtype : {DType::bfloat16, DType::float16}) {
+    Inputs in = make_inputs(c);
+    const auto narrow = [&](std::vector<double>& x) {
+      std::vector<uint16_t> bits(x.size());
+      const auto count = static_cast<int64_t>(x.size());
+      cpu::convert(x.data(), DType::float64, 1, bits.data(), dtype, 1, count);
+      cpu::convert(bits.data(), dtype, 1, x.data(), DType::float64, 1, count);
+      return Array<uint16_t>({c.keys(), c.key_heads, c.size}, bits);
+    };
+    const Array<uint16_t> key = narrow(in.key), value = narrow(in.value);
+    const auto check = [&](auto tag) {
+      using T = decltype(tag);
+      const Array<T> query = array<T>({c.queries(), c.heads, c.size}, in.query);
+      const Array<T> output({c.queries(), c.heads, c.size});
+      AttentionArguments a;
+      a.query = query.view();
+      a.key = key.view(dtype);
+      a.value = value.view(dtype);
+      a.query_segments = {c.query_offsets, c.query_offsets.data()};
+      a.key_segments = {c.key_offsets, c.key_offsets.data()};
+      a.scale = static_cast<float>(kScale);
+      a.causal = true;
+      tested().attention().forward(a, output.view(), {});
+      expect_close(output.values(), expected(c, in).output, 0, 64 * kEpsilon<T>, c.what);
+    };
+    check(float{});
+    check(double{});
   }
 }
 

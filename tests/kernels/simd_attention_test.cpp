@@ -4,6 +4,7 @@
 #include <limits>
 #include <numeric>
 
+#include "mica/kernels/cpu/convert.h"
 #include "mica/kernels/cpu/simd/attention.h"
 #include "mica/kernels/cpu/simd/packed_linear.h"
 #include "mica/tests/kernels/simd_support.h"
@@ -20,11 +21,13 @@ struct Case {
   int64_t window = 0;
   float softcap = 0;
   bool alibi = false, sinks = false;
-  int32_t gap = 0;  // rows before each sequence's keys, which then stand in backward order
+  DType cached = DType::float32;  // of keys and values
+  int32_t gap = 0;                // rows before each sequence's keys, which then stand in backward order
 };
 
 struct Operands {
   std::vector<float> query, key, value, bias, slopes, sinks;
+  std::vector<uint16_t> narrow_key, narrow_value;
   std::vector<uint8_t> mask;
   std::vector<int32_t> query_offsets = {0}, key_offsets = {0}, key_lengths;
   int64_t key_rows = 0;
@@ -67,6 +70,10 @@ struct Operands {
     }
     arguments.scale = c.scale;
     arguments.causal = c.causal;
+    if (c.cached != DType::float32) {
+      narrow(key, narrow_key, arguments.key, c.cached);
+      narrow(value, narrow_value, arguments.value, c.cached);
+    }
     if (c.mask) {
       std::mt19937 generator(seed);
       for (int64_t k = 0; k < key_rows; ++k) mask.push_back(generator() % 3 != 0 ? 1 : 0);
@@ -84,6 +91,16 @@ struct Operands {
                         .shape = {count, bias_heads, bias_queries, longest},
                         .strides = {bias_heads * bias_queries * longest, bias_queries * longest, longest, 1}};
     }
+  }
+
+  // Rounds x, and lets the view look at the rounded numbers in their own dtype.
+  static void narrow(std::vector<float>& x, std::vector<uint16_t>& to, View& view, DType dtype) {
+    const auto count = static_cast<int64_t>(x.size());
+    to.resize(x.size());
+    cpu::convert(x.data(), DType::float32, 1, to.data(), dtype, 1, count);
+    cpu::convert(to.data(), dtype, 1, x.data(), DType::float32, 1, count);
+    view.data = to.data();
+    view.dtype = dtype;
   }
 
   bool owned(int64_t key_row) const {
@@ -135,7 +152,7 @@ void expect_attention(const Case& c) {
         for (int64_t k = 0; k < keys; ++k) {
           const int64_t key_row = operands.key_offsets[s] + k;
           const float* x = a.query.as<float>() + row * a.query.stride(0) + head * c.size;
-          const float* y = a.key.as<float>() + key_row * a.key.stride(0) + key_head * c.size;
+          const float* y = operands.key.data() + key_row * a.key.stride(0) + key_head * c.size;
           double dot = 0, magnitude = 0;
           for (int64_t i = 0; i < c.size; ++i) {
             dot += double{x[i]} * double{y[i]};
@@ -179,8 +196,8 @@ void expect_attention(const Case& c) {
         for (int64_t i = 0; i < c.value_size; ++i) {
           double exact = 0, magnitude = 0;
           for (int64_t k = 0; k < keys; ++k) {
-            const float v =
-                a.value.as<float>()[(operands.key_offsets[s] + k) * a.value.stride(0) + key_head * c.value_size + i];
+            const float v = operands.value[static_cast<size_t>((operands.key_offsets[s] + k) * a.value.stride(0) +
+                                                               key_head * c.value_size + i)];
             exact += score[static_cast<size_t>(k)] / sum * double{v};
             magnitude += score[static_cast<size_t>(k)] / sum * std::abs(double{v});
           }
@@ -294,6 +311,89 @@ TEST(SimdAttention, KeysWithGaps) {
                         .gap = 13});
     }
   });
+}
+
+// A few queries to many keys take a way of their own.
+TEST(SimdAttention, Decoding) {
+  for_each_target([] {
+    for (const DType cached : {DType::float32, DType::bfloat16, DType::float16}) {
+      for (const int64_t size : {1, 5, 16, 17, 40, 64, 80, 128, 192}) {
+        expect_attention(
+            {.queries = {1, 3}, .keys = {37, 50}, .heads = 4, .size = size, .value_size = size, .cached = cached});
+      }
+      for (const int64_t group : {1, 2, 3, 4, 5, 8, 11}) {
+        expect_attention({.queries = {1, 2, 4},
+                          .keys = {16, 35, 70},
+                          .heads = 2 * group,
+                          .key_heads = 2,
+                          .size = 24,
+                          .value_size = 72,
+                          .causal = true,
+                          .cached = cached});
+      }
+      // Beside sequences that go the usual way: of many queries, of few keys, of none.
+      expect_attention({.queries = {40, 1, 1, 0, 1, 2},
+                        .keys = {40, 90, 15, 3, 0, 60},
+                        .heads = 4,
+                        .key_heads = 2,
+                        .causal = true,
+                        .mask = true,
+                        .cached = cached,
+                        .gap = 3});
+    }
+    for (const int32_t keys : {511, 512, 513, 1600}) {
+      for (const bool more : {false, true}) {
+        expect_attention({.queries = {2, 1},
+                          .keys = {keys, 100},
+                          .heads = 6,
+                          .key_heads = 2,
+                          .causal = true,
+                          .mask = more,
+                          .window = more ? 700 : 0,
+                          .softcap = more ? 3.0F : 0,
+                          .alibi = more,
+                          .sinks = more,
+                          .cached = more ? DType::bfloat16 : DType::float32,
+                          .gap = 2});
+        expect_attention({.queries = {4}, .keys = {keys}, .scale = -0.2F, .mask = more, .bias = {1, 2, 4}});
+        expect_attention({.queries = {1}, .keys = {keys}, .causal = more, .window = 20});
+      }
+    }
+    // Everything hidden, with and without sinks, over several pieces.
+    for (const bool sinks : {false, true})
+      expect_attention({.queries = {1, 1}, .keys = {1100, 20}, .mask = true, .sinks = sinks, .cached = DType::float16});
+  });
+}
+
+TEST(SimdAttention, DecodingGivesTheSameBitsForAnyThreadsAndAnyBatch) {
+  for_each_target([] {
+    Case c{.queries = {1, 3, 40, 1, 2}, .keys = {1700, 80, 40, 600, 513}, .heads = 6, .key_heads = 2, .gap = 4};
+    Operands operands(c);
+    set_num_threads(1);
+    const Result all = run(c, operands);
+    for_thread_counts([&] {
+      const Result again = run(c, operands);
+      EXPECT_EQ(again.output, all.output);
+      EXPECT_EQ(again.log_sum_exp, all.log_sum_exp);
+      for (size_t s = 0; s < c.queries.size(); ++s) {
+        Operands alone = operands;
+        const std::span<const int32_t> count(&c.queries[s], 1), first(&operands.query_offsets[s], 1);
+        alone.arguments.query_segments = {first, first.data(), count, count.data()};
+        alone.arguments.key_segments.host = alone.arguments.key_segments.host.subspan(s, 1);
+        alone.arguments.key_segments.lengths = alone.arguments.key_segments.lengths.subspan(s, 1);
+        const Result one = run(c, alone);
+        const int64_t row = c.heads * c.value_size, from = first[0] * row, to = from + count[0] * row;
+        EXPECT_TRUE(std::equal(one.output.begin() + from, one.output.begin() + to, all.output.begin() + from)) << s;
+      }
+    });
+  });
+}
+
+TEST(SimdAttention, DecodingLetsNotANumberThrough) {
+  Case c{.queries = {1}, .keys = {1100}, .heads = 2, .key_heads = 1};
+  Operands operands(c);
+  operands.key[40] = NAN;
+  for (const float x : run(c, operands).output) EXPECT_TRUE(std::isnan(x));
 }
 
 TEST(SimdAttention, LowestBiasHidesAsInfinityDoes) {

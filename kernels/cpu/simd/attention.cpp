@@ -11,7 +11,7 @@
 #include <cmath>
 #include <limits>
 
-#include "mica/kernels/cpu/simd/attention_parts.h"
+#include "mica/kernels/cpu/simd/attention_decode.h"
 #include "mica/kernels/cpu/simd/scratch.h"
 #include "mica/kernels/cpu/simd/tile.h"
 
@@ -62,16 +62,21 @@ class Worker {
     keys_ = scratch(Scratch::keys, padded * size_ + words(keys) * value_row_ + keys);
     values_ = keys_ + padded * size_;
     mask_ = values_ + words(keys) * value_row_;
-    const float* key = element(a_.key, s.key_begin + packed_.begin, key_head);
+    float* space = scratch(Scratch::rows, lanes * std::max(size_, value_size_));
+    const int64_t first = s.key_begin + packed_.begin;
     for (int64_t k = 0; k < keys; k += lanes) {
       const int64_t panel = k / width, panel_width = std::min(width, padded - panel * width);
       const int64_t rows = std::min(lanes, keys - k);
-      transpose_rows(key + k * a_.key.stride(0), a_.key.stride(0), rows, size_,
-                     keys_ + panel * width * size_ + k % width, panel_width);
+      const FloatRows key = float_rows(a_.key, first + k, key_head, rows, space);
+      transpose_rows(key.data, key.stride, rows, size_, keys_ + panel * width * size_ + k % width, panel_width);
     }
-    const float* value = element(a_.value, s.key_begin + packed_.begin, key_head);
     const auto pack_values = half_ ? pair_rows_as_bfloat16 : copy_rows;
-    pack_values(value, a_.value.stride(0), keys, value_size_, values_, value_row_);
+    const int64_t step = a_.value.dtype == DType::float32 ? std::max<int64_t>(1, keys) : lanes;
+    for (int64_t k = 0; k < keys; k += step) {
+      const int64_t rows = std::min(step, keys - k);
+      const FloatRows value = float_rows(a_.value, first + k, key_head, rows, space);
+      pack_values(value.data, value.stride, rows, value_size_, values_ + words(k) * value_row_, value_row_);
+    }
   }
 
   // The rows of the next head lie far apart, where no hardware prefetcher finds them: tile after tile, the product with
@@ -79,7 +84,7 @@ class Worker {
   void plan_prefetch(const Sequence& s, int64_t key_head, int64_t tile_index) {
     next_ = nullptr;
     const int64_t keys = packed_.size();
-    if (keys == 0 || key_head + 1 == a_.key.size(1)) return;
+    if (keys == 0 || key_head + 1 == a_.key.size(1) || a_.key.dtype != DType::float32) return;
     constexpr int64_t kFloats = 32;
     const int64_t steps = std::max<int64_t>(1, words(std::min(keys, kKeyBlock)));
     const int64_t turns = ceil_div(keys, steps);  // of a tile, to come by all rows
@@ -127,34 +132,14 @@ class Worker {
     const int64_t out_row = s.query_begin + first;
     float* out = const_cast<float*>(element(output_, out_row, head));
     for (int64_t r = 0; r < rows; ++r) {
-      const bool blind = sum[r] == 0;  // else the largest alone gave 1, or a NaN its NaN
-      float total;
-      if (task.sinks) {
-        const float sink = a_.sinks.as<const float>()[head * a_.sinks.stride(0)];
-        if (blind) std::fill_n(result + r * value_row_, value_row_, 0.0F);
-        total = blind ? sink : join_sink(sink, task.exponent * largest[r], sum[r], correction[r]);
-        if (blind) correction[r] = 1;
-      } else {
-        if (blind) mean_of_values(s, sequence, head, first + r, scores, result + r * value_row_);
-        correction[r] = blind ? 1 : 1 / sum[r];
-        total = blind ? std::numeric_limits<float>::lowest()
-                      : static_cast<float>(double{task.exponent} * double{largest[r]} + std::log(double{sum[r]}));
-      }
+      const RowEnd end = end_row(a_, head, double{task.exponent} * double{largest[r]}, sum[r]);
+      if (end.blind) mean_of_values(s, sequence, head, first + r, scores, result + r * value_row_);
+      correction[r] = end.factor;
       if (log_sum_exp_) {
-        log_sum_exp_.as<float>()[head * log_sum_exp_.stride(0) + (out_row + r) * log_sum_exp_.stride(1)] = total;
+        log_sum_exp_.as<float>()[head * log_sum_exp_.stride(0) + (out_row + r) * log_sum_exp_.stride(1)] = end.total;
       }
     }
     scale_rows(result, value_row_, rows, value_size_, correction, out, output_.stride(0));
-  }
-
-  // Weights of the sum `sum` and the largest score `largest`, with the sink's beside them: the log of all, and the
-  // factor that makes the weights' sum 1.
-  static float join_sink(float sink, float largest, float sum, float& factor) {
-    const double top = std::max(double{largest}, double{sink});
-    const double share = std::exp(double{largest} - top);
-    const double all = double{sum} * share + std::exp(double{sink} - top);
-    factor = static_cast<float>(share / all);
-    return static_cast<float>(top + std::log(all));
   }
 
   void multiply_keys(const float* query, int64_t rows, int64_t first, int64_t count, float* scores) {
@@ -204,16 +189,18 @@ class Worker {
     }
   }
 
-  // What a query that sees no key gets: all keys weigh the same. `space` is that of the scores.
+  // What a query that sees no key gets: all keys weigh the same, or none beside a sink. `space` is that of the scores.
   void mean_of_values(const Sequence& s, int64_t sequence, int64_t head, int64_t query, float* space, float* to) const {
     const auto share = 1 / static_cast<float>(std::max<int64_t>(1, s.keys));
     std::fill_n(to, value_row_, 0.0F);
+    if (a_.sinks) return;
+    float* wide = scratch(Scratch::rows, value_size_);
     for (int64_t first = 0; first < s.keys; first += kKeyBlock) {
       const int64_t count = std::min(kKeyBlock, s.keys - first);
       std::fill_n(space, count, 1.0F);
       if (a_.dropout > 0) dropout_factors(a_, s, sequence, head, query, first, count, space + kKeyBlock, space);
       for (int64_t k = 0; k < count; ++k) {
-        const float* value = element(a_.value, s.key_begin + first + k, packed_head_);
+        const float* value = float_row(a_.value, s.key_begin + first + k, packed_head_, wide);
         for (int64_t i = 0; i < value_size_; ++i) to[i] += space[k] * share * value[i];
       }
     }
@@ -242,15 +229,21 @@ void attention_forward(const AttentionArguments& arguments, const View& output, 
   const int64_t heads = arguments.query.size(1), sequences = arguments.query_segments.count();
   if (arguments.value.size(2) == 0) return;
   const int64_t tallest = tile_kernels().rows;
+  attention_decode(arguments, output, log_sum_exp);
   double total = 0;
   const Reach reach(arguments);
   const auto cost = [&](int64_t i) {  // products, and the packing of the keys
     const Sequence s(arguments, i);
+    if (decodes(arguments, s)) return 0.0;
     return static_cast<double>(heads) * (static_cast<double>(s.queries) * static_cast<double>(s.sight(reach) + 32) +
                                          static_cast<double>(s.visible(reach).size()) * 4);
   };
   for (int64_t i = 0; i < sequences; ++i) total += cost(i);
-  const auto tiles = [&](int64_t i) { return ceil_div(Sequence(arguments, i).queries, tallest); };
+  if (total == 0) return;
+  const auto tiles = [&](int64_t i) {
+    const Sequence s(arguments, i);
+    return decodes(arguments, s) ? 0 : ceil_div(s.queries, tallest);
+  };
   const bool small = total * static_cast<double>(arguments.query.size(2)) < 65536;
   share_by_cost(
       sequences, small, [&](int64_t i) { return heads * tiles(i); }, cost,

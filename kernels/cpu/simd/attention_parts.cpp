@@ -7,6 +7,20 @@
 
 namespace mica::cpu::simd {
 
+RowEnd end_row(const AttentionArguments& a, int64_t head, double largest, float sum) {
+  const bool blind = sum == 0;  // else the largest alone gave 1, or a NaN its NaN
+  if (!a.sinks) {
+    if (blind) return {true, 1, std::numeric_limits<float>::lowest()};
+    return {false, 1 / sum, static_cast<float>(largest + std::log(double{sum}))};
+  }
+  const float sink = a.sinks.as<const float>()[head * a.sinks.stride(0)];
+  if (blind) return {true, 1, sink};
+  const double top = std::max(largest, double{sink});
+  const double share = std::exp(largest - top);
+  const double all = double{sum} * share + std::exp(double{sink} - top);
+  return {false, static_cast<float>(share / all), static_cast<float>(top + std::log(all))};
+}
+
 void make_mask(const AttentionArguments& a, const Sequence& s, const KeyRange& range, float* mask) {
   const auto* visible = a.key_mask.as<const uint8_t>() + (s.key_begin + range.begin) * a.key_mask.stride(0);
   for (int64_t k = 0; k < range.size(); ++k)

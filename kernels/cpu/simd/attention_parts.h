@@ -8,6 +8,7 @@
 #include "mica/base/parallel.h"
 #include "mica/kernels/attention.h"
 #include "mica/kernels/cpu/simd/attention_rows.h"
+#include "mica/kernels/cpu/simd/attention_stream.h"
 
 namespace mica::cpu::simd {
 
@@ -33,6 +34,35 @@ struct Sequence {
 inline float* element(const View& view, int64_t row, int64_t head) {
   return view.as<float>() + row * view.stride(0) + head * view.stride(1);
 }
+
+inline const void* element_of_any(const View& view, int64_t row, int64_t head) {
+  return view.as<const char>() + (row * view.stride(0) + head * view.stride(1)) * item_size(view.dtype);
+}
+
+/// Rows of keys or values in float32.
+struct FloatRows {
+  const float* data;
+  int64_t stride;
+};
+
+/// The rows [row, row + count) of a head: as they lie, or widened into `space`, which has room for them.
+inline FloatRows float_rows(const View& view, int64_t row, int64_t head, int64_t count, float* space) {
+  if (view.dtype == DType::float32) return {element(view, row, head), view.stride(0)};
+  const int64_t size = view.size(2);
+  for (int64_t r = 0; r < count; ++r) widen(element_of_any(view, row + r, head), view.dtype, size, space + r * size);
+  return {space, size};
+}
+inline const float* float_row(const View& view, int64_t row, int64_t head, float* space) {
+  return float_rows(view, row, head, 1, space).data;
+}
+
+/// How the row of a query ends, given its largest score (times exponent) and its sum of weights relative to that.
+struct RowEnd {
+  bool blind;    ///< it saw no key
+  float factor;  ///< that its weighted values are to be multiplied by
+  float total;   ///< log sum exp
+};
+RowEnd end_row(const AttentionArguments& a, int64_t head, double largest, float sum);
 
 /// mask[k] = 0 where key_mask lets the sequence's key range.begin + k be seen, else -infinity.
 void make_mask(const AttentionArguments& a, const Sequence& s, const KeyRange& range, float* mask);
