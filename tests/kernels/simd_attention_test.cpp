@@ -278,7 +278,9 @@ TEST(SimdAttention, Windows) {
 
 TEST(SimdAttention, SoftcapAlibiAndSinks) {
   for_each_target([] {
-    const std::vector<int32_t> lengths = {5, 33, 600};
+    const std::vector<int32_t> lengths = {5, 33, 90};
+    // Over a block of keys.
+    expect_attention({.queries = {1, 9}, .keys = {1, 600}, .mask = true, .softcap = 2, .alibi = true, .sinks = true});
     for (const bool mask : {false, true}) {
       expect_attention({.queries = lengths, .keys = lengths, .causal = true, .mask = mask, .softcap = 1.5F});
       expect_attention({.queries = lengths, .keys = lengths, .scale = -0.3F, .mask = mask, .softcap = 0.5F});
