@@ -5,8 +5,9 @@
 file(GLOB MICA_PUBLIC_HEADERS RELATIVE ${PROJECT_SOURCE_DIR} CONFIGURE_DEPENDS
      mica.h base/*.h kernels/*.h tensor/*.h autograd/*.h models/*.h models/modules/*.h models/architectures/*.h
      models/heads/*.h models/auto/*.h models/generation/*.h models/processors/*.h models/pipelines/*.h training/*.h)
-list(APPEND MICA_PUBLIC_HEADERS tokenizers/batch_encoding.h tokenizers/chat/chat_template.h tokenizers/decode_stream.h
-     tokenizers/options.h tokenizers/tokenizer.h tokenizers/trainers/text_source.h tokenizers/trainers/training.h)
+list(APPEND MICA_PUBLIC_HEADERS models/generation/constraints/constraints.h tokenizers/batch_encoding.h
+     tokenizers/chat/chat_template.h tokenizers/decode_stream.h tokenizers/options.h tokenizers/tokenizer.h
+     tokenizers/trainers/text_source.h tokenizers/trainers/training.h)
 list(REMOVE_ITEM MICA_PUBLIC_HEADERS base/json.h models/generation/beam_item.h models/generation/choice.h
      models/generation/decoding.h models/generation/draft.h models/generation/draws.h models/generation/scores.h
      models/generation/stopping.h models/heads/parts.h models/pipelines/json_writer.h

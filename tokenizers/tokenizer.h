@@ -85,6 +85,11 @@ class Tokenizer {
                                         const DecodeOptions& options = {}) const;
   std::vector<std::string> batch_decode(const Ragged<int32_t>& ids, const DecodeOptions& options = {}) const;
 
+  /// The bytes that each id, up to the highest, adds to a text when it stands among others: whole
+  /// characters or parts of some, with the space that a word begins with. Empty for special tokens and for ids that are
+  /// none.
+  std::vector<std::string> token_bytes() const;
+
   /// Decodes ids one by one, as a model gives them.
   DecodeStream decode_stream(const DecodeOptions& options = {}) const;
 
