@@ -25,36 +25,40 @@ class Finder {
 
  private:
   bool calls(uint32_t node) const { return automata_.call_begin[node] != automata_.call_begin[node + 1]; }
-  // Where a rule may end, a walk must note that: no run goes on. Below the whole text's own rule lies nothing.
-  bool stops(uint32_t node) const { return automata_.accepting[node] != 0 && automata_.ends_matter(node); }
+  bool ends(uint32_t node) const { return automata_.accepting[node] != 0 && automata_.ends_matter(node); }
 
-  // The nodes behind one plain character, whichever it is. False when some plain character does not fit; `any` says
-  // whether one may.
-  bool behind_one(uint32_t node, std::vector<uint32_t>& targets, bool& any) {
+  // The nodes behind one plain character, whichever it is. False when some plain character does not fit. `open` says
+  // whether a rule can end or be called before the character does or, where some do not fit, whether another may.
+  bool behind_one(uint32_t node, std::vector<uint32_t>& targets, bool& open) {
     targets.clear();
-    any = false;
-    bool all = true;
+    open = calls(node);
+    bool all = true, any = false;
     for (const ByteDfa::Edge& edge : plain_.states[0].edges) {
       for (size_t c = automata_.class_of[edge.first]; c <= automata_.class_of[edge.last]; ++c) {
         const bool fits = automata_.next(node, c) != kNone;
         any |= fits;
         all &= fits;
-        if (any && !all) return false;
       }
     }
-    if (!all) return false;
+    if (!all) {
+      open |= any;
+      return false;
+    }
     open_.assign(1, {0, node});  // within the character: (its automaton's state, the node)
     for (size_t i = 0; i < open_.size(); ++i) {
       const auto [inside, at] = open_[i];
       for (const ByteDfa::Edge& edge : plain_.states[inside].edges) {
         for (size_t c = automata_.class_of[edge.first]; c <= automata_.class_of[edge.last]; ++c) {
           const uint32_t to = automata_.next(at, c);
-          if (to == kNone) return false;
+          if (to == kNone) {
+            open = true;
+            return false;
+          }
           if (plain_.states[edge.to].accepting) {
             if (std::find(targets.begin(), targets.end(), to) == targets.end()) targets.push_back(to);
             continue;
           }
-          if (automata_.accepting[to] != 0 || calls(to)) return false;  // inside a character
+          open |= ends(to) || calls(to);
           const std::pair on(edge.to, to);
           if (std::find(open_.begin(), open_.end(), on) == open_.end()) open_.push_back(on);
         }
@@ -66,30 +70,20 @@ class Finder {
   // A run is one longer than the shortest of those behind its first character: as long as the way to the nearest node
   // where one character does not fit.
   void find_lengths() {
-    std::vector<uint32_t> order, behind, second;
+    std::vector<uint32_t> order, behind;
     for (uint32_t node = 0; node < automata_.nodes(); ++node) {
-      bool any = false;
-      if (!calls(node) && behind_one(node, behind, any)) {
+      bool open = false;
+      if (behind_one(node, behind, open)) {
         runs_[node].length = PlainRun::kForever;
-        targets_[node] = static_cast<uint32_t>(behind.size());
-        bool short_run = false;
-        for (const uint32_t to : behind) {
-          back_[to].push_back(node);
-          short_run |= stops(to);
-        }
-        if (short_run) {
-          runs_[node].length = 1;
-          second.push_back(node);
-        }
+        targets_[node] = static_cast<uint32_t>(behind.size()) + (open ? 1 : 0);  // never zero where open
+        for (const uint32_t to : behind) back_[to].push_back(node);
       } else {
-        runs_[node].closed = !any && !calls(node);
+        runs_[node].closed = !open;
         order.push_back(node);
       }
     }
-    order.insert(order.end(), second.begin(), second.end());
     for (size_t i = 0; i < order.size(); ++i) {
       const uint32_t node = order[i];
-      if (stops(node)) continue;
       const auto longer = static_cast<uint16_t>(std::min<int>(runs_[node].length + 1, PlainRun::kForever - 1));
       for (const uint32_t from : back_[node]) {
         if (runs_[from].length <= longer) continue;
@@ -99,7 +93,7 @@ class Finder {
     }
   }
 
-  // Closed where all nodes behind the first character are, and as long as each other.
+  // Closed where all nodes behind the first character are, as long as each other, and no ends of the rule.
   void find_closed() {
     std::vector<uint32_t> order;
     for (uint32_t node = 0; node < runs_.size(); ++node) {
@@ -107,7 +101,7 @@ class Finder {
     }
     for (size_t i = 0; i < order.size(); ++i) {
       const uint32_t node = order[i];
-      if (stops(node)) continue;
+      if (ends(node)) continue;
       for (const uint32_t from : back_[node]) {
         if (runs_[from].length != runs_[node].length + 1 || --targets_[from] > 0) continue;
         runs_[from].closed = true;

@@ -13,12 +13,11 @@ namespace mica::constraint_detail {
 /// All but control characters below U+0020, the quotation mark and the backslash.
 CodePointSet plain_characters();
 
-/// From a node: any `length` plain characters fit, whichever they are, and at none of the places between them does the
-/// node's rule end or call another.
+/// From a node: any `length` plain characters fit, whichever they are.
 struct PlainRun {
   static constexpr uint16_t kForever = 0xffff;
   uint16_t length = 0;
-  bool closed = false;  ///< and no plain character fits behind them
+  bool closed = false;  ///< and no text of more plain characters does, unless the rule ends before the first
 };
 
 /// Of every node.

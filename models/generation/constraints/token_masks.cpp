@@ -94,7 +94,8 @@ std::shared_ptr<const TokenMasks::Mask> TokenMasks::compute(uint32_t node, const
   std::vector<uint32_t> exits;
   const bool exits_count = automata_.ends_matter(node);
   const uint32_t first = local(store_.single(node, kEmptyStack));
-  // Nothing is known of what is called, or follows where the rule has ended: only runs from nodes without calls count.
+  // Tokens that a run accepts need no walk: whatever else they could be read as, and whatever exits are passed below
+  // them, adds no other tokens.
   PlainRun run = start == roots_ ? plain_runs_[node] : PlainRun{};
   if (run.length < trie.most_characters() && run.length > TokenTrie::kCountedCharacters) {
     run = {TokenTrie::kCountedCharacters, false};

@@ -54,6 +54,19 @@ std::vector<Case> cases() {
        grammar("root ::= \"a\" x \"b\" | \"a\" y \"a\" | \"c\"\nx ::= root | \"\" \ny ::= root | root root")},
       {"free text in a rule",
        grammar("root ::= \"answer: \" free (\"\\n\" | \"]\") root?\nfree ::= [^\\n\\x5d]* \nroot2 ::= free free")},
+      {"bounded text in a called rule", grammar(R"x(root ::= "\"" free "zz]" free "\"" | "(" free* ")"
+                  free ::= [^"\\\x00-\x1f]{0,14} | "[" root "]")x")},
+      {"free text in a called rule", grammar(R"x(root ::= free "\"}" (free | "a" root)
+                  free ::= [^"\\\x00-\x1f]* ("\"" free "\"")? | "a rule so long that it isn't put in place of its calls")x")},
+      {"calls in text", grammar(R"x(root ::= "<" (plain | item)* ">"
+                  plain ::= [^"\\\x00-\x1f]
+                  item ::= "aba" | "[" item "]" | "\"]" item? "b")x")},
+      {"a bounded rule before more text", grammar(R"x(root ::= ("(" free [a-z0-9 ]* ")" | "[" free "]")+
+                  free ::= [^"\\\x00-\x1f]{0,2} | "\na part so long that the rule isn't put in place of its calls")x")},
+      {"a call behind a character", grammar(R"x(root ::= "(" ([^"\\\x00-\x1f] item)* ")"
+                  item ::= "a" | "b" item | "2"? item2
+                  item2 ::= "[" item2 "]" | ": " item)x")},
+      {"one character goes on", grammar(R"x(root ::= ("\"" ([^"\\\x00-\x1fa] | "a" [a-z0-9 ]*) "\"")+)x")},
       {"any object", schema(R"({"type": "object"})")},
       {"person", schema(R"({"type": "object", "properties": {"name": {"type": "string", "maxLength": 6},
                   "age": {"type": "integer", "minimum": -7, "maximum": 137}, "tags": {"type": "array", "items":
