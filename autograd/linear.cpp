@@ -50,7 +50,7 @@ Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias) {
   const int64_t in = weight.size(1);
   const int64_t out = weight.size(0);
   const Tensor rows = x.detach().contiguous().reshape({in > 0 ? x.numel() / in : 0, in});
-  const Tensor w = weight.detach();
+  const Tensor w = weight.stride(1) == 1 || in == 1 ? weight.detach() : weight.detach().contiguous();
   const Tensor y = Tensor::empty({rows.size(0), out}, x.dtype(), x.device());
   backend(x.device()).linear().forward(rows.view(), w.view(), {.bias = bias.view()}, y.view());
   Tensor result = y.reshape(with_last(x.shape(), out));

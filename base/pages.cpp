@@ -6,6 +6,8 @@
 #include <memory>
 #include <mutex>
 
+#include <unistd.h>
+
 #if defined(__linux__)
 #include <sys/mman.h>
 #endif
@@ -126,6 +128,12 @@ void give_block(void* data, size_t bytes) noexcept {
     return;
   }
   free_block(data, size);
+}
+
+int64_t physical_memory() {
+  const auto pages = static_cast<int64_t>(::sysconf(_SC_PHYS_PAGES));
+  const auto size = static_cast<int64_t>(::sysconf(_SC_PAGESIZE));
+  return pages > 0 && size > 0 ? pages * size : INT64_MAX;
 }
 
 }  // namespace mica

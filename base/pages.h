@@ -54,4 +54,7 @@ struct BlockAllocator {
 template <typename T>
 using BlockVector = std::vector<T, BlockAllocator<T>>;
 
+/// Bytes of memory that this machine has.
+int64_t physical_memory();
+
 }  // namespace mica

@@ -168,6 +168,27 @@ std::vector<std::string> Config::texts(std::string_view key) const {
   return result;
 }
 
+std::vector<double> Config::numbers(std::string_view key) const {
+  std::vector<double> result;
+  const Json* value = impl_->find(key);
+  if (value == nullptr) return result;
+  if (!value->is_array()) impl_->wrong(key, *value, "a list of numbers");
+  for (const Json& entry : *value) {
+    if (!entry.is_number() && !entry.is_boolean()) impl_->wrong(key, *value, "a list of numbers");
+    result.push_back(entry.is_boolean() ? static_cast<double>(entry.get<bool>()) : entry.get<double>());
+  }
+  return result;
+}
+
+Config Config::object(std::string_view key) const {
+  const Json& value = impl_->require(key);
+  if (!value.is_object()) impl_->wrong(key, value, "an object");
+  Config config;
+  config.impl_->values = value;
+  config.impl_->where = where() + ", " + std::string(impl_->spelled(key));
+  return config;
+}
+
 void Config::set(std::string_view key, int64_t value) {
   if (key == "num_labels") {
     if (value < 1 || value > kMaxLabels) {

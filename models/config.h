@@ -87,6 +87,9 @@ class Config {
   std::string text(std::string_view key) const;
   std::string text(std::string_view key, std::string_view fallback) const;
   std::vector<std::string> texts(std::string_view key) const;  ///< a list of strings; empty when absent
+  std::vector<double> numbers(std::string_view key) const;     ///< a list of numbers; empty when absent
+  /// A nested object ("rope_parameters") as a config of its own, with an empty schema.
+  Config object(std::string_view key) const;
   void set(std::string_view key, int64_t value);
   void set(std::string_view key, int value) { set(key, static_cast<int64_t>(value)); }
   void set(std::string_view key, double value);

@@ -17,6 +17,9 @@ constexpr NamedInput kInputs[] = {
     {"position_ids", &ModelInputs::position_ids},
     {"task_type_ids", &ModelInputs::task_type_ids},
     {"inputs_embeds", &ModelInputs::inputs_embeds},
+    {"decoder_input_ids", &ModelInputs::decoder_input_ids},
+    {"decoder_attention_mask", &ModelInputs::decoder_attention_mask},
+    {"decoder_inputs_embeds", &ModelInputs::decoder_inputs_embeds},
     {"labels", &ModelInputs::labels},
     {"start_positions", &ModelInputs::start_positions},
     {"end_positions", &ModelInputs::end_positions},
@@ -77,6 +80,7 @@ std::vector<std::pair<std::string, Tensor>> ModelOutput::named() const {
   add("end_logits", end_logits);
   add("last_hidden_state", last_hidden_state);
   add("pooler_output", pooler_output);
+  add("encoder_last_hidden_state", encoder_last_hidden_state);
   for (size_t i = 0; i < hidden_states.size(); ++i) {
     result.emplace_back("hidden_states." + std::to_string(i), hidden_states[i]);
   }

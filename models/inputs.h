@@ -24,6 +24,12 @@ struct ModelInputs {
   Tensor inputs_embeds;   ///< [batch, tokens, embedding_size] in place of input_ids
   std::vector<int64_t> lengths;
 
+  // Of an encoder-decoder; where they are missing the decoder reads the labels (or, without those and where the family
+  // does so, the input) shifted to the right.
+  Tensor decoder_input_ids;       ///< int64 [batch, decoder tokens]
+  Tensor decoder_attention_mask;  ///< likewise: 0 hides a token
+  Tensor decoder_inputs_embeds;   ///< [batch, decoder tokens, embedding_size] in place of decoder_input_ids
+
   Tensor labels;                ///< of the task's usual shape; makes the call return a loss
   Tensor start_positions;       ///< int64 [batch]
   Tensor end_positions;         ///< int64 [batch]
@@ -47,8 +53,9 @@ struct ModelOutput {
   Tensor seq_relationship_logits;  ///< [batch, 2]
   Tensor sop_logits;               ///< [batch, 2]
   Tensor start_logits, end_logits;
-  Tensor last_hidden_state;  ///< [batch, tokens, hidden]
-  Tensor pooler_output;      ///< [batch, hidden]
+  Tensor last_hidden_state;          ///< [batch, tokens, hidden]
+  Tensor pooler_output;              ///< [batch, hidden]
+  Tensor encoder_last_hidden_state;  ///< [batch, encoder tokens, hidden], of an encoder-decoder
   std::vector<Tensor> hidden_states;
 
   /// The defined ones under their public names.

@@ -9,6 +9,7 @@
 #include "mica/autograd/reduce.h"
 #include "mica/autograd/tape.h"
 #include "mica/base/error.h"
+#include "mica/base/pages.h"
 #include "mica/base/warnings.h"
 
 namespace mica {
@@ -119,8 +120,20 @@ Tensor ParameterStore::resized(const Tensor& before, const Shape& shape, const I
   return tensor;
 }
 
+// A model that memory can't hold is refused with the figure, not by the allocator's last words.
+void ParameterStore::count(const std::string& name, const Shape& shape) {
+  constexpr int64_t kBytes = 4;  // parameters are float32
+  num_parameters_ += shape.numel();
+  const int64_t most = options_.max_parameters > 0 ? options_.max_parameters : physical_memory() / kBytes;
+  if (num_parameters_ > most) {
+    throw Error("a model of more than " + std::to_string(num_parameters_) + " parameters (up to " + name + ")",
+                "memory", "this machine holds " + std::to_string(most) + " in float32; use a smaller model");
+  }
+}
+
 Tensor ParameterStore::parameter(const std::string& name, const Shape& shape, const Initialization& init,
                                  bool may_be_new) {
+  count(name, shape);
   Tensor tensor;
   if (checkpoint_ != nullptr) {
     const std::string spelling = find(name);
@@ -153,6 +166,27 @@ Tensor ParameterStore::parameter(const std::string& name, const Shape& shape, co
   if (!tensor.defined()) tensor = make(shape, init);
   tensor.set_requires_grad();
   parameters_.emplace_back(name, tensor);
+  return tensor;
+}
+
+Tensor ParameterStore::buffer(const std::string& name, const Tensor& value, bool may_be_new) {
+  const Tensor tensor = parameter(name, value.shape(), {.kind = Initialization::Kind::zeros}, may_be_new);
+  tensor.set_requires_grad(false);
+  if (checkpoint_ == nullptr && before_.empty()) tensor.copy_(value);
+  return tensor;
+}
+
+Tensor ParameterStore::computed(const std::string& name, const Tensor& value) {
+  if (checkpoint_ != nullptr && find(name).empty()) {
+    value.set_requires_grad();
+    parameters_.emplace_back(name, value);
+    return value;
+  }
+  const Tensor tensor = parameter(name, value.shape(), {.kind = Initialization::Kind::zeros}, false);
+  if (checkpoint_ == nullptr && before_.empty()) {
+    const NoGrad no_grad;
+    tensor.copy_(value);
+  }
   return tensor;
 }
 
@@ -212,6 +246,14 @@ Tensor Scope::zeros(std::string_view name, const Shape& shape) const {
 
 Tensor Scope::ones(std::string_view name, const Shape& shape) const {
   return parameter(name, shape, {.kind = Initialization::Kind::ones});
+}
+
+Tensor Scope::buffer(std::string_view name, const Tensor& value) const {
+  return store_->buffer(prefix_ + std::string(name), value, may_be_new_);
+}
+
+Tensor Scope::computed(std::string_view name, const Tensor& value) const {
+  return store_->computed(prefix_ + std::string(name), value);
 }
 
 void Scope::ignore(std::string_view name) const {

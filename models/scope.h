@@ -31,6 +31,8 @@ struct BuildOptions {
   DType dtype = DType::float32;
   double initializer_range = 0.02;
   bool ignore_mismatched_sizes = false;
+  /// An Error before anything is allocated beyond so many parameters in all; 0: as many as memory holds.
+  int64_t max_parameters = 0;
 };
 
 /// Everything that one model's scopes share: the checkpoint, if any, the parameters made so far, and what was amiss.
@@ -47,6 +49,10 @@ class ParameterStore {
   ParameterStore(BuildOptions options, const ParameterStore& before, NewRows new_rows);
 
   Tensor parameter(const std::string& name, const Shape& shape, const Initialization& init, bool may_be_new);
+  /// A tensor that files hold and nothing trains; `value` where there is no file.
+  Tensor buffer(const std::string& name, const Tensor& value, bool may_be_new);
+  /// A parameter that starts as `value`; a file may leave it out.
+  Tensor computed(const std::string& name, const Tensor& value);
   void ignore(const std::string& name);
 
   const BuildOptions& options() const { return options_; }
@@ -55,6 +61,7 @@ class ParameterStore {
   void finish(const std::string& where, const std::string& model) const;
 
  private:
+  void count(const std::string& name, const Shape& shape);
   std::string find(const std::string& name) const;  // its name in the checkpoint, or ""
   Tensor make(const Shape& shape, const Initialization& init) const;
   Tensor resized(const Tensor& before, const Shape& shape, const Initialization& init) const;
@@ -65,6 +72,7 @@ class ParameterStore {
   std::vector<std::pair<std::string, Tensor>> parameters_;
   std::unordered_map<std::string, Tensor> before_;
   NewRows new_rows_ = NewRows::mean;
+  int64_t num_parameters_ = 0;
   std::unordered_set<std::string> used_;
   std::vector<std::string> missing_, fresh_, misshaped_;
 };
@@ -86,6 +94,10 @@ class Scope {
   Tensor weight(std::string_view name, const Shape& shape, int64_t zero_row = -1) const;
   Tensor zeros(std::string_view name, const Shape& shape) const;
   Tensor ones(std::string_view name, const Shape& shape) const;
+  /// A tensor that files hold and nothing trains (a table of sines); `value` where there is no file.
+  Tensor buffer(std::string_view name, const Tensor& value) const;
+  /// A parameter that starts as `value`, and whose value that is where a file leaves it out.
+  Tensor computed(std::string_view name, const Tensor& value) const;
   /// A tensor that files may hold although the model has no use for it (a copy of a tied weight, a buffer).
   void ignore(std::string_view name) const;
 

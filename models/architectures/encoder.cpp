@@ -9,14 +9,12 @@
 #include "mica/autograd/random.h"
 #include "mica/autograd/shape.h"
 #include "mica/base/error.h"
+#include "mica/models/architectures/limits.h"
 #include "mica/models/modules/positions.h"
 
 namespace mica {
 namespace {
 
-constexpr int64_t kMaxSize = 1 << 20;
-constexpr int64_t kMaxVocabulary = 1 << 26;
-constexpr int64_t kMaxLayers = 4096;
 constexpr int64_t kGroupRows = 512;
 
 }  // namespace
@@ -60,6 +58,7 @@ Encoder::Encoder(const Scope& scope, EncoderSpec spec, bool with_pooler)
   const EncoderNames& names = spec_.names;
   const int64_t hidden = spec_.hidden_size;
   const int64_t size = spec_.embedding_size;
+  const NormSpec norm{.eps = spec_.layer_norm_eps};
   const auto table = [&](const std::string& name, int64_t rows, int64_t padding) {
     return (scope / name).weight("weight", {rows, size}, padding);
   };
@@ -70,7 +69,7 @@ Encoder::Encoder(const Scope& scope, EncoderSpec spec, bool with_pooler)
   if (spec_.type_vocab_size > 0) token_type_ = table(names.token_type_embeddings, spec_.type_vocab_size, -1);
   if (spec_.task_type_vocab_size > 0) task_type_ = table(names.task_type_embeddings, spec_.task_type_vocab_size, -1);
   if (!names.embeddings_norm.empty()) {
-    embeddings_norm_ = LayerNorm(scope / names.embeddings_norm, size, spec_.layer_norm_eps);
+    embeddings_norm_ = Norm(scope / names.embeddings_norm, size, norm);
   }
   if (size != hidden || spec_.project_always) project_ = Linear(scope / names.embeddings_project, size, hidden);
   if (spec_.relative_buckets > 0) {
@@ -90,14 +89,32 @@ Encoder::Encoder(const Scope& scope, EncoderSpec spec, bool with_pooler)
                      Linear(part / names.value, hidden, hidden)},
                     scope.options());
     layer.attention_output = Linear(part / names.attention_output, hidden, hidden);
-    layer.attention_norm = LayerNorm(part / names.attention_norm, hidden, spec_.layer_norm_eps);
+    layer.attention_norm = Norm(part / names.attention_norm, hidden, norm);
     layer.intermediate = Linear(part / names.intermediate, hidden, spec_.intermediate_size);
     layer.output = Linear(part / names.output, spec_.intermediate_size, hidden);
-    layer.output_norm = LayerNorm(part / names.output_norm, hidden, spec_.layer_norm_eps);
+    layer.output_norm = Norm(part / names.output_norm, hidden, norm);
     layers_.push_back(std::move(layer));
   }
-  if (!names.final_norm.empty()) final_norm_ = LayerNorm(scope / names.final_norm, hidden, spec_.layer_norm_eps);
+  if (!names.final_norm.empty()) final_norm_ = Norm(scope / names.final_norm, hidden, norm);
   if (!names.pooler.empty() && with_pooler) pooler_ = Linear((scope / names.pooler).may_be_new(), hidden, hidden);
+  shape_ = {.vocab_size = spec_.vocab_size,
+            .embedding_size = size,
+            .hidden_size = hidden,
+            .activation = spec_.activation,
+            .layer_norm_eps = spec_.layer_norm_eps,
+            .padding_idx = spec_.padding_idx,
+            .max_tokens = max_tokens(),
+            .causal = spec_.causal};
+}
+
+NetworkOutput Encoder::forward(const ModelInputs& inputs, Device device, bool training) const {
+  NetworkOutput output;
+  output.rows = to_rows(inputs, device);
+  output.rows.training = training;
+  EncoderOutput encoded = (*this)(output.rows);
+  output.hidden = std::move(encoded.hidden);
+  output.hidden_states = std::move(encoded.hidden_states);
+  return output;
 }
 
 int64_t Encoder::max_tokens() const {
@@ -177,8 +194,7 @@ Tensor Encoder::layer(const EncoderLayer& layer, const Tensor& hidden, const Row
 // Without a tape a large batch goes through all layers in groups of sequences, so that what one layer hands to the next
 // stays in cache. Each sequence's numbers are the same either way.
 EncoderOutput Encoder::operator()(const Rows& rows) const {
-  if (grad_enabled() || rows.training || rows.output_hidden_states || rows.rows() < 2 * kGroupRows)
-    return forward(rows);
+  if (grad_enabled() || rows.training || rows.output_hidden_states || rows.rows() < 2 * kGroupRows) return run(rows);
   EncoderOutput output;
   for (int64_t first = 0; first < rows.batch();) {
     int64_t last = first;
@@ -186,9 +202,9 @@ EncoderOutput Encoder::operator()(const Rows& rows) const {
     do {
       count += rows.offsets.length(last++);
     } while (last < rows.batch() && count + rows.offsets.length(last) <= kGroupRows);
-    if (first == 0 && last == rows.batch()) return forward(rows);
+    if (first == 0 && last == rows.batch()) return run(rows);
     if (count > 0) {
-      const Tensor hidden = forward(rows.sequences(first, last)).hidden;
+      const Tensor hidden = run(rows.sequences(first, last)).hidden;
       if (!output.hidden.defined())
         output.hidden = Tensor::empty({rows.rows(), hidden.size(1)}, hidden.dtype(), hidden.device());
       output.hidden.slice(0, rows.offsets.begin(first), rows.offsets.begin(first) + count).copy_(hidden);
@@ -198,12 +214,13 @@ EncoderOutput Encoder::operator()(const Rows& rows) const {
   return output;
 }
 
-EncoderOutput Encoder::forward(const Rows& rows) const {
+EncoderOutput Encoder::run(const Rows& rows) const {
   EncoderOutput output;
   Tensor x = embed(rows);
   Tensor bias;
   if (relative_bias_.defined()) {
-    bias = relative_position_bias(relative_bias_, rows.offsets.longest(), spec_.relative_max_distance);
+    const int64_t longest = rows.offsets.longest();
+    bias = relative_position_bias(relative_bias_, 0, longest, longest, spec_.relative_max_distance, true);
   }
   if (rows.prefix_length >= 0) {
     const Tensor mask = prefix_mask(rows.offsets.longest(), rows.prefix_length, x.dtype(), rows.device);
@@ -222,22 +239,6 @@ EncoderOutput Encoder::forward(const Rows& rows) const {
 Tensor Encoder::pool(const Tensor& hidden, const Rows& rows) const {
   if (!pooler_.defined()) throw Error("this model has no pooler", "encoder", "use last_hidden_state");
   return pooler_(first_rows(hidden, rows), {.activation = Activation::tanh});
-}
-
-Tensor per_token(const Tensor& values, const Rows& rows) {
-  std::vector<int64_t> dims(rows.tokens_shape.begin(), rows.tokens_shape.end());
-  dims.push_back(values.size(1));
-  return reshape(values, Shape(dims));
-}
-
-Tensor first_rows(const Tensor& hidden, const Rows& rows) {
-  std::vector<int64_t> index;
-  for (int64_t s = 0; s < rows.batch(); ++s) {
-    if (rows.offsets.length(s) == 0)
-      throw Error("sequence " + std::to_string(s) + " is empty", "model inputs", "give at least one token");
-    index.push_back(rows.offsets.begin(s));
-  }
-  return index_select(hidden, Tensor::from(index).to(rows.device));
 }
 
 }  // namespace mica

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "mica/kernels/activation.h"
+#include "mica/models/architectures/network.h"
 #include "mica/models/config.h"
 #include "mica/models/inputs.h"
 #include "mica/models/modules/linear.h"
@@ -81,7 +82,7 @@ EncoderSpec encoder_spec(const Config& config);
 struct EncoderLayer {
   LinearGroup query_key_value;
   Linear attention_output, intermediate, output;
-  LayerNorm attention_norm, output_norm;
+  Norm attention_norm, output_norm;
 };
 
 struct EncoderOutput {
@@ -89,39 +90,35 @@ struct EncoderOutput {
   std::vector<Tensor> hidden_states;
 };
 
-class Encoder {
+class Encoder : public Network {
  public:
   Encoder(const Scope& scope, EncoderSpec spec, bool with_pooler);
 
   EncoderOutput operator()(const Rows& rows) const;
+  NetworkOutput forward(const ModelInputs& inputs, Device device, bool training) const override;
   /// tanh(dense(first token)) of each sequence, [batch, hidden_size]; throws when the encoder has no pooler.
-  Tensor pool(const Tensor& hidden, const Rows& rows) const;
+  Tensor pool(const Tensor& hidden, const Rows& rows) const override;
 
-  bool has_pooler() const { return pooler_.defined(); }
+  bool has_pooler() const override { return pooler_.defined(); }
   const EncoderSpec& spec() const { return spec_; }
-  const Tensor& word_embeddings() const { return word_; }
-  /// Longest input in tokens.
-  int64_t max_tokens() const;
+  const NetworkShape& shape() const override { return shape_; }
+  const Tensor& word_embeddings() const override { return word_; }
 
  private:
-  EncoderOutput forward(const Rows& rows) const;
+  EncoderOutput run(const Rows& rows) const;
+  int64_t max_tokens() const;
   Tensor embed(const Rows& rows) const;
   Tensor layer(const EncoderLayer& layer, const Tensor& hidden, const Rows& rows, const Tensor& bias) const;
   Tensor attend(const EncoderLayer& layer, const Tensor& x, const Rows& rows, const Tensor& bias) const;
 
   EncoderSpec spec_;
+  NetworkShape shape_;
   DType product_dtype_;
   Tensor word_, position_, token_type_, task_type_, relative_bias_;
-  LayerNorm embeddings_norm_, final_norm_;
+  Norm embeddings_norm_, final_norm_;
   Linear project_, pooler_;
   std::vector<EncoderLayer> layers_;
   std::vector<size_t> layer_of_;  // which entry of layers_ each layer uses
 };
-
-/// rows [rows, size] as per-token results: [batch, tokens, size], or [rows, size] of a ragged batch.
-Tensor per_token(const Tensor& values, const Rows& rows);
-
-/// The first row of each sequence of hidden [rows, size]: [batch, size]. Throws Error for an empty sequence.
-Tensor first_rows(const Tensor& hidden, const Rows& rows);
 
 }  // namespace mica

@@ -17,7 +17,7 @@ struct Model::Impl {
   const Family* family = nullptr;
   LoadOptions options;
   ParameterStore store;
-  std::unique_ptr<Encoder> encoder;
+  std::unique_ptr<Network> network;
   std::unique_ptr<Head> head;
   bool training = false;
 
@@ -64,7 +64,8 @@ Model Model::build(Config config, Task task, const LoadOptions& options, const s
       .device = options.device,
       .dtype = options.dtype,
       .initializer_range = config.has("initializer_range") ? config.number_in("initializer_range", 0, 100) : 0.02,
-      .ignore_mismatched_sizes = options.ignore_mismatched_sizes};
+      .ignore_mismatched_sizes = options.ignore_mismatched_sizes,
+      .max_parameters = options.max_parameters};
   backend(options.device);  // an Error now rather than after reading weights
   ParameterStore store = folder.empty()
                              ? ParameterStore(build_options)
@@ -79,15 +80,11 @@ std::shared_ptr<Model::Impl> Model::assemble(Config config, Task task, const Loa
   impl->family = &family;
   const HeadStyle& style = family.heads();
   const Scope root(impl->store);
-  const bool has_head = task != Task::base && task != Task::text_encoding;
-  const Scope encoder_scope = has_head ? root / family.base_prefix : root;
-  EncoderSpec spec = family.spec(impl->config);
-  const bool drops_pooler = !has_head && !options.add_pooling_layer;
-  if (drops_pooler && !spec.names.pooler.empty()) {
-    for (const char* name : {"weight", "bias"}) (encoder_scope / spec.names.pooler).ignore(name);
-  }
-  impl->encoder = std::make_unique<Encoder>(encoder_scope, std::move(spec), needs_pooler(task, style) && !drops_pooler);
-  impl->head = make_head(task, style, impl->config, root, *impl->encoder);
+  const bool has_no_head = task == Task::base || task == Task::text_encoding;
+  const bool drops_pooler = has_no_head && !options.add_pooling_layer;
+  impl->network = family.network(impl->config, root / family.prefix(task), task,
+                                 needs_pooler(task, style) && !drops_pooler, drops_pooler);
+  impl->head = make_head(task, style, impl->config, root, *impl->network);
   impl->store.finish(where, family.architecture(task));
   return impl;
 }
@@ -95,14 +92,14 @@ std::shared_ptr<Model::Impl> Model::assemble(Config config, Task task, const Loa
 int64_t Model::resize_token_embeddings(int64_t new_num_tokens, const ResizeOptions& options) {
   constexpr int64_t kMost = 100'000'000;  // rows
   const int64_t multiple = options.pad_to_multiple_of;
-  int64_t rows = new_num_tokens == 0 ? impl_->encoder->spec().vocab_size : new_num_tokens;
+  int64_t rows = new_num_tokens == 0 ? impl_->network->shape().vocab_size : new_num_tokens;
   if (rows < 1 || rows > kMost || multiple < 1 || multiple > kMost) {
     throw Error("no size for a vocabulary: " + std::to_string(new_num_tokens) + " tokens, padded to a multiple of " +
                     std::to_string(multiple),
                 "resize_token_embeddings", "use 1 to " + std::to_string(kMost));
   }
   rows = (rows + multiple - 1) / multiple * multiple;
-  if (rows == impl_->encoder->spec().vocab_size) return rows;
+  if (rows == impl_->network->shape().vocab_size) return rows;
   Config config = impl_->config;
   config.set("vocab_size", rows);
   const auto new_rows = options.mean_resizing ? ParameterStore::NewRows::mean : ParameterStore::NewRows::normal;
@@ -115,17 +112,18 @@ int64_t Model::resize_token_embeddings(int64_t new_num_tokens, const ResizeOptio
 
 ModelOutput Model::operator()(const ModelInputs& inputs) const {
   const Impl& impl = *impl_;
-  Rows rows = to_rows(inputs, device());
-  rows.training = impl.training;
-  const EncoderOutput encoded = (*impl.encoder)(rows);
+  const NetworkOutput result = impl.network->forward(inputs, device(), impl.training);
   ModelOutput output;
-  for (const Tensor& hidden : encoded.hidden_states) output.hidden_states.push_back(per_token(hidden, rows));
+  for (const Tensor& hidden : result.hidden_states) output.hidden_states.push_back(per_token(hidden, result.rows));
+  if (result.encoder_hidden.defined()) {
+    output.encoder_last_hidden_state = per_token(result.encoder_hidden, result.encoder_rows);
+  }
   if (impl.head != nullptr) {
-    impl.head->forward(*impl.encoder, encoded.hidden, rows, inputs, &output);
+    impl.head->forward(*impl.network, result.hidden, result.rows, inputs, &output);
     return output;
   }
-  output.last_hidden_state = per_token(encoded.hidden, rows);
-  if (impl.encoder->has_pooler()) output.pooler_output = impl.encoder->pool(encoded.hidden, rows);
+  output.last_hidden_state = per_token(result.hidden, result.rows);
+  if (impl.network->has_pooler()) output.pooler_output = impl.network->pool(result.hidden, result.rows);
   return output;
 }
 
@@ -153,10 +151,18 @@ int64_t Model::num_parameters() const {
 }
 
 int64_t Model::max_tokens() const {
-  return impl_->encoder->max_tokens();
+  return impl_->network->shape().max_tokens;
 }
 int64_t Model::hidden_size() const {
-  return impl_->encoder->spec().hidden_size;
+  return impl_->network->shape().hidden_size;
+}
+
+const Network& Model::network() const {
+  return *impl_->network;
+}
+const Head& Model::head() const {
+  if (impl_->head == nullptr) throw Error("a base model has no head", "model", "open it for a task");
+  return *impl_->head;
 }
 
 void Model::train(bool on) const {

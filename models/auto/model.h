@@ -24,6 +24,7 @@ struct LoadOptions {
   DType dtype = DType::float32;
   Device device;
   bool ignore_mismatched_sizes = false;  ///< make tensors of another shape than the config's anew
+  int64_t max_parameters = 0;            ///< an Error beyond, before they are allocated; 0: what memory holds
   bool add_pooling_layer = true;         ///< false: a base model without its pooler, for callers who pool themselves
 };
 
@@ -56,6 +57,9 @@ class Model {
   /// Longest input in tokens, 0 if there is no limit.
   int64_t max_tokens() const;
   int64_t hidden_size() const;
+  /// The network below the head, and the head; head() throws Error for a base model, which has none.
+  const Network& network() const;
+  const Head& head() const;
 
   /// Gives the word embeddings, and the output layer of a language head, tied or not, this many rows: after tokens were
   /// added, as many as tokenizer.size() says. Rows that stay keep their values; every other parameter stays the very

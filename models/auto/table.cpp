@@ -20,6 +20,7 @@ constexpr Task QA = Task::question_answering;
 constexpr Task MC = Task::multiple_choice;
 constexpr Task NSP = Task::next_sentence_prediction;
 constexpr Task TE = Task::text_encoding;
+constexpr Task S2S = Task::seq2seq_lm;
 
 }  // namespace
 
@@ -29,33 +30,183 @@ const std::vector<Family>& families_table() {
       // model_type, prefix, class stem, network, config, heads' names, heads
       {"albert", "albert", "Albert", albert, albert_schema, albert_heads,
        {M, PT, MLM, SC, TC, QA, MC, TE}, {}},
+      {"bart", "model", "Bart", bart, bart_schema, bart_heads,
+       {M, PT, CLM, MLM, S2S, SC, QA},
+       {{PT, "BartForConditionalGeneration"}, {MLM, "BartForConditionalGeneration"}, {S2S, "BartForConditionalGeneration"}}},
       {"bert", "bert", "Bert", bert, bert_schema, bert_heads,
        {M, PT, CLM, MLM, SC, TC, QA, MC, NSP, TE}, {{CLM, "BertLMHeadModel"}}},
       {"bert-generation", "bert", "BertGeneration", bert_generation, bert_generation_schema, bert_generation_heads,
        {M, CLM}, {{M, "BertGenerationEncoder"}, {CLM, "BertGenerationDecoder"}}},
+      {"blenderbot", "model", "Blenderbot", blenderbot, blenderbot_schema, bart_heads,
+       {M, CLM, S2S},
+       {{S2S, "BlenderbotForConditionalGeneration"}}},
+      {"blenderbot-small", "model", "BlenderbotSmall", blenderbot_small, blenderbot_small_schema, bart_heads,
+       {M, CLM, S2S},
+       {{S2S, "BlenderbotSmallForConditionalGeneration"}}},
+      {"bloom", "transformer", "Bloom", bloom, bloom_schema, gpt2_heads,
+       {M, PT, CLM, SC, TC, QA}, {}},
       {"camembert", "roberta", "Camembert", roberta, roberta_schema, roberta_heads,
        {M, PT, CLM, MLM, SC, TC, QA, MC}, {}},
+      {"cohere", "model", "Cohere", cohere, cohere_schema, decoder_heads,
+       {M, CLM}, {}},
       {"data2vec-text", "data2vec_text", "Data2VecText", roberta, roberta_schema, roberta_heads,
        {M, PT, CLM, MLM, SC, TC, QA, MC, TE}, {}},
+      {"deepseek_v3", "model", "DeepseekV3", deepseek_v3, deepseek_v3_schema, decoder_heads,
+       {M, CLM, SC, TC}, {}},
       {"distilbert", "distilbert", "DistilBert", distilbert, distilbert_schema, distilbert_heads,
        {M, PT, MLM, SC, TC, QA, MC, TE}, {}},
       {"electra", "electra", "Electra", electra, electra_schema, electra_heads,
        {M, PT, CLM, MLM, SC, TC, QA, MC, TE}, {}},
       {"ernie", "ernie", "Ernie", ernie, ernie_schema, bert_heads,
        {M, PT, CLM, MLM, SC, TC, QA, MC, NSP}, {}},
+      {"falcon", "transformer", "Falcon", falcon, falcon_schema, gpt2_heads,
+       {M, CLM, SC, TC, QA}, {}},
+      {"gemma", "model", "Gemma", gemma, gemma_schema, decoder_heads,
+       {M, CLM, SC, TC}, {}},
+      {"gemma2", "model", "Gemma2", gemma2, gemma2_schema, decoder_heads,
+       {M, CLM, SC, TC}, {}},
+      {"gemma3_text", "model", "Gemma3Text", gemma3_text, gemma3_text_schema, decoder_heads,
+       {M, CLM, SC}, {{CLM, "Gemma3ForCausalLM"}}},
+      {"glm4", "model", "Glm4", glm4, glm4_schema, decoder_heads,
+       {M, CLM, SC, TC}, {}},
+      {"gpt2", "transformer", "GPT2", gpt2, gpt2_schema, gpt2_heads,
+       {M, PT, CLM, SC, TC, QA}, {{CLM, "GPT2LMHeadModel"}, {PT, "GPT2LMHeadModel"}}},
+      {"gpt_bigcode", "transformer", "GPTBigCode", gpt_bigcode, gpt_bigcode_schema, gpt2_heads,
+       {M, PT, CLM, SC, TC}, {}},
+      {"gpt_neo", "transformer", "GPTNeo", gpt_neo, gpt_neo_schema, gpt2_heads,
+       {M, CLM, SC, TC, QA}, {}},
+      {"gpt_neox", "gpt_neox", "GPTNeoX", gpt_neox, gpt_neox_schema, gpt_neox_heads,
+       {M, CLM, SC, TC, QA}, {}},
+      {"gpt_oss", "model", "GptOss", gpt_oss, gpt_oss_schema, decoder_heads,
+       {M, CLM, SC, TC}, {}},
+      {"gptj", "transformer", "GPTJ", gptj, gptj_schema, gptj_heads,
+       {M, CLM, SC, QA}, {}},
+      {"granite", "model", "Granite", granite, granite_schema, decoder_heads,
+       {M, CLM}, {}},
+      {"llama", "model", "Llama", llama, llama_schema, llama_heads,
+       {M, CLM, SC, TC, QA}, {}},
+      {"m2m_100", "model", "M2M100", m2m_100, m2m_100_schema, m2m_100_heads,
+       {M, S2S},
+       {{S2S, "M2M100ForConditionalGeneration"}}},
+      {"marian", "model", "Marian", marian, marian_schema, marian_heads,
+       {M, CLM, S2S},
+       {{S2S, "MarianMTModel"}}},
+      {"mbart", "model", "MBart", mbart, mbart_schema, bart_heads,
+       {M, CLM, MLM, S2S, SC, QA},
+       {{MLM, "MBartForConditionalGeneration"}, {S2S, "MBartForConditionalGeneration"}}},
       {"megatron-bert", "bert", "MegatronBert", megatron_bert, megatron_bert_schema, bert_heads,
        {M, PT, CLM, MLM, SC, TC, QA, MC, NSP}, {}},
+      {"mistral", "model", "Mistral", mistral, mistral_schema, decoder_heads,
+       {M, CLM, SC, TC, QA}, {}},
+      {"mixtral", "model", "Mixtral", mixtral, mixtral_schema, decoder_heads,
+       {M, CLM, SC, TC, QA}, {}},
       {"mpnet", "mpnet", "MPNet", mpnet, mpnet_schema, mpnet_heads,
        {M, PT, MLM, SC, TC, QA, MC}, {}},
+      {"mpt", "transformer", "Mpt", mpt, mpt_schema, gpt2_heads,
+       {M, PT, CLM, SC, TC, QA}, {}},
+      {"mt5", "", "MT5", mt5, mt5_schema, t5_heads,
+       {M, S2S, SC, TC, QA, TE},
+       {{S2S, "MT5ForConditionalGeneration"}, {TE, "MT5EncoderModel"}}},
+      {"nemotron", "model", "Nemotron", nemotron, nemotron_schema, llama_heads,
+       {M, CLM, SC, TC, QA}, {}},
+      {"olmo2", "model", "Olmo2", olmo2, olmo2_schema, decoder_heads,
+       {M, CLM, SC}, {}},
+      {"openai-gpt", "transformer", "OpenAIGPT", openai_gpt, openai_gpt_schema, gpt2_heads,
+       {M, PT, CLM, SC}, {{CLM, "OpenAIGPTLMHeadModel"}, {PT, "OpenAIGPTLMHeadModel"}}},
+      {"opt", "model", "OPT", opt, opt_schema, decoder_heads,
+       {M, CLM, SC, QA}, {}},
+      {"pegasus", "model", "Pegasus", pegasus, pegasus_schema, bart_heads,
+       {M, CLM, S2S},
+       {{S2S, "PegasusForConditionalGeneration"}}},
+      {"phi", "model", "Phi", phi, phi_schema, phi_heads,
+       {M, CLM, SC, TC}, {}},
+      {"phi3", "model", "Phi3", phi3, phi3_schema, decoder_heads,
+       {M, CLM, SC, TC}, {}},
+      {"plbart", "model", "PLBart", plbart, plbart_schema, bart_heads,
+       {M, CLM, S2S, SC},
+       {{S2S, "PLBartForConditionalGeneration"}}},
+      {"qwen2", "model", "Qwen2", qwen2, qwen2_schema, llama_heads,
+       {M, CLM, SC, TC, QA}, {}},
+      {"qwen2_moe", "model", "Qwen2Moe", qwen2_moe, qwen2_moe_schema, decoder_heads,
+       {M, CLM, SC, TC, QA}, {}},
+      {"qwen3", "model", "Qwen3", qwen3, qwen3_schema, llama_heads,
+       {M, CLM, SC, TC, QA}, {}},
+      {"qwen3_moe", "model", "Qwen3Moe", qwen3_moe, qwen3_moe_schema, llama_heads,
+       {M, CLM, SC, TC, QA}, {}},
       {"roberta", "roberta", "Roberta", roberta, roberta_schema, roberta_heads,
        {M, PT, CLM, MLM, SC, TC, QA, MC, TE}, {}},
       {"roberta-prelayernorm", "roberta_prelayernorm", "RobertaPreLayerNorm", roberta_prelayernorm, roberta_schema,
        roberta_heads, {M, PT, CLM, MLM, SC, TC, QA, MC, TE}, {}},
+      {"smollm3", "model", "SmolLM3", smollm3, smollm3_schema, llama_heads,
+       {M, CLM, SC, TC, QA}, {}},
+      {"stablelm", "model", "StableLm", stablelm, stablelm_schema, decoder_heads,
+       {M, CLM, SC, TC}, {}},
+      {"starcoder2", "model", "Starcoder2", starcoder2, starcoder2_schema, decoder_heads,
+       {M, CLM, SC, TC}, {}},
+      {"t5", "", "T5", t5, t5_schema, t5_heads,
+       {M, PT, S2S, SC, TC, QA, TE},
+       {{PT, "T5ForConditionalGeneration"}, {S2S, "T5ForConditionalGeneration"}, {TE, "T5EncoderModel"}}},
+      {"umt5", "", "UMT5", umt5, mt5_schema, t5_heads,
+       {M, S2S, SC, TC, QA, TE},
+       {{S2S, "UMT5ForConditionalGeneration"}, {TE, "UMT5EncoderModel"}}},
       {"xlm-roberta", "roberta", "XLMRoberta", roberta, roberta_schema, roberta_heads,
        {M, PT, CLM, MLM, SC, TC, QA, MC, TE}, {}},
   };
   // clang-format on
   return table;
+}
+
+namespace {
+
+struct Request {
+  NetworkPart part;
+  bool with_pooler, ignore_pooler, computes_positions;
+};
+
+std::unique_ptr<Network> build(EncoderSpec spec, const Scope& scope, const Request& request) {
+  if (request.ignore_pooler && !spec.names.pooler.empty()) {
+    for (const char* name : {"weight", "bias"}) (scope / spec.names.pooler).ignore(name);
+  }
+  return std::make_unique<Encoder>(scope, std::move(spec), request.with_pooler);
+}
+
+std::unique_ptr<Network> build(StackSpec spec, const Scope& scope, const Request&) {
+  return std::make_unique<Decoder>(scope, std::move(spec));
+}
+
+std::unique_ptr<Network> build(EncoderDecoderSpec spec, const Scope& scope, const Request& request) {
+  if (request.computes_positions) {
+    for (StackSpec* stack : {&spec.encoder, &spec.decoder}) stack->positions = PositionTable::sinusoidal;
+  }
+  switch (request.part) {
+    case NetworkPart::encoder:
+      return encoder_half(scope, std::move(spec));
+    case NetworkPart::decoder:
+      return decoder_half(scope, std::move(spec));
+    case NetworkPart::whole:
+      break;
+  }
+  return std::make_unique<EncoderDecoder>(scope, std::move(spec));
+}
+
+}  // namespace
+
+std::unique_ptr<Network> Family::network(const Config& config, const Scope& scope, Task task, bool with_pooler,
+                                         bool ignore_pooler) const {
+  const std::vector<Task>& computed = heads().computes_positions;
+  Request request{NetworkPart::whole, with_pooler, ignore_pooler,
+                  std::find(computed.begin(), computed.end(), task) != computed.end()};
+  for (const auto& [of, part] : heads().parts) {
+    if (of == task) request.part = part;
+  }
+  return std::visit([&](const auto make_spec) { return build(make_spec(config), scope, request); }, spec);
+}
+
+std::string_view Family::prefix(Task task) const {
+  for (const auto& [of, own] : heads().prefixes) {
+    if (of == task) return own;
+  }
+  return task == Task::base || task == Task::text_encoding ? std::string_view() : base_prefix;
 }
 
 bool Family::has(Task task) const {
@@ -68,7 +219,7 @@ std::string Family::architecture(Task task) const {
   }
   if (task == Task::base || task == Task::text_encoding) return std::string(class_stem) + "Model";
   if (task == Task::pretraining && heads().order_classifier.empty() && heads().replaced_dense.empty()) {
-    task = Task::masked_lm;
+    task = heads().causal_pretraining ? Task::causal_lm : Task::masked_lm;
   }
   return std::string(class_stem) + std::string(auto_class(task).substr(std::string_view("AutoModel").size()));
 }

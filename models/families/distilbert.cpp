@@ -37,7 +37,8 @@ const ConfigSchema& distilbert_schema() {
 }
 
 const HeadStyle& distilbert_heads() {
-  static const SentenceStyle sentence{.from_pooler = false, .dense = "pre_classifier", .activation = Activation::relu};
+  static const SentenceStyle sentence{
+      .pooling = SentencePooling::first_token, .dense = "pre_classifier", .activation = Activation::relu};
   static const HeadStyle style{
       .language = {.dense = "vocab_transform",
                    .norm = "vocab_layer_norm",

@@ -29,7 +29,9 @@ const HeadStyle& roberta_heads() {
                    .decoder = "lm_head.decoder",
                    .bias = "lm_head.bias",
                    .config_activation = false},
-      .sequence = {.from_pooler = false, .dense = "classifier.dense", .classifier = "classifier.out_proj"},
+      .sequence = {.pooling = SentencePooling::first_token,
+                   .dense = "classifier.dense",
+                   .classifier = "classifier.out_proj"},
   };
   return style;
 }

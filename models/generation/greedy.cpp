@@ -1,66 +1,47 @@
 #include "mica/models/generation/greedy.h"
 
+#include "mica/autograd/tape.h"
 #include "mica/base/error.h"
+#include "mica/models/generation/model_session.h"
 
 namespace mica {
 namespace {
 
-// The most probable token after each row of logits [batch, tokens, vocab].
-std::vector<int64_t> last_column_argmax(const Tensor& logits) {
-  return logits.select(1, -1).contiguous().argmax(-1).to_vector<int64_t>();
-}
-
-// x [batch, tokens] with one more column.
-Tensor append_column(const Tensor& x, const std::vector<int64_t>& column) {
-  const std::vector<int64_t> old = x.to_vector<int64_t>();
-  const int64_t tokens = x.size(1);
-  std::vector<int64_t> values;
-  for (int64_t row = 0; row < x.size(0); ++row) {
-    values.insert(values.end(), old.begin() + row * tokens, old.begin() + (row + 1) * tokens);
-    values.push_back(column[static_cast<size_t>(row)]);
+// What the decoder of an encoder-decoder starts with.
+int64_t start_token(const Config& config) {
+  for (const char* key : {"decoder_start_token_id", "bos_token_id"}) {
+    if (config.has(key)) return config.integer(key);
   }
-  return Tensor::from(values, {x.size(0), tokens + 1});
-}
-
-// 0, 1, 2, ... for every row.
-Tensor positions(int64_t batch, int64_t count) {
-  std::vector<int64_t> values;
-  for (int64_t row = 0; row < batch; ++row) {
-    for (int64_t i = 0; i < count; ++i) values.push_back(i);
-  }
-  return Tensor::from(values, {batch, count});
-}
-
-std::vector<int64_t> last_column(const Tensor& x) {
-  return x.select(1, -1).contiguous().to_vector<int64_t>();
+  throw Error("neither decoder_start_token_id nor bos_token_id in the config", config.where(), "set one of them");
 }
 
 }  // namespace
 
 Tensor greedy(const Model& model, const ModelInputs& inputs, int64_t new_tokens) {
-  if (model.task() != Task::causal_lm) {
-    throw Error("generation with a model for " + std::string(name(model.task())), "generate", "open it for causal_lm");
-  }
   if (!inputs.input_ids.defined() || inputs.input_ids.rank() != 2) {
     throw Error("no prompt", "generate", "give input_ids [batch, tokens]");
   }
   if (new_tokens < 0) throw Error("a negative number of new tokens", "generate", "ask for 0 or more");
   const NoGrad no_grad;
-  const bool causal = model.config().is_decoder;
-  const int64_t prompt = inputs.input_ids.size(1);
-  Tensor ids = inputs.input_ids;
-  Tensor types = inputs.token_type_ids;
-  for (int64_t i = 0; i < new_tokens; ++i) {
-    ModelInputs step;
-    step.input_ids = ids;
-    step.token_type_ids = types;
-    step.position_ids = positions(ids.size(0), ids.size(1));
-    if (!causal) step.prefix_length = prompt;
-    const Tensor logits = model(step).logits;
-    ids = append_column(ids, last_column_argmax(logits));
-    if (types.defined()) types = append_column(types, last_column(types));
+  const int64_t batch = inputs.input_ids.size(0);
+  std::vector<std::vector<int64_t>> next;
+  for (int64_t row = 0; row < batch; ++row) {
+    next.push_back(model.network().shape().encoder_decoder ? std::vector<int64_t>{start_token(model.config())}
+                                                           : inputs.input_ids.select(0, row).to_vector<int64_t>());
   }
-  return ids;
+  std::vector<std::vector<int64_t>> texts = next;
+  ModelSession session(model, inputs, batch, static_cast<int64_t>(next[0].size()) + new_tokens);
+  for (int64_t i = 0; i < new_tokens; ++i) {
+    const Tensor logits = session.append(next, GenerationSession::Positions::last);
+    const std::vector<int64_t> best = logits.argmax(-1).to_vector<int64_t>();
+    for (size_t row = 0; row < texts.size(); ++row) {
+      next[row] = {best[row]};
+      texts[row].push_back(best[row]);
+    }
+  }
+  std::vector<int64_t> flat;
+  for (const std::vector<int64_t>& text : texts) flat.insert(flat.end(), text.begin(), text.end());
+  return Tensor::from(flat, {batch, static_cast<int64_t>(flat.size()) / batch});
 }
 
 }  // namespace mica

@@ -8,22 +8,45 @@
 #include "mica/autograd/shape.h"
 #include "mica/base/error.h"
 #include "mica/models/heads/parts.h"
+#include "mica/models/heads/pooling.h"
 
 namespace mica {
 
-SentenceHead::SentenceHead(const SentenceStyle& style, const Config& config, const Scope& root, const Encoder& encoder,
+SentenceHead::SentenceHead(const SentenceStyle& style, const Config& config, const Scope& root, const Network& network,
                            int64_t outputs)
-    : from_pooler_(style.from_pooler), activation_(style.activation), dropout_(classifier_dropout(config)) {
-  const int64_t hidden = encoder.spec().hidden_size;
+    : pooling_(style.pooling),
+      pad_token_id_(config.integer("pad_token_id", -1)),
+      eos_token_id_(config.integer("eos_token_id", -1)),
+      activation_(style.activation),
+      dropout_(classifier_dropout(config)) {
+  const int64_t hidden = network.shape().hidden_size;
   if (!style.activation_key.empty() && config.has(style.activation_key)) {
     activation_ = activation_from_name(config.text(style.activation_key));
   }
   if (!style.dense.empty()) dense_ = Linear(root / style.dense, hidden, hidden);
-  classifier_ = Linear(root / style.classifier, hidden, outputs);
+  classifier_ = Linear(root / style.classifier, hidden, outputs, style.bias);
 }
 
-Tensor SentenceHead::operator()(const Encoder& encoder, const Tensor& hidden, const Rows& rows) const {
-  Tensor x = from_pooler_ ? encoder.pool(hidden, rows) : first_rows(hidden, rows);
+Tensor SentenceHead::vector(const Network& network, const Tensor& hidden, const Rows& rows,
+                            const ModelInputs& inputs) const {
+  switch (pooling_) {
+    case SentencePooling::pooler:
+      return network.pool(hidden, rows);
+    case SentencePooling::first_token:
+      return first_rows(hidden, rows);
+    case SentencePooling::last_token:
+      return last_rows(hidden, rows, pad_token_id_);
+    case SentencePooling::end_token:
+      return end_rows(hidden, rows, inputs.input_ids, eos_token_id_);
+    case SentencePooling::mean:
+      return mean_rows(hidden, rows);
+  }
+  return {};
+}
+
+Tensor SentenceHead::operator()(const Network& network, const Tensor& hidden, const Rows& rows,
+                                const ModelInputs& inputs) const {
+  Tensor x = vector(network, hidden, rows, inputs);
   const double p = rows.training ? dropout_ : 0;
   if (dense_.defined()) x = dense_(x, {.activation = activation_});
   return classifier_(dropout(x, p));
@@ -58,9 +81,9 @@ class SequenceClassification : public Head {
  public:
   SequenceClassification(SentenceHead head, Config config) : head_(std::move(head)), config_(std::move(config)) {}
 
-  void forward(const Encoder& encoder, const Tensor& hidden, const Rows& rows, const ModelInputs& inputs,
+  void forward(const Network& network, const Tensor& hidden, const Rows& rows, const ModelInputs& inputs,
                ModelOutput* output) const override {
-    output->logits = head_(encoder, hidden, rows);
+    output->logits = head_(network, hidden, rows, inputs);
     if (inputs.labels.defined()) output->loss = classification_loss(output->logits, inputs.labels, config_);
   }
 
@@ -73,7 +96,7 @@ class MultipleChoice : public Head {
  public:
   explicit MultipleChoice(SentenceHead head) : head_(std::move(head)) {}
 
-  void forward(const Encoder& encoder, const Tensor& hidden, const Rows& rows, const ModelInputs& inputs,
+  void forward(const Network& network, const Tensor& hidden, const Rows& rows, const ModelInputs& inputs,
                ModelOutput* output) const override {
     const Tensor& ids = inputs.input_ids.defined() ? inputs.input_ids : inputs.inputs_embeds;
     const int rank = inputs.input_ids.defined() ? 3 : 4;
@@ -82,7 +105,7 @@ class MultipleChoice : public Head {
                   "need [batch, choices, tokens]");
     }
     const int64_t choices = ids.size(1);
-    const Tensor scores = head_(encoder, hidden, rows);  // [batch * choices, 1]
+    const Tensor scores = head_(network, hidden, rows, inputs);  // [batch * choices, 1]
     output->logits = reshape(scores, Shape{ids.size(0), choices});
     if (inputs.labels.defined()) {
       output->loss = cross_entropy(output->logits, flat_labels(inputs.labels, ids.size(0), "labels"));
@@ -97,9 +120,9 @@ class NextSentence : public Head {
  public:
   explicit NextSentence(SentenceHead head) : head_(std::move(head)) {}
 
-  void forward(const Encoder& encoder, const Tensor& hidden, const Rows& rows, const ModelInputs& inputs,
+  void forward(const Network& network, const Tensor& hidden, const Rows& rows, const ModelInputs& inputs,
                ModelOutput* output) const override {
-    output->logits = head_(encoder, hidden, rows);
+    output->logits = head_(network, hidden, rows, inputs);
     const Tensor& labels = inputs.labels.defined() ? inputs.labels : inputs.next_sentence_label;
     if (labels.defined()) output->loss = cross_entropy(output->logits, flat_labels(labels, rows.batch(), "labels"));
   }
@@ -112,7 +135,7 @@ class TokenClassification : public Head {
  public:
   TokenClassification(Linear classifier, double p) : classifier_(std::move(classifier)), dropout_(p) {}
 
-  void forward(const Encoder&, const Tensor& hidden, const Rows& rows, const ModelInputs& inputs,
+  void forward(const Network&, const Tensor& hidden, const Rows& rows, const ModelInputs& inputs,
                ModelOutput* output) const override {
     const Tensor logits = classifier_(dropout(hidden, rows.training ? dropout_ : 0));
     if (inputs.labels.defined()) {
@@ -130,26 +153,25 @@ class TokenClassification : public Head {
 }  // namespace
 
 std::unique_ptr<Head> make_sequence_classification_head(const HeadStyle& style, const Config& config, const Scope& root,
-                                                        const Encoder& encoder) {
+                                                        const Network& network) {
   return std::make_unique<SequenceClassification>(
-      SentenceHead(style.sequence, config, root, encoder, config.num_labels), config);
+      SentenceHead(style.sequence, config, root, network, config.num_labels), config);
 }
 
 std::unique_ptr<Head> make_multiple_choice_head(const HeadStyle& style, const Config& config, const Scope& root,
-                                                const Encoder& encoder) {
-  return std::make_unique<MultipleChoice>(SentenceHead(style.choice, config, root, encoder, 1));
+                                                const Network& network) {
+  return std::make_unique<MultipleChoice>(SentenceHead(style.choice, config, root, network, 1));
 }
 
 std::unique_ptr<Head> make_next_sentence_head(const HeadStyle& style, const Config& config, const Scope& root,
-                                              const Encoder& encoder) {
-  return std::make_unique<NextSentence>(
-      SentenceHead({.from_pooler = true, .classifier = style.relationship}, config, root, encoder, 2));
+                                              const Network& network) {
+  return std::make_unique<NextSentence>(SentenceHead({.classifier = style.relationship}, config, root, network, 2));
 }
 
 std::unique_ptr<Head> make_token_classification_head(const HeadStyle& style, const Config& config, const Scope& root,
-                                                     const Encoder& encoder) {
+                                                     const Network& network) {
   return std::make_unique<TokenClassification>(
-      Linear(root / style.token, encoder.spec().hidden_size, config.num_labels), classifier_dropout(config));
+      Linear(root / style.token, network.shape().hidden_size, config.num_labels), classifier_dropout(config));
 }
 
 }  // namespace mica

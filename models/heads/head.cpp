@@ -24,6 +24,7 @@ constexpr TaskName kTasks[] = {
     {Task::multiple_choice, "multiple_choice", "AutoModelForMultipleChoice"},
     {Task::next_sentence_prediction, "next_sentence_prediction", "AutoModelForNextSentencePrediction"},
     {Task::text_encoding, "text_encoding", "AutoModelForTextEncoding"},
+    {Task::seq2seq_lm, "seq2seq_lm", "AutoModelForSeq2SeqLM"},
 };
 
 }  // namespace
@@ -62,41 +63,46 @@ bool needs_pooler(Task task, const HeadStyle& style) {
     case Task::pretraining:
       return !style.order_classifier.empty();
     case Task::sequence_classification:
-      return style.sequence.from_pooler;
+      return style.sequence.pooling == SentencePooling::pooler;
     case Task::multiple_choice:
-      return style.choice.from_pooler;
+      return style.choice.pooling == SentencePooling::pooler;
     default:
       return false;
   }
 }
 
 std::unique_ptr<Head> make_head(Task task, const HeadStyle& style, const Config& config, const Scope& root,
-                                const Encoder& encoder) {
+                                const Network& network) {
   const Scope scope = root.may_be_new();
   switch (task) {
     case Task::base:
     case Task::text_encoding:
       return nullptr;
     case Task::pretraining:
-      if (!style.replaced_dense.empty()) return make_replaced_token_head(style, config, scope, encoder);
-      if (!style.order_classifier.empty()) return make_pretraining_head(style, config, scope, encoder);
-      return make_language_head(style, config, scope, encoder, false);
+      if (!style.replaced_dense.empty()) return make_replaced_token_head(style, config, scope, network);
+      if (!style.order_classifier.empty()) return make_pretraining_head(style, config, scope, network);
+      return make_language_head(style, config, scope, network, style.causal_pretraining);
     case Task::masked_lm:
-      return make_language_head(style, config, scope, encoder, false);
+    case Task::seq2seq_lm:
+      return make_language_head(style, config, scope, network, false);
     case Task::causal_lm:
-      return make_language_head(style, config, scope, encoder, true);
+      return make_language_head(style, config, scope, network, true);
     case Task::sequence_classification:
-      return make_sequence_classification_head(style, config, scope, encoder);
+      return make_sequence_classification_head(style, config, scope, network);
     case Task::token_classification:
-      return make_token_classification_head(style, config, scope, encoder);
+      return make_token_classification_head(style, config, scope, network);
     case Task::question_answering:
-      return make_question_answering_head(style, config, scope, encoder);
+      return make_question_answering_head(style, config, scope, network);
     case Task::multiple_choice:
-      return make_multiple_choice_head(style, config, scope, encoder);
+      return make_multiple_choice_head(style, config, scope, network);
     case Task::next_sentence_prediction:
-      return make_next_sentence_head(style, config, scope, encoder);
+      return make_next_sentence_head(style, config, scope, network);
   }
   throw Error("task without a head", "heads", "this is a fault of the table");
+}
+
+Tensor Head::logits(const Tensor&) const {
+  throw Error("this head does not predict tokens", "heads", "open the model for causal_lm or seq2seq_lm");
 }
 
 void refuse_ragged_labels(const Rows& rows, const Tensor& labels) {
@@ -115,7 +121,7 @@ Tensor flat_labels(const Tensor& labels, int64_t expected, const char* name) {
 }
 
 double classifier_dropout(const Config& config) {
-  for (const char* key : {"classifier_dropout", "classifier_dropout_prob", "seq_classif_dropout"}) {
+  for (const char* key : {"classifier_dropout", "classifier_dropout_prob", "seq_classif_dropout", "hidden_dropout"}) {
     if (config.has(key)) return config.number_in(key, 0, 0.999);
   }
   return config.number("hidden_dropout_prob", 0.0);

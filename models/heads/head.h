@@ -4,9 +4,10 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
-#include "mica/models/architectures/encoder.h"
+#include "mica/models/architectures/network.h"
 #include "mica/models/config.h"
 #include "mica/models/inputs.h"
 #include "mica/models/scope.h"
@@ -24,6 +25,7 @@ enum class Task : uint8_t {
   multiple_choice,
   next_sentence_prediction,
   text_encoding,
+  seq2seq_lm,
 };
 
 /// "masked_lm", "base", ...
@@ -39,17 +41,28 @@ const std::vector<Task>& all_tasks();
 struct LanguageStyle {
   std::string dense, norm;
   std::string decoder;            ///< the module that holds the bias, and the weight where it is not tied
-  std::string bias;               ///< the bias's name, full
+  std::string bias;               ///< the bias's name, full; empty: none
+  bool bias_is_buffer = false;    ///< [1, vocab_size], of which nothing is learned
   bool config_activation = true;  ///< hidden_act; otherwise gelu whatever the config says
+};
+
+/// Which vector stands for a sequence.
+enum class SentencePooling : uint8_t {
+  pooler,  ///< the network's own
+  first_token,
+  last_token,  ///< the last one that is not padding
+  end_token,   ///< the last end-of-text token of the encoder's input
+  mean,        ///< of the tokens that are not hidden
 };
 
 /// How one vector stands for a sequence, and the projection that scores it.
 struct SentenceStyle {
-  bool from_pooler = true;  ///< the encoder's pooler; otherwise the first token
-  std::string dense;        ///< a dense layer of the head's own, and its activation
+  SentencePooling pooling = SentencePooling::pooler;
+  std::string dense;  ///< a dense layer of the head's own, and its activation
   Activation activation = Activation::tanh;
   std::string activation_key;  ///< a config key that names the activation, if the family has one
   std::string classifier = "classifier";
+  bool bias = true;  ///< of the classifier
 };
 
 struct HeadStyle {
@@ -57,20 +70,31 @@ struct HeadStyle {
   SentenceStyle sequence, choice;
   std::string token = "classifier";
   std::string question = "qa_outputs";
+  /// The prefix of the network's names in files with that head, where it is another than usual.
+  std::vector<std::pair<Task, std::string>> prefixes;
+  /// Heads on one half of an encoder-decoder.
+  std::vector<std::pair<Task, NetworkPart>> parts;
+  /// Heads in whose files tables of sines are missing, since they are computed.
+  std::vector<Task> computes_positions;
+  bool shifts_labels =
+      true;  ///< causal language modelling predicts the next label; otherwise labels are shifted already
   std::string relationship = "cls.seq_relationship";  ///< scores [is next, is random]
   /// Pre-training predicts masked words and an order of sentences; `order_output` names that output. Empty where
   /// pre-training is masked language modelling alone.
   std::string order_classifier, order_output, order_label;
+  bool causal_pretraining = false;  ///< pre-training is causal language modelling
   /// Pre-training tells replaced tokens from original ones (two dense layers); empty elsewhere.
   std::string replaced_dense, replaced_projection;
 };
 
-/// A head on an encoder. forward() gets the hidden states and fills in what it computes.
+/// A head on a network. forward() gets the hidden states and fills in what it computes.
 class Head {
  public:
   virtual ~Head() = default;
-  virtual void forward(const Encoder& encoder, const Tensor& hidden, const Rows& rows, const ModelInputs& inputs,
+  virtual void forward(const Network& network, const Tensor& hidden, const Rows& rows, const ModelInputs& inputs,
                        ModelOutput* output) const = 0;
+  /// Of a language head: logits [rows, vocab_size] of hidden states [rows, hidden_size]. Throws Error for others.
+  virtual Tensor logits(const Tensor& hidden) const;
 };
 
 /// Whether this task's model has the encoder's pooler.
@@ -78,6 +102,6 @@ bool needs_pooler(Task task, const HeadStyle& style);
 
 /// Builds the head of a task; null for the base model. Its parameters may be new when a checkpoint lacks them.
 std::unique_ptr<Head> make_head(Task task, const HeadStyle& style, const Config& config, const Scope& root,
-                                const Encoder& encoder);
+                                const Network& network);
 
 }  // namespace mica

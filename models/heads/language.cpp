@@ -12,32 +12,44 @@
 namespace mica {
 
 LanguageHead::LanguageHead(const LanguageStyle& style, const Config& config, const Scope& root,
-                           const Encoder& encoder) {
-  const int64_t hidden = encoder.spec().hidden_size;
-  const int64_t size = style.dense.empty() ? hidden : encoder.spec().embedding_size;
-  const int64_t vocabulary = encoder.spec().vocab_size;
-  if (style.config_activation) activation_ = encoder.spec().activation;
+                           const Network& network) {
+  const int64_t hidden = network.shape().hidden_size;
+  const int64_t size = style.dense.empty() ? hidden : network.shape().embedding_size;
+  const int64_t vocabulary = network.shape().vocab_size;
+  if (style.config_activation) activation_ = network.shape().activation;
   if (!style.dense.empty()) {
     dense_ = Linear(root / style.dense, hidden, size);
-    norm_ = LayerNorm(root / style.norm, size, encoder.spec().layer_norm_eps);
+    norm_ = Norm(root / style.norm, size, {.eps = network.shape().layer_norm_eps});
   }
-  const Tensor bias = root.zeros(style.bias, {vocabulary});
+  scale_ = network.shape().logits_scale;
+  softcap_ = network.shape().logits_softcap;
+  Tensor bias;
+  if (style.bias_is_buffer && network.shape().encoder_decoder) {
+    bias = root.buffer(style.bias, Tensor::zeros({1, vocabulary})).reshape({vocabulary});
+  } else if (!style.bias.empty() && !style.bias_is_buffer) {
+    bias = root.zeros(style.bias, {vocabulary});
+  }
   const Scope decoder = root / style.decoder;
   if (config.flag("tie_word_embeddings", true)) {
     decoder.ignore("weight");
     decoder.ignore("bias");
-    decoder_ = Linear(encoder.word_embeddings(), bias, root.options());
+    hidden_scale_ = network.shape().hidden_scale;
+    decoder_ = Linear(network.word_embeddings(), bias, root.options());
     return;
   }
   // Untied, the decoder has a bias of its own; the other one stays in the file, unused.
   const Tensor own_weight = decoder.weight("weight", {vocabulary, size});
-  const bool same = style.bias == style.decoder + ".bias";
+  const bool same = style.bias.empty() || style.bias == style.decoder + ".bias";
   decoder_ = Linear(own_weight, same ? bias : decoder.zeros("bias", {vocabulary}), root.options());
 }
 
 Tensor LanguageHead::operator()(const Tensor& hidden) const {
-  if (!dense_.defined()) return decoder_(hidden);
-  return decoder_(dense_(hidden, {.activation = activation_, .norm = &norm_}));
+  Tensor x = hidden;
+  if (dense_.defined()) x = dense_(x, {.activation = activation_, .norm = &norm_});
+  if (hidden_scale_ != 1) x = affine(x, hidden_scale_);
+  Tensor logits = decoder_(x);
+  if (scale_ != 1) logits = affine(logits, scale_);
+  return softcap_ > 0 ? softcap(logits, softcap_) : logits;
 }
 
 namespace {
@@ -61,12 +73,13 @@ class LanguageModel : public Head {
  public:
   LanguageModel(LanguageHead head, bool causal) : head_(std::move(head)), causal_(causal) {}
 
-  void forward(const Encoder&, const Tensor& hidden, const Rows& rows, const ModelInputs& inputs,
+  void forward(const Network&, const Tensor& hidden, const Rows& rows, const ModelInputs& inputs,
                ModelOutput* output) const override {
     const Tensor logits = head_(hidden);
     if (inputs.labels.defined()) output->loss = language_loss(logits, inputs.labels, rows, causal_);
     output->logits = per_token(logits, rows);
   }
+  Tensor logits(const Tensor& hidden) const override { return head_(hidden); }
 
  private:
   LanguageHead head_;
@@ -76,16 +89,16 @@ class LanguageModel : public Head {
 // Masked words, and whether two sentences belong together in this order.
 class PreTraining : public Head {
  public:
-  PreTraining(const HeadStyle& style, const Config& config, const Scope& root, const Encoder& encoder)
-      : words_(style.language, config, root, encoder),
-        order_(root / style.order_classifier, encoder.spec().hidden_size, 2),
+  PreTraining(const HeadStyle& style, const Config& config, const Scope& root, const Network& network)
+      : words_(style.language, config, root, network),
+        order_(root / style.order_classifier, network.shape().hidden_size, 2),
         order_output_(style.order_output),
         order_label_(style.order_label) {}
 
-  void forward(const Encoder& encoder, const Tensor& hidden, const Rows& rows, const ModelInputs& inputs,
+  void forward(const Network& network, const Tensor& hidden, const Rows& rows, const ModelInputs& inputs,
                ModelOutput* output) const override {
     const Tensor logits = words_(hidden);
-    const Tensor order = order_(encoder.pool(hidden, rows));
+    const Tensor order = order_(network.pool(hidden, rows));
     ModelInputs named = inputs;
     const Tensor label = named[order_label_];
     if (inputs.labels.defined() && label.defined()) {
@@ -105,12 +118,12 @@ class PreTraining : public Head {
 // For each token: was it replaced?
 class ReplacedToken : public Head {
  public:
-  ReplacedToken(const HeadStyle& style, const Scope& root, const Encoder& encoder)
-      : dense_(root / style.replaced_dense, encoder.spec().hidden_size, encoder.spec().hidden_size),
-        projection_(root / style.replaced_projection, encoder.spec().hidden_size, 1),
-        activation_(encoder.spec().activation) {}
+  ReplacedToken(const HeadStyle& style, const Scope& root, const Network& network)
+      : dense_(root / style.replaced_dense, network.shape().hidden_size, network.shape().hidden_size),
+        projection_(root / style.replaced_projection, network.shape().hidden_size, 1),
+        activation_(network.shape().activation) {}
 
-  void forward(const Encoder&, const Tensor& hidden, const Rows& rows, const ModelInputs& inputs,
+  void forward(const Network&, const Tensor& hidden, const Rows& rows, const ModelInputs& inputs,
                ModelOutput* output) const override {
     const Tensor logits = reshape(projection_(dense_(hidden, {.activation = activation_})), Shape{rows.rows()});
     output->logits = reshape(logits, rows.tokens_shape);
@@ -137,18 +150,19 @@ class ReplacedToken : public Head {
 }  // namespace
 
 std::unique_ptr<Head> make_language_head(const HeadStyle& style, const Config& config, const Scope& root,
-                                         const Encoder& encoder, bool causal) {
-  return std::make_unique<LanguageModel>(LanguageHead(style.language, config, root, encoder), causal);
+                                         const Network& network, bool causal) {
+  return std::make_unique<LanguageModel>(LanguageHead(style.language, config, root, network),
+                                         causal && style.shifts_labels);
 }
 
 std::unique_ptr<Head> make_pretraining_head(const HeadStyle& style, const Config& config, const Scope& root,
-                                            const Encoder& encoder) {
-  return std::make_unique<PreTraining>(style, config, root, encoder);
+                                            const Network& network) {
+  return std::make_unique<PreTraining>(style, config, root, network);
 }
 
 std::unique_ptr<Head> make_replaced_token_head(const HeadStyle& style, const Config&, const Scope& root,
-                                               const Encoder& encoder) {
-  return std::make_unique<ReplacedToken>(style, root, encoder);
+                                               const Network& network) {
+  return std::make_unique<ReplacedToken>(style, root, network);
 }
 
 }  // namespace mica

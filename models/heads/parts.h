@@ -2,6 +2,8 @@
 // What several heads share.
 
 #include "mica/models/heads/head.h"
+#include "mica/models/modules/linear.h"
+#include "mica/models/modules/norm.h"
 
 namespace mica {
 
@@ -13,25 +15,29 @@ Tensor flat_labels(const Tensor& labels, int64_t expected, const char* name);
 
 class LanguageHead {
  public:
-  LanguageHead(const LanguageStyle& style, const Config& config, const Scope& root, const Encoder& encoder);
+  LanguageHead(const LanguageStyle& style, const Config& config, const Scope& root, const Network& network);
   /// logits [rows, vocab_size] of hidden [rows, hidden_size].
   Tensor operator()(const Tensor& hidden) const;
 
  private:
   Linear dense_, decoder_;
-  LayerNorm norm_;
+  Norm norm_;
   Activation activation_ = Activation::gelu;
+  double hidden_scale_ = 1, scale_ = 1, softcap_ = 0;
 };
 
 class SentenceHead {
  public:
-  SentenceHead(const SentenceStyle& style, const Config& config, const Scope& root, const Encoder& encoder,
+  SentenceHead(const SentenceStyle& style, const Config& config, const Scope& root, const Network& network,
                int64_t outputs);
   /// [batch, outputs].
-  Tensor operator()(const Encoder& encoder, const Tensor& hidden, const Rows& rows) const;
+  Tensor operator()(const Network& network, const Tensor& hidden, const Rows& rows, const ModelInputs& inputs) const;
 
  private:
-  bool from_pooler_;
+  Tensor vector(const Network& network, const Tensor& hidden, const Rows& rows, const ModelInputs& inputs) const;
+
+  SentencePooling pooling_;
+  int64_t pad_token_id_, eos_token_id_;  // -1: none
   Activation activation_;
   double dropout_;
   Linear dense_, classifier_;
@@ -41,20 +47,20 @@ class SentenceHead {
 double classifier_dropout(const Config& config);
 
 std::unique_ptr<Head> make_language_head(const HeadStyle& style, const Config& config, const Scope& root,
-                                         const Encoder& encoder, bool causal);
+                                         const Network& network, bool causal);
 std::unique_ptr<Head> make_pretraining_head(const HeadStyle& style, const Config& config, const Scope& root,
-                                            const Encoder& encoder);
+                                            const Network& network);
 std::unique_ptr<Head> make_replaced_token_head(const HeadStyle& style, const Config& config, const Scope& root,
-                                               const Encoder& encoder);
+                                               const Network& network);
 std::unique_ptr<Head> make_sequence_classification_head(const HeadStyle& style, const Config& config, const Scope& root,
-                                                        const Encoder& encoder);
+                                                        const Network& network);
 std::unique_ptr<Head> make_multiple_choice_head(const HeadStyle& style, const Config& config, const Scope& root,
-                                                const Encoder& encoder);
+                                                const Network& network);
 std::unique_ptr<Head> make_next_sentence_head(const HeadStyle& style, const Config& config, const Scope& root,
-                                              const Encoder& encoder);
+                                              const Network& network);
 std::unique_ptr<Head> make_token_classification_head(const HeadStyle& style, const Config& config, const Scope& root,
-                                                     const Encoder& encoder);
+                                                     const Network& network);
 std::unique_ptr<Head> make_question_answering_head(const HeadStyle& style, const Config& config, const Scope& root,
-                                                   const Encoder& encoder);
+                                                   const Network& network);
 
 }  // namespace mica

@@ -16,7 +16,7 @@ class QuestionAnswering : public Head {
  public:
   explicit QuestionAnswering(Linear outputs) : outputs_(std::move(outputs)) {}
 
-  void forward(const Encoder&, const Tensor& hidden, const Rows& rows, const ModelInputs& inputs,
+  void forward(const Network&, const Tensor& hidden, const Rows& rows, const ModelInputs& inputs,
                ModelOutput* output) const override {
     const Tensor scores = outputs_(hidden);  // [rows, 2]
     output->start_logits = reshape(select(scores, 1, 0), rows.tokens_shape);
@@ -43,8 +43,8 @@ class QuestionAnswering : public Head {
 }  // namespace
 
 std::unique_ptr<Head> make_question_answering_head(const HeadStyle& style, const Config&, const Scope& root,
-                                                   const Encoder& encoder) {
-  return std::make_unique<QuestionAnswering>(Linear(root / style.question, encoder.spec().hidden_size, 2));
+                                                   const Network& network) {
+  return std::make_unique<QuestionAnswering>(Linear(root / style.question, network.shape().hidden_size, 2));
 }
 
 }  // namespace mica

@@ -8,6 +8,7 @@
 #include "mica/autograd/elementwise.h"
 #include "mica/autograd/linear.h"
 #include "mica/autograd/random.h"
+#include "mica/autograd/shape.h"
 #include "mica/autograd/tape.h"
 #include "mica/base/error.h"
 #include "mica/kernels/linear.h"
@@ -48,7 +49,8 @@ class PackedWeights {
   // Packing changes nothing but the order of the words.
   bool same_bits_unpacked(const std::vector<std::pair<Tensor, Tensor>>& layers) const {
     const Tensor& weight = layers[0].first;
-    return dtype_ == weight.dtype() && backend(weight.device()).linear().packed_dtype(dtype_) == dtype_;
+    return dtype_ == weight.dtype() && weight.stride(1) == 1 &&
+           backend(weight.device()).linear().packed_dtype(dtype_) == dtype_;
   }
 
   View pack(const std::vector<std::pair<Tensor, Tensor>>& layers) const {
@@ -64,7 +66,7 @@ class PackedWeights {
     packed.data = view.keep->data();
     int64_t row = 0;
     for (const auto& [weight, bias] : layers) {
-      kernels.pack(weight.view(), row, packed);
+      kernels.pack((weight.stride(1) == 1 ? weight : weight.contiguous()).view(), row, packed);
       row += weight.size(0);
     }
     view.bias = join_biases(layers, packed.out);
@@ -100,7 +102,7 @@ Epilogue epilogue_of(const After& after, const Tensor& bias, const Tensor& resid
   epilogue.bias = bias.view();
   epilogue.activation = after.activation;
   epilogue.residual = residual.view();
-  if (after.norm != nullptr) {
+  if (after.norm != nullptr && after.norm->fusable()) {
     epilogue.norm_weight = after.norm->weight().view();
     epilogue.norm_bias = after.norm->bias().view();
     epilogue.norm_eps = static_cast<float>(after.norm->eps());
@@ -134,15 +136,27 @@ Tensor compose(const Tensor& x, const Tensor& weight, const Tensor& bias, const 
   return after.norm != nullptr ? (*after.norm)(y) : y;
 }
 
-bool needs_tape(const Tensor& x, const Tensor& weight, const Tensor& bias, const After& after) {
-  return after.dropout > 0 || wants_grad({&x, &weight, &bias, &after.residual}) ||
-         (after.norm != nullptr && wants_grad({&after.norm->weight(), &after.norm->bias()}));
+// Whether what follows the product is more than a kernel's epilogue.
+bool needs_parts(const After& after) {
+  return after.norm != nullptr && !after.norm->fusable();
 }
 
 }  // namespace
 
-Linear::Linear(const Scope& scope, int64_t in, int64_t out, bool has_bias)
-    : Linear(scope.weight("weight", {out, in}), has_bias ? scope.zeros("bias", {out}) : Tensor(), scope.options()) {}
+Linear::Linear(const Scope& scope, int64_t in, int64_t out, bool has_bias, bool transposed)
+    : Linear(scope.weight("weight", transposed ? Shape{in, out} : Shape{out, in}),
+             has_bias ? scope.zeros("bias", {out}) : Tensor(), scope.options()) {
+  transposed_ = transposed;
+}
+
+Tensor Linear::weight() const {
+  return transposed_ ? transpose(weight_, 0, 1) : weight_;
+}
+
+bool Linear::needs_tape(const Tensor& x, const After& after) const {
+  return after.dropout > 0 || wants_grad({&x, &weight_, &bias_, &after.residual}) ||
+         (after.norm != nullptr && wants_grad({&after.norm->weight(), &after.norm->bias()}));
+}
 
 Linear::Linear(Tensor shared_weight, Tensor own_bias, const BuildOptions& options)
     : weight_(std::move(shared_weight)),
@@ -150,7 +164,12 @@ Linear::Linear(Tensor shared_weight, Tensor own_bias, const BuildOptions& option
       packed_(std::make_shared<PackedWeights>(options.dtype)) {}
 
 Tensor Linear::operator()(const Tensor& x, const After& after) const {
-  if (needs_tape(x, weight_, bias_, after)) return compose(x, weight_, bias_, after);
+  if (needs_tape(x, after)) return compose(x, weight(), bias_, after);
+  if (needs_parts(after)) {
+    After product = after;
+    product.norm = nullptr;
+    return (*after.norm)((*this)(x, product));
+  }
   if (x.rank() < 1 || x.size(-1) != in()) {
     throw Error("x " + to_string(x.shape()) + ", weight " + to_string(weight_.shape()), "linear",
                 "the last dimension of x must be the weight's second");
@@ -158,7 +177,7 @@ Tensor Linear::operator()(const Tensor& x, const After& after) const {
   const Tensor source = x.detach();
   const Tensor rows = source.rank() == 2 && source.stride(1) == 1 ? source : source.contiguous().reshape({-1, in()});
   const Tensor y = Tensor::empty({rows.size(0), out()}, x.dtype(), x.device());
-  if (const auto packed = packed_->get({{weight_, bias_}}, rows.size(0))) {
+  if (const auto packed = packed_->get({{weight().detach(), bias_}}, rows.size(0))) {
     run_fused(rows, *packed, after, y);
   } else {
     run_fused(rows, *this, after, y);
@@ -171,10 +190,10 @@ Tensor Linear::operator()(const Tensor& x, const After& after) const {
 Tensor chain(const Tensor& x, const std::vector<ChainLayer>& layers) {
   const auto number = static_cast<size_t>(layers.size());
   std::vector<Tensor> results(number);
-  bool tape = false;
+  bool step_by_step = false;
   for (const ChainLayer& each : layers)
-    tape = tape || needs_tape(x, each.layer->weight_, each.layer->bias_, each.after);
-  if (tape) {
+    step_by_step = step_by_step || each.layer->needs_tape(x, each.after) || needs_parts(each.after);
+  if (step_by_step) {
     for (size_t i = 0; i < number; ++i) {
       After after = layers[i].after;
       if (layers[i].residual_of >= 0) after.residual = results[static_cast<size_t>(layers[i].residual_of)];
@@ -186,7 +205,7 @@ Tensor chain(const Tensor& x, const std::vector<ChainLayer>& layers) {
   std::vector<std::optional<PackedWeights::View>> packed;
   bool all_packed = true;
   for (const ChainLayer& each : layers) {
-    packed.push_back(each.layer->packed_->get({{each.layer->weight_, each.layer->bias_}}, rows.size(0)));
+    packed.push_back(each.layer->packed_->get({{each.layer->weight().detach(), each.layer->bias_}}, rows.size(0)));
     all_packed = all_packed && packed.back();
   }
   if (!all_packed) {
@@ -219,7 +238,7 @@ LinearGroup::LinearGroup(std::vector<Linear> layers, const BuildOptions& options
 std::vector<Tensor> LinearGroup::operator()(const Tensor& x) const {
   std::vector<Tensor> results;
   bool tracked = false;
-  for (const Linear& layer : layers_) tracked = tracked || needs_tape(x, layer.weight(), layer.bias(), {});
+  for (const Linear& layer : layers_) tracked = tracked || layer.needs_tape(x, {});
   if (tracked) {
     for (const Linear& layer : layers_) results.push_back(layer(x));
     return results;
@@ -227,7 +246,7 @@ std::vector<Tensor> LinearGroup::operator()(const Tensor& x) const {
   std::vector<std::pair<Tensor, Tensor>> parameters;
   int64_t out = 0, column = 0;
   for (const Linear& layer : layers_) {
-    parameters.emplace_back(layer.weight(), layer.bias());
+    parameters.emplace_back(layer.weight().detach(), layer.bias());
     out += layer.out();
   }
   const Tensor rows = x.detach().contiguous();

@@ -17,7 +17,7 @@ struct After {
   Activation activation = Activation::none;
   double dropout = 0;
   Tensor residual;
-  const LayerNorm* norm = nullptr;
+  const Norm* norm = nullptr;
 };
 
 /// Weights in the backend's own order, made when first needed and again after a weight was written to.
@@ -28,22 +28,28 @@ struct ChainLayer;
 class Linear {
  public:
   Linear() = default;
-  Linear(const Scope& scope, int64_t in, int64_t out, bool has_bias = true);
+  /// `transposed`: the file holds the weight as [in, out].
+  Linear(const Scope& scope, int64_t in, int64_t out, bool has_bias = true, bool transposed = false);
   /// With a weight of another module (tied embeddings) and a bias of its own.
   Linear(Tensor shared_weight, Tensor own_bias, const BuildOptions& options);
 
   bool defined() const { return weight_.defined(); }
-  const Tensor& weight() const { return weight_; }
+  /// [out, in], differentiable.
+  Tensor weight() const;
   const Tensor& bias() const { return bias_; }
-  int64_t out() const { return weight_.size(0); }
-  int64_t in() const { return weight_.size(1); }
+  int64_t out() const { return weight_.size(transposed_ ? 1 : 0); }
+  int64_t in() const { return weight_.size(transposed_ ? 0 : 1); }
 
   /// x [..., in] to [..., out].
   Tensor operator()(const Tensor& x, const After& after = {}) const;
 
  private:
   friend Tensor chain(const Tensor& x, const std::vector<ChainLayer>& layers);
-  Tensor weight_, bias_;
+  bool needs_tape(const Tensor& x, const After& after) const;
+
+  friend class LinearGroup;
+  Tensor weight_, bias_;  // as the file holds them
+  bool transposed_ = false;
   std::shared_ptr<PackedWeights> packed_;
 };
 

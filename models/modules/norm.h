@@ -6,26 +6,44 @@
 
 namespace mica {
 
-class LayerNorm {
+enum class NormKind : uint8_t {
+  layer_norm,  ///< (x - mean) * rstd * weight + bias
+  rms_norm,    ///< x * rsqrt(mean(x^2) + eps) * weight
+};
+
+/// What a norm is, whatever its size and its name.
+struct NormSpec {
+  NormKind kind = NormKind::layer_norm;
+  double eps = 1e-12;
+  bool bias = true;          ///< a layer norm's
+  double weight_offset = 0;  ///< 1 where files hold weight - 1
+};
+
+class Norm {
  public:
-  LayerNorm() = default;
-  LayerNorm(const Scope& scope, int64_t size, double eps)
-      : weight_(scope.ones("weight", {size})), bias_(scope.zeros("bias", {size})), eps_(eps) {}
+  Norm() = default;
+  Norm(const Scope& scope, int64_t size, const NormSpec& spec)
+      : spec_(spec), weight_(spec.weight_offset == 0 ? scope.ones("weight", {size}) : scope.zeros("weight", {size})) {
+    if (spec.kind == NormKind::layer_norm && spec.bias) bias_ = scope.zeros("bias", {size});
+  }
 
   bool defined() const { return weight_.defined(); }
   const Tensor& weight() const { return weight_; }
   const Tensor& bias() const { return bias_; }
-  double eps() const { return eps_; }
+  double eps() const { return spec_.eps; }
+  /// Whether a product's epilogue can apply it.
+  bool fusable() const { return spec_.kind == NormKind::layer_norm && spec_.weight_offset == 0; }
 
-  Tensor operator()(const Tensor& x) const { return layer_norm(x, weight_, bias_, eps_); }
-  /// Of x + residual.
-  Tensor operator()(const Tensor& x, const Tensor& residual) const {
-    return add_layer_norm(x, residual, weight_, bias_, eps_);
+  Tensor operator()(const Tensor& x) const {
+    return spec_.kind == NormKind::rms_norm ? rms_norm(x, weight_, spec_.eps, spec_.weight_offset)
+                                            : layer_norm(x, weight_, bias_, spec_.eps, spec_.weight_offset);
   }
+  /// Of x + residual.
+  Tensor operator()(const Tensor& x, const Tensor& residual) const;
 
  private:
+  NormSpec spec_;
   Tensor weight_, bias_;
-  double eps_ = 0;
 };
 
 }  // namespace mica

@@ -136,7 +136,8 @@ std::string plain(const std::string& text) {
 
 bool is_family(const std::string& word) {
   const auto& table = families_table();
-  return std::any_of(table.begin(), table.end(), [&](const Family& each) { return plain(word) == each.model_type; });
+  return std::any_of(table.begin(), table.end(),
+                     [&](const Family& each) { return plain(word) == plain(std::string(each.model_type)); });
 }
 
 TEST(Floors, NothingBelowModelsKnowsAFamily) {

@@ -11,7 +11,7 @@ namespace mica {
 class Marian : public TokenModel {
  public:
   Marian(std::shared_ptr<const SentencePiece> pieces, std::shared_ptr<const Vocabulary> vocabulary, int32_t unk_id);
-  const char* type() const override { return "Marian"; }
+  const char* type() const override { return "MarianPieces"; }
   const Vocabulary& vocabulary() const override { return *vocabulary_; }
   void tokenize(std::string_view text, std::vector<ModelToken>& out) const override;
   /// Throws Error: tokenizer.json has no component that does this.

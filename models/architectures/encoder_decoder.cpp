@@ -1,0 +1,127 @@
+#include "mica/models/architectures/encoder_decoder.h"
+
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include "mica/base/error.h"
+#include "mica/models/architectures/decoder.h"
+#include "mica/models/architectures/decoding.h"
+
+namespace mica {
+namespace {
+
+constexpr int64_t kIgnored = -100;  // a label that does not count
+
+// The word table of both stacks, or nothing. Files may hold copies of it under the stacks' own names.
+Tensor shared_words(const Scope& scope, const EncoderDecoderSpec& spec) {
+  if (spec.shared.empty()) return {};
+  for (const char* stack : {"encoder", "decoder"})
+    (scope / stack / spec.encoder.names.word_embeddings).ignore("weight");
+  return (scope / spec.shared)
+      .weight("weight", {spec.encoder.vocab_size, spec.encoder.embedding_size}, spec.encoder.padding_idx);
+}
+
+}  // namespace
+
+EncoderDecoder::EncoderDecoder(const Scope& scope, EncoderDecoderSpec spec)
+    : spec_(std::move(spec)),
+      words_(shared_words(scope, spec_)),
+      encoder_(scope / "encoder", spec_.encoder, words_),
+      decoder_(scope / "decoder", spec_.decoder, words_),
+      shape_(shape_of(spec_.decoder)) {
+  shape_.encoder_decoder = true;
+  shape_.max_tokens = spec_.encoder.max_position_embeddings;
+  shape_.max_target_tokens = spec_.decoder.max_position_embeddings;
+}
+
+Tensor EncoderDecoder::shifted(const Tensor& ids) const {
+  if (ids.rank() != 2 || ids.size(1) == 0) {
+    throw Error("labels of shape " + to_string(ids.shape()), "model inputs", "need [batch, tokens]");
+  }
+  std::vector<int64_t> values = ids.to_vector<int64_t>();
+  const int64_t tokens = ids.size(1);
+  for (int64_t& each : values) {
+    if (each == kIgnored) each = spec_.pad_token_id;
+  }
+  for (auto row = values.begin(); row != values.end(); row += tokens) {
+    int64_t first = spec_.decoder_start_token_id;
+    if (spec_.wraps) {
+      // Padding stands at the end: as many tokens as are none, so many places before the last of them.
+      const auto padding = static_cast<int64_t>(std::count(row, row + tokens, spec_.pad_token_id));
+      first = *(row + std::max<int64_t>(tokens - padding - 1, 0));
+    }
+    if (first < 0) {
+      throw Error("no decoder_start_token_id in the config", "model inputs",
+                  "set it, or give decoder_input_ids yourself");
+    }
+    std::copy_backward(row, row + tokens - 1, row + tokens);
+    *row = first;
+  }
+  return Tensor::from(values, ids.shape());
+}
+
+ModelInputs EncoderDecoder::decoder_inputs(const ModelInputs& inputs) const {
+  ModelInputs result;
+  result.input_ids = inputs.decoder_input_ids;
+  result.attention_mask = inputs.decoder_attention_mask;
+  result.inputs_embeds = inputs.decoder_inputs_embeds;
+  result.output_hidden_states = inputs.output_hidden_states;
+  if (!result.input_ids.defined() && !result.inputs_embeds.defined()) {
+    if (inputs.labels.defined() && inputs.labels.rank() == 2 && !is_floating(inputs.labels.dtype())) {
+      result.input_ids = shifted(inputs.labels);
+    } else if (spec_.decoder_reads_input && inputs.input_ids.defined() && inputs.lengths.empty()) {
+      result.input_ids = shifted(inputs.input_ids);
+    } else {
+      throw Error("neither decoder_input_ids nor labels were given", "model inputs",
+                  "give one of them: the decoder reads the labels shifted to the right");
+    }
+  }
+  return result;
+}
+
+NetworkOutput EncoderDecoder::forward(const ModelInputs& inputs, Device device, bool training) const {
+  NetworkOutput output;
+  output.encoder_rows = to_rows(inputs, device);
+  output.encoder_rows.training = training;
+  output.rows = to_rows(decoder_inputs(inputs), device);
+  output.rows.training = training;
+  if (output.rows.batch() != output.encoder_rows.batch()) {
+    throw Error(std::to_string(output.rows.batch()) + " decoder sequences for " +
+                    std::to_string(output.encoder_rows.batch()) + " inputs",
+                "model inputs", "give as many of each");
+  }
+  output.encoder_hidden = encoder_(output.encoder_rows).hidden;
+  const CrossStates states = decoder_.cross_states(output.encoder_hidden, output.encoder_rows);
+  Stack::Output result = decoder_(output.rows, nullptr, &states);
+  output.hidden = std::move(result.hidden);
+  output.hidden_states = std::move(result.hidden_states);
+  return output;
+}
+
+std::unique_ptr<DecodingState> EncoderDecoder::start_decoding(const ModelInputs& inputs, int64_t batch,
+                                                              int64_t capacity, Device device) const {
+  const Rows rows = to_rows(inputs, device);
+  if (rows.batch() != batch) {
+    throw Error(std::to_string(rows.batch()) + " inputs for " + std::to_string(batch) + " texts", "generate",
+                "give as many of each");
+  }
+  return std::make_unique<DecodingState>(
+      KeyValueCache(static_cast<int64_t>(spec_.decoder.layers.size()), batch, capacity),
+      decoder_.cross_states(encoder_(rows).hidden, rows));
+}
+
+Tensor EncoderDecoder::decode(const Rows& rows, DecodingState* state) const {
+  return decoder_(rows, &state->cache(), state->cross()).hidden;
+}
+
+std::unique_ptr<Network> encoder_half(const Scope& scope, EncoderDecoderSpec spec) {
+  const Tensor words = shared_words(scope, spec);
+  return std::make_unique<Decoder>(scope / "encoder", std::move(spec.encoder), words);
+}
+
+std::unique_ptr<Network> decoder_half(const Scope& scope, EncoderDecoderSpec spec) {
+  return std::make_unique<Decoder>(scope / "decoder", std::move(spec.decoder));
+}
+
+}  // namespace mica

@@ -1,0 +1,50 @@
+#pragma once
+// The encoder-decoder: one stack reads the input, another one writes, looking at what the first made of it.
+
+#include <memory>
+#include <string>
+
+#include "mica/models/architectures/stack.h"
+
+namespace mica {
+
+struct EncoderDecoderSpec {
+  StackSpec encoder, decoder;
+  /// The word table that both stacks read; empty: each has one of its own.
+  std::string shared = "shared";
+  int64_t decoder_start_token_id = -1;
+  int64_t pad_token_id = -1;
+  /// What is shifted to the right starts with its own last token (a language code) in place of decoder_start_token_id.
+  bool wraps = false;
+  /// Without decoder_input_ids and labels the decoder reads the encoder's input, shifted.
+  bool decoder_reads_input = false;
+};
+
+class EncoderDecoder : public Network {
+ public:
+  EncoderDecoder(const Scope& scope, EncoderDecoderSpec spec);
+
+  NetworkOutput forward(const ModelInputs& inputs, Device device, bool training) const override;
+  const NetworkShape& shape() const override { return shape_; }
+  const Tensor& word_embeddings() const override { return decoder_.words(); }
+  std::unique_ptr<DecodingState> start_decoding(const ModelInputs& inputs, int64_t batch, int64_t capacity,
+                                                Device device) const override;
+  Tensor decode(const Rows& rows, DecodingState* state) const override;
+
+ private:
+  /// ids [batch, tokens], one place to the right.
+  Tensor shifted(const Tensor& ids) const;
+  ModelInputs decoder_inputs(const ModelInputs& inputs) const;
+
+  EncoderDecoderSpec spec_;
+  Tensor words_;
+  Stack encoder_, decoder_;
+  NetworkShape shape_;
+};
+
+/// One half of an encoder-decoder as a network of its own: the encoder for heads on its states, the decoder for causal
+/// language modelling.
+std::unique_ptr<Network> encoder_half(const Scope& scope, EncoderDecoderSpec spec);
+std::unique_ptr<Network> decoder_half(const Scope& scope, EncoderDecoderSpec spec);
+
+}  // namespace mica

@@ -1,0 +1,267 @@
+#include "mica/models/architectures/stack.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+#include <utility>
+
+#include "mica/autograd/elementwise.h"
+#include "mica/autograd/embedding.h"
+#include "mica/autograd/random.h"
+#include "mica/autograd/shape.h"
+#include "mica/base/error.h"
+#include "mica/models/modules/positions.h"
+
+namespace mica {
+
+Stack::Stack(const Scope& scope, StackSpec spec, const Tensor& shared_words)
+    : spec_(std::move(spec)), product_dtype_(scope.options().dtype), words_(shared_words) {
+  const StackNames& names = spec_.names;
+  const int64_t hidden = spec_.hidden_size;
+  const int64_t size = spec_.embedding_size;
+  const auto norm = [&](const Scope& where, const std::string& name, int64_t of) {
+    return name.empty() ? Norm() : Norm(where / name, of, spec_.norm);
+  };
+  if (!words_.defined())
+    words_ = (scope / names.word_embeddings).weight("weight", {spec_.vocab_size, size}, spec_.padding_idx);
+  if (spec_.positions == PositionTable::learned) {
+    const int64_t rows = spec_.max_position_embeddings + spec_.position_offset;
+    const Scope module = scope / names.position_embeddings;
+    position_table_ = spec_.sinusoidal_start ? module.computed("weight", sinusoid_table(rows))
+                                             : module.weight("weight", {rows, hidden}, spec_.position_padding_idx);
+  }
+  if (spec_.positions == PositionTable::sinusoidal) (scope / names.position_embeddings).ignore("weight");
+  if (spec_.type_vocab_size > 0)
+    types_ = (scope / names.type_embeddings).weight("weight", {spec_.type_vocab_size, size});
+  embeddings_norm_ = norm(scope, names.embeddings_norm, hidden);
+  if (size != hidden) {
+    project_in_ = Linear(scope / names.project_in, size, hidden, false);
+    project_out_ = Linear(scope / names.project_out, hidden, size, false);
+  }
+  for (const RotarySpec& each : spec_.rotary) rotary_.emplace_back(each);
+  for (size_t i = 0; i < spec_.layers.size(); ++i) {
+    const LayerSpec& layer_spec = spec_.layers[i];
+    const Scope part = scope / names.layers / static_cast<int64_t>(i);
+    Layer layer;
+    layer.attention_norm = norm(part, names.attention_norm, hidden);
+    layer.attention = Attention(part, hidden, layer_spec.attention);
+    layer.attention_post_norm = norm(part, names.attention_post_norm, hidden);
+    layer.attention_sum_norm = norm(part, names.attention_sum_norm, hidden);
+    if (layer_spec.cross) {
+      layer.cross_norm = norm(part, names.cross_norm, hidden);
+      layer.cross.emplace(part, hidden, *layer_spec.cross);
+      layer.cross_sum_norm = norm(part, names.cross_sum_norm, hidden);
+    }
+    layer.mlp_norm = norm(part, names.mlp_norm, hidden);
+    if (layer_spec.experts.num_experts > 0) {
+      layer.experts = Experts(part, hidden, layer_spec.experts);
+    } else {
+      layer.mlp = Mlp(part, hidden, layer_spec.mlp);
+    }
+    layer.mlp_post_norm = norm(part, names.mlp_post_norm, hidden);
+    layer.mlp_sum_norm = norm(part, names.mlp_sum_norm, hidden);
+    layers_.push_back(std::move(layer));
+  }
+  final_norm_ = norm(scope, names.final_norm, hidden);
+}
+
+Tensor Stack::sinusoid_table(int64_t rows) const {
+  std::vector<int64_t> positions(static_cast<size_t>(rows));
+  std::iota(positions.begin(), positions.end(), 0);
+  return sinusoidal_positions(positions, spec_.hidden_size, spec_.sinusoid, -1, words_.device());
+}
+
+// The position of every row in its text, from zero.
+std::vector<int64_t> Stack::positions_of(const Rows& rows, const KeyValueCache* cache) const {
+  if (rows.position_ids.defined()) return rows.position_ids.to_vector<int64_t>();
+  std::vector<int64_t> positions(static_cast<size_t>(rows.rows()));
+  for (int64_t s = 0; s < rows.batch(); ++s) {
+    const int64_t first = cache == nullptr ? 0 : cache->position(s);
+    for (int64_t i = 0; i < rows.offsets.length(s); ++i) {
+      positions[static_cast<size_t>(rows.offsets.begin(s) + i)] = first + i;
+    }
+  }
+  return positions;
+}
+
+// Rows of the position table.
+std::vector<int64_t> Stack::position_rows(const Rows& rows, const std::vector<int64_t>& positions) const {
+  std::vector<int64_t> index = positions;
+  const bool by_ids = spec_.position_rule == PositionRule::from_padding && rows.input_ids.defined();
+  const bool by_mask = spec_.position_rule == PositionRule::from_mask && rows.key_mask.defined();
+  if (!rows.position_ids.defined() && (by_ids || by_mask)) {
+    const std::vector<int64_t> shown =
+        by_ids ? rows.input_ids.to_vector<int64_t>() : rows.key_mask.to_vector<int64_t>();
+    const int64_t hidden = by_ids ? spec_.padding_idx : 0;
+    for (int64_t s = 0; s < rows.batch(); ++s) {
+      int64_t next = rows.offsets.length(s) > 0 ? positions[static_cast<size_t>(rows.offsets.begin(s))] : 0;
+      for (int64_t i = rows.offsets.begin(s); i < rows.offsets.begin(s) + rows.offsets.length(s); ++i) {
+        index[static_cast<size_t>(i)] = shown[static_cast<size_t>(i)] == hidden ? -1 : next++;
+      }
+    }
+  }
+  for (int64_t& each : index) {
+    if (position_table_.defined() && each >= spec_.max_position_embeddings) {
+      throw Error("input of " + std::to_string(each + 1) + " tokens", "model inputs",
+                  "this model takes at most " + std::to_string(spec_.max_position_embeddings) + "; truncate it");
+    }
+    each += spec_.position_offset;
+  }
+  return index;
+}
+
+Tensor Stack::embed(const Rows& rows, const std::vector<int64_t>& positions) const {
+  Tensor x;
+  if (rows.input_ids.defined()) {
+    x = embedding(words_, rows.input_ids, spec_.padding_idx);
+  } else {
+    if (rows.inputs_embeds.size(-1) != spec_.embedding_size) {
+      throw Error("inputs_embeds of size " + std::to_string(rows.inputs_embeds.size(-1)), "model inputs",
+                  "this model's embeddings have size " + std::to_string(spec_.embedding_size));
+    }
+    x = reshape(rows.inputs_embeds, Shape{rows.rows(), spec_.embedding_size});
+  }
+  if (spec_.embedding_scale != 1) x = affine(x, spec_.embedding_scale);
+  if (types_.defined()) {
+    const Tensor ids =
+        rows.token_type_ids.defined() ? rows.token_type_ids : Tensor::zeros({rows.rows()}, DType::int64, rows.device);
+    x = add(x, embedding(types_, ids));
+  }
+  if (spec_.types_are_words && rows.token_type_ids.defined()) x = add(x, embedding(words_, rows.token_type_ids));
+  if (project_in_.defined()) x = project_in_(x);
+  if (embeddings_norm_.defined() && spec_.norm_before_positions) x = embeddings_norm_(x);
+  if (position_table_.defined()) {
+    const Tensor index = Tensor::from(position_rows(rows, positions)).to(rows.device);
+    x = add(x, embedding(position_table_, index, spec_.position_padding_idx));
+  } else if (spec_.positions == PositionTable::sinusoidal) {
+    x = add(x, sinusoidal_positions(position_rows(rows, positions), spec_.hidden_size, spec_.sinusoid,
+                                    spec_.position_padding_idx, rows.device));
+  }
+  if (embeddings_norm_.defined() && !spec_.norm_before_positions) x = embeddings_norm_(x);
+  return dropout(x, rows.training ? spec_.embedding_dropout : 0);
+}
+
+struct Stack::Call {
+  AttentionContext self, cross;
+  const CrossStates* states = nullptr;
+  double dropout = 0;
+};
+
+// The bias of bucketed distances: one for all sequences, unless they stand at different places.
+Tensor Stack::relative_bias(const Tensor& table, const RelativeBiasSpec& spec, const Rows& rows,
+                            const KeyValueCache* cache) const {
+  const int64_t queries = rows.offsets.longest();
+  if (cache == nullptr) {
+    return relative_position_bias(table, 0, queries, queries, spec.max_distance, spec.bidirectional);
+  }
+  int64_t keys = 0;
+  bool same = true;
+  for (int64_t s = 0; s < rows.batch(); ++s) {
+    keys = std::max(keys, cache->position(s) + rows.offsets.length(s));
+    same = same && cache->position(s) == cache->position(0);
+  }
+  std::vector<Tensor> each;
+  for (int64_t s = 0; s < (same ? 1 : rows.batch()); ++s) {
+    each.push_back(
+        relative_position_bias(table, cache->position(s), queries, keys, spec.max_distance, spec.bidirectional));
+  }
+  return each.size() == 1 ? each[0] : cat(each, 0);
+}
+
+// residual + part's result, with the norms around it.
+template <typename Part>
+Tensor Stack::join(const Part& part, const Tensor& residual, const Norm& post_norm, const Norm& sum_norm,
+                   double dropout) const {
+  const Norm* last = sum_norm.defined() ? &sum_norm : nullptr;
+  if (!post_norm.defined() && spec_.residual_scale == 1) {
+    return part(After{.dropout = dropout, .residual = residual, .norm = last});
+  }
+  Tensor y = part(After{.dropout = dropout});
+  if (post_norm.defined()) y = post_norm(y);
+  if (spec_.residual_scale != 1) y = affine(y, spec_.residual_scale);
+  y = add(residual, y);
+  return last != nullptr ? (*last)(y) : y;
+}
+
+Tensor Stack::feed_forward(const Layer& layer, const Tensor& x, const After& after, bool training) const {
+  if (!layer.experts.defined()) return layer.mlp(x, after, training);
+  Tensor y = dropout(layer.experts(x, training), after.dropout);
+  if (after.residual.defined()) y = add(y, after.residual);
+  return after.norm != nullptr ? (*after.norm)(y) : y;
+}
+
+Tensor Stack::run(const Layer& layer, size_t index, const Tensor& input, const Call& call) const {
+  Tensor x = input;
+  const auto number = static_cast<int64_t>(index);
+  const auto normed = [](const Norm& norm, const Tensor& of) { return norm.defined() ? norm(of) : of; };
+  const bool training = call.self.training;
+  const Tensor first = normed(layer.attention_norm, x);
+  const auto attend = [&](const After& after) { return layer.attention(first, call.self, number, after); };
+  if (spec_.parallel) {
+    const Tensor second = layer.mlp_norm.defined() ? layer.mlp_norm(x) : first;
+    const Tensor attended = join(attend, x, layer.attention_post_norm, {}, call.dropout);
+    return join([&](const After& after) { return feed_forward(layer, second, after, training); }, attended,
+                layer.mlp_post_norm, {}, call.dropout);
+  }
+  x = join(attend, spec_.residual_from_norm ? first : x, layer.attention_post_norm, layer.attention_sum_norm,
+           call.dropout);
+  if (layer.cross && call.states != nullptr) {
+    const Tensor query = normed(layer.cross_norm, x);
+    x = join(
+        [&](const After& after) {
+          return layer.cross->cross(query, call.states->key_values[index], call.cross, after);
+        },
+        x, {}, layer.cross_sum_norm, call.dropout);
+  }
+  const Tensor second = normed(layer.mlp_norm, x);
+  return join([&](const After& after) { return feed_forward(layer, second, after, training); },
+              spec_.residual_from_norm ? second : x, layer.mlp_post_norm, layer.mlp_sum_norm, call.dropout);
+}
+
+Stack::Output Stack::operator()(const Rows& rows, KeyValueCache* cache, const CrossStates* cross) const {
+  if (cache != nullptr) {
+    if (rows.key_mask.defined()) {
+      throw Error("an attention_mask with hidden tokens, and a cache", "model inputs", "give a ragged batch instead");
+    }
+    std::vector<int64_t> counts;
+    for (int64_t s = 0; s < rows.batch(); ++s) counts.push_back(rows.offsets.length(s));
+    cache->begin(counts);
+  }
+  const std::vector<int64_t> positions = positions_of(rows, cache);
+  Call call;
+  call.self = {.queries = &rows.offsets, .key_mask = rows.key_mask, .cache = cache, .training = rows.training};
+  for (const Rotary& each : rotary_) call.self.rotary.push_back(each.angles(positions, rows.device));
+  if (cross != nullptr) {
+    call.states = cross;
+    call.cross = {
+        .queries = &rows.offsets, .keys = &cross->offsets, .key_mask = cross->key_mask, .training = rows.training};
+  }
+  call.dropout = rows.training ? spec_.hidden_dropout : 0;
+  Output output;
+  Tensor x = embed(rows, positions);
+  for (size_t i = 0; i < layers_.size(); ++i) {
+    if (rows.output_hidden_states) output.hidden_states.push_back(x);
+    const Attention& attention = layers_[i].attention;
+    if (attention.relative_table().defined()) {
+      call.self.bias = relative_bias(attention.relative_table(), attention.spec().relative, rows, cache);
+    }
+    x = run(layers_[i], i, x, call);
+  }
+  if (cache != nullptr) cache->end();
+  if (final_norm_.defined()) x = final_norm_(x);
+  if (project_out_.defined()) x = project_out_(x);
+  x = dropout(x, rows.training ? spec_.final_dropout : 0);
+  if (rows.output_hidden_states) output.hidden_states.push_back(x);
+  output.hidden = x;
+  return output;
+}
+
+CrossStates Stack::cross_states(const Tensor& encoder_hidden, const Rows& encoder_rows) const {
+  CrossStates states{.offsets = encoder_rows.offsets, .key_mask = encoder_rows.key_mask};
+  for (const Layer& layer : layers_) {
+    if (layer.cross) states.key_values.push_back(layer.cross->key_values(encoder_hidden));
+  }
+  return states;
+}
+
+}  // namespace mica

@@ -1,0 +1,145 @@
+#pragma once
+// The stack: embeddings and layers of attention and MLP, told by its spec what to be. A decoder is one stack, an
+// encoder-decoder two, and encoders that share the parts of decoders (rotary positions, gated MLPs) are one as well.
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "mica/models/architectures/network.h"
+#include "mica/models/modules/attention.h"
+#include "mica/models/modules/cache.h"
+#include "mica/models/modules/experts.h"
+#include "mica/models/modules/mlp.h"
+#include "mica/models/modules/norm.h"
+#include "mica/models/modules/positions.h"
+#include "mica/models/modules/rotary.h"
+#include "mica/models/scope.h"
+
+namespace mica {
+
+/// Positions that are added to the embeddings; rotary ones and biases are the attention's.
+enum class PositionTable : uint8_t {
+  none,
+  learned,
+  sinusoidal,  ///< computed, see SinusoidKind
+};
+
+/// How a token's row in the position table is counted.
+enum class PositionRule : uint8_t {
+  from_zero,
+  from_mask,     ///< over the tokens that the attention mask shows; the others get -1
+  from_padding,  ///< over the tokens whose id is not the padding's; those get -1
+};
+
+/// Names on disk below the base prefix (the norms': below a layer's); empty: the family has no such part.
+struct StackNames {
+  std::string word_embeddings = "embed_tokens";
+  std::string position_embeddings = "embed_positions";
+  std::string type_embeddings;
+  std::string embeddings_norm;
+  std::string project_in, project_out;  ///< where embedding_size differs from hidden_size
+  std::string layers = "layers";        ///< followed by the layer's number
+  // Norms before a part, of its result before it is added, and of the sum.
+  std::string attention_norm = "input_layernorm", attention_post_norm, attention_sum_norm;
+  std::string cross_norm, cross_sum_norm;
+  std::string mlp_norm = "post_attention_layernorm", mlp_post_norm, mlp_sum_norm;
+  std::string final_norm = "norm";
+};
+
+struct LayerSpec {
+  AttentionSpec attention;
+  std::optional<AttentionSpec> cross;  ///< attends to an encoder
+  MlpSpec mlp;
+  ExpertsSpec experts;  ///< in place of the MLP where there are any
+};
+
+struct StackSpec {
+  int64_t vocab_size = 0;
+  int64_t embedding_size = 0;
+  int64_t hidden_size = 0;
+  int64_t max_position_embeddings = 0;
+  int64_t padding_idx = -1;  ///< the row of the word table that gets no gradient
+  PositionTable positions = PositionTable::none;
+  SinusoidKind sinusoid = SinusoidKind::halves;
+  PositionRule position_rule = PositionRule::from_zero;
+  int64_t position_offset = 0;        ///< of the table's row
+  int64_t position_padding_idx = -1;  ///< the row of the position table that gets no gradient
+  bool types_are_words = false;       ///< token types are rows of the word table (GPT-2)
+  int64_t type_vocab_size = 0;
+  double embedding_scale = 1;          ///< of the words' embeddings
+  bool sinusoidal_start = false;       ///< the learned table starts as sines, and files may leave it out
+  bool norm_before_positions = false;  ///< the embeddings' norm, of the words alone
+  NormSpec norm;                       ///< of all norms of the stack
+  bool parallel = false;  ///< attention and MLP read the same states; their results are added to them together
+  bool residual_from_norm = false;                                ///< the sum starts from the normalised states
+  double residual_scale = 1;                                      ///< of a part's result before it is added
+  double logits_scale = 1, logits_softcap = 0, hidden_scale = 1;  ///< see NetworkShape
+  double embedding_dropout = 0, hidden_dropout = 0, final_dropout = 0;
+  std::vector<RotarySpec> rotary;
+  std::vector<LayerSpec> layers;
+  StackNames names;
+
+  /// The same layer `count` times.
+  void repeat(const LayerSpec& layer, int64_t count) { layers.assign(static_cast<size_t>(count), layer); }
+};
+
+/// Keys and values of an encoder's states, a pair a layer, and where its sequences lie.
+struct CrossStates {
+  std::vector<std::pair<Tensor, Tensor>> key_values;
+  SequenceOffsets offsets;
+  Tensor key_mask;
+};
+
+class Stack {
+ public:
+  /// `shared_words`: a word table of another stack in place of one of its own.
+  Stack(const Scope& scope, StackSpec spec, const Tensor& shared_words = {});
+
+  struct Output {
+    Tensor hidden;
+    std::vector<Tensor> hidden_states;
+  };
+  /// `cache`: what came before these rows, to which they are added. `cross`: for layers with cross-attention.
+  Output operator()(const Rows& rows, KeyValueCache* cache = nullptr, const CrossStates* cross = nullptr) const;
+  /// Of an encoder's states, for every layer.
+  CrossStates cross_states(const Tensor& encoder_hidden, const Rows& encoder_rows) const;
+
+  const StackSpec& spec() const { return spec_; }
+  const Tensor& words() const { return words_; }
+
+ private:
+  struct Layer {
+    Attention attention;
+    std::optional<Attention> cross;
+    Mlp mlp;
+    Experts experts;
+    Norm attention_norm, attention_post_norm, attention_sum_norm;
+    Norm cross_norm, cross_sum_norm;
+    Norm mlp_norm, mlp_post_norm, mlp_sum_norm;
+  };
+  struct Call;  // what the layers of one call share
+
+  Tensor sinusoid_table(int64_t rows) const;
+  Tensor embed(const Rows& rows, const std::vector<int64_t>& positions) const;
+  std::vector<int64_t> positions_of(const Rows& rows, const KeyValueCache* cache) const;
+  std::vector<int64_t> position_rows(const Rows& rows, const std::vector<int64_t>& positions) const;
+  Tensor relative_bias(const Tensor& table, const RelativeBiasSpec& spec, const Rows& rows,
+                       const KeyValueCache* cache) const;
+  Tensor run(const Layer& layer, size_t index, const Tensor& x, const Call& call) const;
+  Tensor feed_forward(const Layer& layer, const Tensor& x, const After& after, bool training) const;
+  template <typename Part>
+  Tensor join(const Part& part, const Tensor& residual, const Norm& post_norm, const Norm& sum_norm,
+              double dropout) const;
+
+  StackSpec spec_;
+  DType product_dtype_;
+  Tensor words_, position_table_, types_;
+  Norm embeddings_norm_, final_norm_;
+  Linear project_in_, project_out_;
+  std::vector<Rotary> rotary_;
+  std::vector<Layer> layers_;
+};
+
+}  // namespace mica

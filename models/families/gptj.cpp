@@ -1,0 +1,54 @@
+// GPT-J runs attention and MLP side by side behind one layer norm, and rotates neighbouring elements of a part of each
+// head. Wang and Komatsuzaki 2021.
+#include "mica/models/families/families.h"
+
+namespace mica::families {
+
+StackSpec gptj(const Config& config) {
+  StackSpec spec = gpt2(config);
+  spec.positions = PositionTable::none;
+  spec.parallel = true;
+  spec.names.mlp_norm = "";
+  for (LayerSpec& layer : spec.layers) {
+    AttentionSpec& attention = layer.attention;
+    attention.layout = ProjectionLayout::separate;
+    attention.transposed = layer.mlp.transposed = false;
+    attention.query_bias = attention.output_bias = false;
+    attention.rotary = 0;
+    attention.rotary_layout = RotaryLayout::interleaved;
+    attention.names = {.query = "attn.q_proj", .key = "attn.k_proj", .value = "attn.v_proj", .output = "attn.out_proj"};
+    layer.mlp.names = {.up = "mlp.fc_in", .down = "mlp.fc_out"};
+    spec.rotary = {rotary_spec(config, attention.head_dim)};
+  }
+  return spec;
+}
+
+const ConfigSchema& gptj_schema() {
+  static const ConfigSchema schema{R"({
+    "vocab_size": 50400, "n_positions": 2048, "n_embd": 4096, "n_layer": 28, "n_head": 16, "rotary_dim": 64,
+    "n_inner": null, "activation_function": "gelu_new", "resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0,
+    "layer_norm_epsilon": 1e-5, "initializer_range": 0.02, "bos_token_id": 50256, "eos_token_id": 50256,
+    "tie_word_embeddings": false})",
+                                   {{"hidden_size", "n_embd"},
+                                    {"max_position_embeddings", "n_positions"},
+                                    {"num_attention_heads", "n_head"},
+                                    {"num_hidden_layers", "n_layer"},
+                                    {"intermediate_size", "n_inner"},
+                                    {"hidden_act", "activation_function"},
+                                    {"layer_norm_eps", "layer_norm_epsilon"},
+                                    {"attention_dropout", "attn_pdrop"},
+                                    {"hidden_dropout", "resid_pdrop"},
+                                    {"embedding_dropout", "embd_pdrop"}}};
+  return schema;
+}
+
+const HeadStyle& gptj_heads() {
+  static const HeadStyle style = [] {
+    HeadStyle biased = gpt2_heads();
+    biased.language.bias = "lm_head.bias";
+    return biased;
+  }();
+  return style;
+}
+
+}  // namespace mica::families

@@ -1,0 +1,136 @@
+#include "mica/models/generation/model_session.h"
+
+#include <utility>
+
+#include "mica/autograd/shape.h"
+#include "mica/autograd/tape.h"
+#include "mica/base/error.h"
+
+namespace mica {
+
+ModelSession::ModelSession(Model model, const ModelInputs& inputs, int64_t batch, int64_t capacity)
+    : model_(std::move(model)), texts_(static_cast<size_t>(batch)), prompts_(static_cast<size_t>(batch), 0) {
+  if (model_.task() != Task::causal_lm && model_.task() != Task::seq2seq_lm) {
+    throw Error("generation with a model for " + std::string(name(model_.task())), "generate",
+                "open it for causal_lm or seq2seq_lm");
+  }
+  const NoGrad no_grad;
+  state_ = model_.network().start_decoding(inputs, batch, capacity, model_.device());
+  const bool decoder = !model_.network().shape().encoder_decoder;
+  if (decoder && inputs.token_type_ids.defined()) {
+    const Tensor& types = inputs.token_type_ids;
+    if (types.rank() != 2 || types.size(0) != batch) {
+      throw Error("token_type_ids of shape " + to_string(types.shape()), "generate", "need [batch, tokens]");
+    }
+    for (int64_t row = 0; row < batch; ++row) types_.push_back(types.select(0, row).to_vector<int64_t>());
+  }
+}
+
+int64_t ModelSession::vocab_size() const {
+  return model_.network().shape().vocab_size;
+}
+
+int64_t ModelSession::max_length() const {
+  const NetworkShape& shape = model_.network().shape();
+  const int64_t limit = shape.encoder_decoder ? shape.max_target_tokens : shape.max_tokens;
+  return limit > 0 ? limit : INT64_MAX;
+}
+
+// Of `count` tokens of a row from `first` on: those of the prompt, and behind it the last one again.
+std::vector<int64_t> ModelSession::types_of(size_t row, int64_t first, int64_t count) const {
+  std::vector<int64_t> result;
+  const std::vector<int64_t>& given = types_[row];
+  for (int64_t i = first; i < first + count; ++i) {
+    result.push_back(given.empty() ? 0 : given[std::min(static_cast<size_t>(i), given.size() - 1)]);
+  }
+  return result;
+}
+
+Tensor ModelSession::append(std::span<const std::vector<int64_t>> tokens, Positions positions) {
+  if (static_cast<int64_t>(tokens.size()) != batch()) {
+    throw Error("tokens for " + std::to_string(tokens.size()) + " rows", "generate",
+                "the session has " + std::to_string(batch()));
+  }
+  for (size_t row = 0; row < tokens.size(); ++row) {
+    if (tokens[row].empty()) throw Error("no token for row " + std::to_string(row), "generate", "append at least one");
+  }
+  const NoGrad no_grad;
+  Tensor logits = state_ != nullptr ? run_cached(tokens, positions) : run_whole(tokens, positions);
+  for (size_t row = 0; row < tokens.size(); ++row) {
+    if (prompts_[row] == 0) prompts_[row] = static_cast<int64_t>(tokens[row].size());
+    texts_[row].insert(texts_[row].end(), tokens[row].begin(), tokens[row].end());
+  }
+  return logits.to(DType::float32).to(Device{});
+}
+
+Tensor ModelSession::run_cached(std::span<const std::vector<int64_t>> tokens, Positions positions) {
+  std::vector<int64_t> ids;
+  std::vector<int64_t> types;
+  std::vector<int64_t> lengths;
+  std::vector<int64_t> last;
+  for (size_t row = 0; row < tokens.size(); ++row) {
+    ids.insert(ids.end(), tokens[row].begin(), tokens[row].end());
+    lengths.push_back(static_cast<int64_t>(tokens[row].size()));
+    last.push_back(static_cast<int64_t>(ids.size()) - 1);
+    if (types_.empty()) continue;
+    const std::vector<int64_t> more = types_of(row, length(static_cast<int64_t>(row)), lengths.back());
+    types.insert(types.end(), more.begin(), more.end());
+  }
+  Rows rows;
+  rows.device = model_.device();
+  rows.input_ids = Tensor::from(ids).to(rows.device);
+  if (!types.empty()) rows.token_type_ids = Tensor::from(types).to(rows.device);
+  rows.offsets = SequenceOffsets::from_lengths(lengths, rows.device);
+  rows.tokens_shape = {rows.rows()};
+  Tensor hidden = model_.network().decode(rows, state_.get());
+  if (positions == Positions::last && ids.size() != tokens.size()) {
+    hidden = index_select(hidden, Tensor::from(last).to(rows.device));
+  }
+  return model_.head().logits(hidden);
+}
+
+// A network that is told it is a decoder sees what came before each token; others see the prompt in both directions.
+Tensor ModelSession::run_whole(std::span<const std::vector<int64_t>> tokens, Positions positions) const {
+  std::vector<Tensor> results;
+  for (size_t row = 0; row < tokens.size(); ++row) {
+    std::vector<int64_t> text = texts_[row];
+    text.insert(text.end(), tokens[row].begin(), tokens[row].end());
+    const auto count = static_cast<int64_t>(text.size());
+    const auto added = static_cast<int64_t>(tokens[row].size());
+    ModelInputs inputs;
+    inputs.input_ids = Tensor::from(text, {1, count});
+    inputs.position_ids = Tensor::arange(count).reshape({1, count});
+    if (!types_.empty()) inputs.token_type_ids = Tensor::from(types_of(row, 0, count), {1, count});
+    if (!model_.network().shape().causal) inputs.prefix_length = prompts_[row] > 0 ? prompts_[row] : count;
+    const Tensor logits = model_(inputs).logits.select(0, 0);
+    results.push_back(logits.slice(0, positions == Positions::last ? count - 1 : count - added, count));
+  }
+  return cat(results, 0);
+}
+
+void ModelSession::reorder(std::span<const int64_t> rows) {
+  if (state_ != nullptr) state_->reorder(rows);
+  std::vector<std::vector<int64_t>> texts;
+  std::vector<std::vector<int64_t>> types;
+  std::vector<int64_t> prompts;
+  for (const int64_t row : rows) {
+    if (row < 0 || row >= batch()) throw Error("row " + std::to_string(row), "generate", "the session has no such row");
+    texts.push_back(texts_[static_cast<size_t>(row)]);
+    prompts.push_back(prompts_[static_cast<size_t>(row)]);
+    if (!types_.empty()) types.push_back(types_[static_cast<size_t>(row)]);
+  }
+  texts_ = std::move(texts);
+  types_ = std::move(types);
+  prompts_ = std::move(prompts);
+}
+
+void ModelSession::truncate(int64_t row, int64_t length) {
+  if (row < 0 || row >= batch() || length < 0 || length > this->length(row)) {
+    throw Error("row " + std::to_string(row) + " cut to " + std::to_string(length) + " tokens", "generate",
+                "name a row of the session and no more tokens than it has");
+  }
+  if (state_ != nullptr) state_->truncate(row, length);
+  texts_[static_cast<size_t>(row)].resize(static_cast<size_t>(length));
+}
+
+}  // namespace mica

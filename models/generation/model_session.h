@@ -1,0 +1,43 @@
+#pragma once
+// A model as generate() sees it.
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "mica/models/architectures/decoding.h"
+#include "mica/models/auto/model.h"
+#include "mica/models/generation/session.h"
+
+namespace mica {
+
+/// A causal language model, or an encoder-decoder, with the keys and values of what it has seen. Networks that can only
+/// run whole texts do so for every token.
+class ModelSession : public GenerationSession {
+ public:
+  /// `inputs`: of an encoder-decoder, what its encoder reads, a sequence a row; of a decoder only token_type_ids
+  /// [batch, tokens] matter: those of the prompts, the last of which new tokens share. `capacity`: tokens a row may
+  /// grow to without another allocation. Throws Error for a model without a language head.
+  ModelSession(Model model, const ModelInputs& inputs, int64_t batch, int64_t capacity);
+
+  int64_t vocab_size() const override;
+  int64_t batch() const override { return static_cast<int64_t>(texts_.size()); }
+  int64_t length(int64_t row) const override { return static_cast<int64_t>(texts_[static_cast<size_t>(row)].size()); }
+  int64_t max_length() const override;
+  Tensor append(std::span<const std::vector<int64_t>> tokens, Positions positions) override;
+  void reorder(std::span<const int64_t> rows) override;
+  void truncate(int64_t row, int64_t length) override;
+
+ private:
+  Tensor run_cached(std::span<const std::vector<int64_t>> tokens, Positions positions);
+  Tensor run_whole(std::span<const std::vector<int64_t>> tokens, Positions positions) const;
+  std::vector<int64_t> types_of(size_t row, int64_t first, int64_t count) const;
+
+  Model model_;
+  std::unique_ptr<DecodingState> state_;     // null: whole texts
+  std::vector<std::vector<int64_t>> texts_;  // tokens of each row so far
+  std::vector<std::vector<int64_t>> types_;  // token types of each row's prompt; empty: none
+  std::vector<int64_t> prompts_;             // tokens of each row's first call
+};
+
+}  // namespace mica
