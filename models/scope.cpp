@@ -30,8 +30,10 @@ std::string list(const std::vector<std::string>& names, size_t most = 12) {
   return text;
 }
 
-// "x.LayerNorm.weight" as files of before 2019 spell it.
-std::string old_norm_spelling(const std::string& name) {
+// The two spellings of a norm's parameters: "x.LayerNorm.weight", and "x.LayerNorm.gamma" in files of before 2019.
+std::string other_norm_spelling(const std::string& name) {
+  if (name.ends_with(".gamma")) return name.substr(0, name.size() - 5) + "weight";
+  if (name.ends_with(".beta")) return name.substr(0, name.size() - 4) + "bias";
   if (name.ends_with(".weight")) return name.substr(0, name.size() - 6) + "gamma";
   if (name.ends_with(".bias")) return name.substr(0, name.size() - 4) + "beta";
   return "";
@@ -71,15 +73,23 @@ ParameterStore::ParameterStore(BuildOptions options, const ParameterStore& befor
 
 std::string ParameterStore::find(const std::string& name) const {
   std::vector<std::string> spellings{name};
+  // A star stands for any layer: older files repeat a tensor for each, all the same.
+  if (const size_t star = name.find(".*."); star != name.npos) {
+    spellings.push_back(name);
+    spellings.back()[star + 1] = '0';
+  }
   if (!base_prefix_.empty()) {
     const std::string prefix = base_prefix_ + ".";
-    spellings.push_back(name.starts_with(prefix) ? name.substr(prefix.size()) : prefix + name);
+    for (size_t i = 0, count = spellings.size(); i < count; ++i) {
+      const std::string& spelled = spellings[i];
+      spellings.push_back(spelled.starts_with(prefix) ? spelled.substr(prefix.size()) : prefix + spelled);
+    }
   }
   for (const std::string& spelling : spellings) {
     if (checkpoint_->find(spelling) != nullptr) return spelling;
   }
   for (const std::string& spelling : spellings) {
-    for (const std::string& other : {old_norm_spelling(spelling), other_weight_norm_spelling(spelling)}) {
+    for (const std::string& other : {other_norm_spelling(spelling), other_weight_norm_spelling(spelling)}) {
       if (!other.empty() && checkpoint_->find(other) != nullptr) return other;
     }
   }

@@ -61,7 +61,13 @@ StackSpec decoder_spec(const Config& config) {
   return spec;
 }
 
-void apply_layer_types(const Config& config, StackSpec* spec) {
+StackSpec reader_spec(const Config& config) {
+  StackSpec spec = decoder_spec(config);
+  for (LayerSpec& layer : spec.layers) layer.attention.causal = false;
+  return spec;
+}
+
+void apply_layer_types(const Config& config, StackSpec* spec, int64_t window) {
   const std::vector<std::string> types = config.texts("layer_types");
   if (types.empty()) return;
   if (types.size() != spec->layers.size()) {
@@ -74,7 +80,7 @@ void apply_layer_types(const Config& config, StackSpec* spec) {
       throw Error("layer_types holds \"" + printable(types[i]) + "\"", config.where(),
                   "this family has full_attention and sliding_attention");
     }
-    spec->layers[i].attention.window = config.integer_in("sliding_window", 1, kMaxVocabulary);
+    spec->layers[i].attention.window = window > 0 ? window : config.integer_in("sliding_window", 1, kMaxVocabulary);
   }
 }
 
@@ -109,9 +115,10 @@ void add_sparse_layers(const Config& config, const char* count_key, StackSpec* s
 NetworkShape shape_of(const StackSpec& spec) {
   return {.vocab_size = spec.vocab_size,
           .embedding_size = spec.embedding_size,
-          .hidden_size = spec.embedding_size,  // as it leaves the stack
+          .hidden_size = spec.project_sum ? spec.hidden_size : spec.embedding_size,  // as it leaves the stack
           .activation = spec.layers.empty() ? Activation::gelu : spec.layers[0].mlp.activation,
           .layer_norm_eps = spec.norm.eps,
+          .norm_bias = spec.norm.bias,
           .padding_idx = spec.padding_idx,
           .logits_scale = spec.logits_scale,
           .logits_softcap = spec.logits_softcap,
@@ -120,8 +127,17 @@ NetworkShape shape_of(const StackSpec& spec) {
           .causal = spec.layers.empty() || spec.layers[0].attention.causal};
 }
 
-Decoder::Decoder(const Scope& scope, StackSpec spec, const Tensor& shared_words)
-    : stack_(scope, std::move(spec), shared_words), shape_(shape_of(stack_.spec())) {}
+Decoder::Decoder(const Scope& scope, StackSpec spec, bool with_pooler, const Tensor& shared_words)
+    : stack_(scope, std::move(spec), shared_words), shape_(shape_of(stack_.spec())) {
+  const std::string& pooler = stack_.spec().names.pooler;
+  if (!with_pooler || pooler.empty()) return;
+  pooler_ = Linear((scope / pooler).may_be_new(), shape_.hidden_size, shape_.hidden_size);
+}
+
+Tensor Decoder::pool(const Tensor& hidden, const Rows& rows) const {
+  if (!pooler_.defined()) return Network::pool(hidden, rows);
+  return pooler_(first_rows(hidden, rows), {.activation = Activation::tanh});
+}
 
 NetworkOutput Decoder::forward(const ModelInputs& inputs, Device device, bool training) const {
   NetworkOutput output;

@@ -13,8 +13,12 @@ namespace mica {
 /// decoders start. Norms, rotary positions and the layers are filled in.
 StackSpec decoder_spec(const Config& config);
 
-/// A sliding window for the layers whose entry in layer_types says so; the others see everything.
-void apply_layer_types(const Config& config, StackSpec* spec);
+/// The same for a network that reads both ways.
+StackSpec reader_spec(const Config& config);
+
+/// A sliding window for the layers whose entry in layer_types says so; the others see everything. `window`: as wide as
+/// that; otherwise (0) as the config's sliding_window says.
+void apply_layer_types(const Config& config, StackSpec* spec, int64_t window = 0);
 
 /// sliding_window, where the config has one, for every layer.
 void set_window(const Config& config, StackSpec* spec);
@@ -29,17 +33,21 @@ void add_sparse_layers(const Config& config, const char* count_key, StackSpec* s
 class Decoder : public Network {
  public:
   /// `shared_words`: the word table of another stack in place of one of its own.
-  Decoder(const Scope& scope, StackSpec spec, const Tensor& shared_words = {});
+  Decoder(const Scope& scope, StackSpec spec, bool with_pooler, const Tensor& shared_words = {});
 
   NetworkOutput forward(const ModelInputs& inputs, Device device, bool training) const override;
   const NetworkShape& shape() const override { return shape_; }
   const Tensor& word_embeddings() const override { return stack_.words(); }
+  bool has_pooler() const override { return pooler_.defined(); }
+  /// tanh(dense(first token)) of each sequence.
+  Tensor pool(const Tensor& hidden, const Rows& rows) const override;
   std::unique_ptr<DecodingState> start_decoding(const ModelInputs& inputs, int64_t batch, int64_t capacity,
                                                 Device device) const override;
   Tensor decode(const Rows& rows, DecodingState* state) const override;
 
  private:
   Stack stack_;
+  Linear pooler_;
   NetworkShape shape_;
 };
 

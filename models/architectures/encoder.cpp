@@ -40,15 +40,17 @@ EncoderSpec encoder_spec(const Config& config) {
   spec.layer_norm_eps = config.number_in("layer_norm_eps", 0, 1);
   spec.hidden_dropout = config.number_in("hidden_dropout_prob", 0, 0.999);
   spec.attention_dropout = config.number_in("attention_probs_dropout_prob", 0, 0.999);
-  if (config.flag("add_cross_attention")) {
-    throw Error("cross-attention is not supported for this family", config.where(), "set add_cross_attention to false");
-  }
   if (config.text("position_embedding_type", "absolute") != "absolute") {
     throw Error(
         "position_embedding_type \"" + printable(config.text("position_embedding_type")) + "\" is not supported",
         config.where(), "only absolute positions are");
   }
   spec.causal = config.flag("is_decoder");
+  spec.cross_attention = config.flag("add_cross_attention");
+  if (spec.cross_attention && !spec.causal) {
+    throw Error("cross-attention in a network that is no decoder", config.where(),
+                "set is_decoder to true, or add_cross_attention to false");
+  }
   for (int64_t i = 0; i < spec.num_hidden_layers; ++i) spec.layer_names.push_back("encoder.layer." + std::to_string(i));
   return spec;
 }

@@ -68,6 +68,7 @@ struct EncoderSpec {
   int64_t relative_buckets = 0;  ///< bucketed position bias shared by all layers; 0: none
   int64_t relative_max_distance = 128;
   bool causal = false;
+  bool cross_attention = false;  ///< layers look at another network's states as well; see stack_of()
   Activation activation = Activation::gelu;
   double layer_norm_eps = 1e-12;
   double hidden_dropout = 0, attention_dropout = 0;

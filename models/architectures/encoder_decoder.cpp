@@ -24,16 +24,23 @@ Tensor shared_words(const Scope& scope, const EncoderDecoderSpec& spec) {
 
 }  // namespace
 
-EncoderDecoder::EncoderDecoder(const Scope& scope, EncoderDecoderSpec spec)
-    : spec_(std::move(spec)),
-      words_(shared_words(scope, spec_)),
-      encoder_(scope / "encoder", spec_.encoder, words_),
-      decoder_(scope / "decoder", spec_.decoder, words_),
-      shape_(shape_of(spec_.decoder)) {
+EncoderDecoder::EncoderDecoder(std::unique_ptr<Network> encoder, Linear bridge, Stack decoder, const ShiftSpec& shift)
+    : spec_(shift),
+      encoder_(std::move(encoder)),
+      bridge_(std::move(bridge)),
+      decoder_(std::move(decoder)),
+      shape_(shape_of(decoder_.spec())) {
   shape_.encoder_decoder = true;
-  shape_.max_tokens = spec_.encoder.max_position_embeddings;
-  shape_.max_target_tokens = spec_.decoder.max_position_embeddings;
+  shape_.max_target_tokens = shape_.max_tokens;
+  shape_.max_tokens = encoder_->shape().max_tokens;
 }
+
+EncoderDecoder::EncoderDecoder(const Scope& scope, const EncoderDecoderSpec& spec)
+    : EncoderDecoder(scope, spec, shared_words(scope, spec)) {}
+
+EncoderDecoder::EncoderDecoder(const Scope& scope, const EncoderDecoderSpec& spec, const Tensor& words)
+    : EncoderDecoder{std::make_unique<Decoder>(scope / "encoder", spec.encoder, false, words), Linear(),
+                     Stack(scope / "decoder", spec.decoder, words), spec} {}
 
 Tensor EncoderDecoder::shifted(const Tensor& ids) const {
   if (ids.rank() != 2 || ids.size(1) == 0) {
@@ -70,6 +77,11 @@ ModelInputs EncoderDecoder::decoder_inputs(const ModelInputs& inputs) const {
   if (!result.input_ids.defined() && !result.inputs_embeds.defined()) {
     if (inputs.labels.defined() && inputs.labels.rank() == 2 && !is_floating(inputs.labels.dtype())) {
       result.input_ids = shifted(inputs.labels);
+      if (spec_.hides_padding && !result.attention_mask.defined()) {
+        std::vector<int64_t> shown = result.input_ids.to_vector<int64_t>();
+        for (int64_t& each : shown) each = each == spec_.pad_token_id ? 0 : 1;
+        result.attention_mask = Tensor::from(shown, result.input_ids.shape());
+      }
     } else if (spec_.decoder_reads_input && inputs.input_ids.defined() && inputs.lengths.empty()) {
       result.input_ids = shifted(inputs.input_ids);
     } else {
@@ -80,19 +92,25 @@ ModelInputs EncoderDecoder::decoder_inputs(const ModelInputs& inputs) const {
   return result;
 }
 
+CrossStates EncoderDecoder::cross_states(const NetworkOutput& encoded) const {
+  return decoder_.cross_states(bridge_.defined() ? bridge_(encoded.hidden) : encoded.hidden, encoded.rows);
+}
+
 NetworkOutput EncoderDecoder::forward(const ModelInputs& inputs, Device device, bool training) const {
   NetworkOutput output;
-  output.encoder_rows = to_rows(inputs, device);
-  output.encoder_rows.training = training;
   output.rows = to_rows(decoder_inputs(inputs), device);
   output.rows.training = training;
+  ModelInputs source = inputs;
+  source.output_hidden_states = false;
+  const NetworkOutput encoded = encoder_->forward(source, device, training);
+  output.encoder_rows = encoded.rows;
+  output.encoder_hidden = encoded.hidden;
   if (output.rows.batch() != output.encoder_rows.batch()) {
     throw Error(std::to_string(output.rows.batch()) + " decoder sequences for " +
                     std::to_string(output.encoder_rows.batch()) + " inputs",
                 "model inputs", "give as many of each");
   }
-  output.encoder_hidden = encoder_(output.encoder_rows).hidden;
-  const CrossStates states = decoder_.cross_states(output.encoder_hidden, output.encoder_rows);
+  const CrossStates states = cross_states(encoded);
   Stack::Output result = decoder_(output.rows, nullptr, &states);
   output.hidden = std::move(result.hidden);
   output.hidden_states = std::move(result.hidden_states);
@@ -101,14 +119,13 @@ NetworkOutput EncoderDecoder::forward(const ModelInputs& inputs, Device device, 
 
 std::unique_ptr<DecodingState> EncoderDecoder::start_decoding(const ModelInputs& inputs, int64_t batch,
                                                               int64_t capacity, Device device) const {
-  const Rows rows = to_rows(inputs, device);
-  if (rows.batch() != batch) {
-    throw Error(std::to_string(rows.batch()) + " inputs for " + std::to_string(batch) + " texts", "generate",
+  const NetworkOutput encoded = encoder_->forward(inputs, device, false);
+  if (encoded.rows.batch() != batch) {
+    throw Error(std::to_string(encoded.rows.batch()) + " inputs for " + std::to_string(batch) + " texts", "generate",
                 "give as many of each");
   }
   return std::make_unique<DecodingState>(
-      KeyValueCache(static_cast<int64_t>(spec_.decoder.layers.size()), batch, capacity),
-      decoder_.cross_states(encoder_(rows).hidden, rows));
+      KeyValueCache(static_cast<int64_t>(decoder_.spec().layers.size()), batch, capacity), cross_states(encoded));
 }
 
 Tensor EncoderDecoder::decode(const Rows& rows, DecodingState* state) const {
@@ -117,11 +134,11 @@ Tensor EncoderDecoder::decode(const Rows& rows, DecodingState* state) const {
 
 std::unique_ptr<Network> encoder_half(const Scope& scope, EncoderDecoderSpec spec) {
   const Tensor words = shared_words(scope, spec);
-  return std::make_unique<Decoder>(scope / "encoder", std::move(spec.encoder), words);
+  return std::make_unique<Decoder>(scope / "encoder", std::move(spec.encoder), false, words);
 }
 
 std::unique_ptr<Network> decoder_half(const Scope& scope, EncoderDecoderSpec spec) {
-  return std::make_unique<Decoder>(scope / "decoder", std::move(spec.decoder));
+  return std::make_unique<Decoder>(scope / "decoder", std::move(spec.decoder), false);
 }
 
 }  // namespace mica

@@ -5,24 +5,39 @@
 #include <string>
 
 #include "mica/models/architectures/stack.h"
+#include "mica/models/config.h"
 
 namespace mica {
 
-struct EncoderDecoderSpec {
-  StackSpec encoder, decoder;
-  /// The word table that both stacks read; empty: each has one of its own.
-  std::string shared = "shared";
+/// How the decoder gets its input from the labels.
+struct ShiftSpec {
   int64_t decoder_start_token_id = -1;
   int64_t pad_token_id = -1;
+  bool hides_padding = false;  ///< of shifted labels
   /// What is shifted to the right starts with its own last token (a language code) in place of decoder_start_token_id.
   bool wraps = false;
   /// Without decoder_input_ids and labels the decoder reads the encoder's input, shifted.
   bool decoder_reads_input = false;
 };
 
+struct EncoderDecoderSpec : ShiftSpec {
+  StackSpec encoder, decoder;
+  /// The word table that both stacks read; empty: each has one of its own.
+  std::string shared = "shared";
+};
+
+/// Two networks of any families.
+struct PairSpec {
+  Config encoder, decoder;  ///< each with its model_type
+  ShiftSpec shift;
+  std::string bridge = "enc_to_dec_proj";  ///< where their hidden sizes differ
+};
+
 class EncoderDecoder : public Network {
  public:
-  EncoderDecoder(const Scope& scope, EncoderDecoderSpec spec);
+  EncoderDecoder(const Scope& scope, const EncoderDecoderSpec& spec);
+  /// Of two networks. `bridge`: projects the encoder's states to the decoder's size; may be undefined.
+  EncoderDecoder(std::unique_ptr<Network> encoder, Linear bridge, Stack decoder, const ShiftSpec& shift);
 
   NetworkOutput forward(const ModelInputs& inputs, Device device, bool training) const override;
   const NetworkShape& shape() const override { return shape_; }
@@ -32,13 +47,17 @@ class EncoderDecoder : public Network {
   Tensor decode(const Rows& rows, DecodingState* state) const override;
 
  private:
+  EncoderDecoder(const Scope& scope, const EncoderDecoderSpec& spec, const Tensor& words);
   /// ids [batch, tokens], one place to the right.
   Tensor shifted(const Tensor& ids) const;
   ModelInputs decoder_inputs(const ModelInputs& inputs) const;
 
-  EncoderDecoderSpec spec_;
-  Tensor words_;
-  Stack encoder_, decoder_;
+  CrossStates cross_states(const NetworkOutput& encoded) const;
+
+  ShiftSpec spec_;
+  std::unique_ptr<Network> encoder_;
+  Linear bridge_;
+  Stack decoder_;
   NetworkShape shape_;
 };
 

@@ -23,6 +23,7 @@ struct NetworkShape {
   int64_t hidden_size = 0;
   Activation activation = Activation::gelu;
   double layer_norm_eps = 1e-12;
+  bool norm_bias = true;          ///< of layer norms
   int64_t padding_idx = -1;       ///< the row of the word table that gets no gradient
   double logits_scale = 1;        ///< of a language head's result
   double logits_softcap = 0;      ///< logits become cap * tanh(logits / cap); 0: none

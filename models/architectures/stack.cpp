@@ -19,6 +19,7 @@ Stack::Stack(const Scope& scope, StackSpec spec, const Tensor& shared_words)
   const StackNames& names = spec_.names;
   const int64_t hidden = spec_.hidden_size;
   const int64_t size = spec_.embedding_size;
+  const int64_t summed = spec_.project_sum ? size : hidden;
   const auto norm = [&](const Scope& where, const std::string& name, int64_t of) {
     return name.empty() ? Norm() : Norm(where / name, of, spec_.norm);
   };
@@ -28,22 +29,30 @@ Stack::Stack(const Scope& scope, StackSpec spec, const Tensor& shared_words)
     const int64_t rows = spec_.max_position_embeddings + spec_.position_offset;
     const Scope module = scope / names.position_embeddings;
     position_table_ = spec_.sinusoidal_start ? module.computed("weight", sinusoid_table(rows))
-                                             : module.weight("weight", {rows, hidden}, spec_.position_padding_idx);
+                                             : module.weight("weight", {rows, summed}, spec_.position_padding_idx);
   }
   if (spec_.positions == PositionTable::sinusoidal) (scope / names.position_embeddings).ignore("weight");
   if (spec_.type_vocab_size > 0)
     types_ = (scope / names.type_embeddings).weight("weight", {spec_.type_vocab_size, size});
-  embeddings_norm_ = norm(scope, names.embeddings_norm, hidden);
-  if (size != hidden) {
+  embeddings_norm_ = norm(scope, names.embeddings_norm, summed);
+  if (spec_.project_sum) {
+    project_in_ = Linear(scope / names.project_in, size, hidden);
+  } else if (size != hidden) {
     project_in_ = Linear(scope / names.project_in, size, hidden, false);
     project_out_ = Linear(scope / names.project_out, hidden, size, false);
   }
-  for (const RotarySpec& each : spec_.rotary) rotary_.emplace_back(each);
+  for (const RotarySpec& each : spec_.rotary) {
+    rotary_.emplace_back(each);
+    if (names.rotary.empty()) continue;
+    const Tensor stored = (scope / names.rotary).computed("inv_freq", rotary_.back().frequencies());
+    stored.set_requires_grad(false);
+    rotary_.back() = Rotary(each, stored);
+  }
   for (size_t i = 0; i < spec_.layers.size(); ++i) {
     const LayerSpec& layer_spec = spec_.layers[i];
     const Scope part = scope / names.layers / static_cast<int64_t>(i);
     Layer layer;
-    layer.attention_norm = norm(part, names.attention_norm, hidden);
+    if (i > 0 || spec_.first_norm) layer.attention_norm = norm(part, names.attention_norm, hidden);
     layer.attention = Attention(part, hidden, layer_spec.attention);
     layer.attention_post_norm = norm(part, names.attention_post_norm, hidden);
     layer.attention_sum_norm = norm(part, names.attention_sum_norm, hidden);
@@ -63,6 +72,7 @@ Stack::Stack(const Scope& scope, StackSpec spec, const Tensor& shared_words)
     layers_.push_back(std::move(layer));
   }
   final_norm_ = norm(scope, names.final_norm, hidden);
+  for (const KeptLinear& each : spec_.kept) Linear(scope / each.name, each.in, each.out);
 }
 
 Tensor Stack::sinusoid_table(int64_t rows) const {
@@ -100,7 +110,10 @@ std::vector<int64_t> Stack::position_rows(const Rows& rows, const std::vector<in
       }
     }
   }
+  const bool are_rows = rows.position_ids.defined() && spec_.position_rule == PositionRule::from_padding;
+  const int64_t reserved = are_rows ? spec_.position_offset : 0;
   for (int64_t& each : index) {
+    each -= reserved;
     if (position_table_.defined() && each >= spec_.max_position_embeddings) {
       throw Error("input of " + std::to_string(each + 1) + " tokens", "model inputs",
                   "this model takes at most " + std::to_string(spec_.max_position_embeddings) + "; truncate it");
@@ -108,6 +121,27 @@ std::vector<int64_t> Stack::position_rows(const Rows& rows, const std::vector<in
     each += spec_.position_offset;
   }
   return index;
+}
+
+Tensor Stack::zero_masked_words(const Tensor& x, const Rows& rows) const {
+  const std::vector<int64_t> ids = rows.input_ids.to_vector<int64_t>();
+  const std::vector<uint8_t> shown =
+      rows.key_mask.defined() ? rows.key_mask.to_vector<uint8_t>() : std::vector<uint8_t>(ids.size(), 1);
+  std::vector<float> factors(ids.size());
+  for (int64_t s = 0; s < rows.batch(); ++s) {
+    const auto begin = static_cast<size_t>(rows.offsets.begin(s));
+    const size_t end = begin + static_cast<size_t>(rows.offsets.length(s));
+    int64_t masked = 0;
+    int64_t length = 0;
+    for (size_t i = begin; i < end; ++i) {
+      masked += ids[i] == spec_.zeroed_token_id ? 1 : 0;
+      length += shown[i] != 0 ? 1 : 0;
+    }
+    const float share = static_cast<float>(masked) / static_cast<float>(length);
+    const float factor = static_cast<float>(1 - spec_.mask_share) / (1 - share);
+    for (size_t i = begin; i < end; ++i) factors[i] = ids[i] == spec_.zeroed_token_id ? 0 : factor;
+  }
+  return multiply(x, Tensor::from(factors, {rows.rows(), 1}).to(rows.device));
 }
 
 Tensor Stack::embed(const Rows& rows, const std::vector<int64_t>& positions) const {
@@ -122,13 +156,14 @@ Tensor Stack::embed(const Rows& rows, const std::vector<int64_t>& positions) con
     x = reshape(rows.inputs_embeds, Shape{rows.rows(), spec_.embedding_size});
   }
   if (spec_.embedding_scale != 1) x = affine(x, spec_.embedding_scale);
+  if (spec_.zeroed_token_id >= 0 && rows.input_ids.defined()) x = zero_masked_words(x, rows);
   if (types_.defined()) {
     const Tensor ids =
         rows.token_type_ids.defined() ? rows.token_type_ids : Tensor::zeros({rows.rows()}, DType::int64, rows.device);
     x = add(x, embedding(types_, ids));
   }
   if (spec_.types_are_words && rows.token_type_ids.defined()) x = add(x, embedding(words_, rows.token_type_ids));
-  if (project_in_.defined()) x = project_in_(x);
+  if (project_in_.defined() && !spec_.project_sum) x = project_in_(x);
   if (embeddings_norm_.defined() && spec_.norm_before_positions) x = embeddings_norm_(x);
   if (position_table_.defined()) {
     const Tensor index = Tensor::from(position_rows(rows, positions)).to(rows.device);
@@ -138,7 +173,11 @@ Tensor Stack::embed(const Rows& rows, const std::vector<int64_t>& positions) con
                                     spec_.position_padding_idx, rows.device));
   }
   if (embeddings_norm_.defined() && !spec_.norm_before_positions) x = embeddings_norm_(x);
-  return dropout(x, rows.training ? spec_.embedding_dropout : 0);
+  if (spec_.hidden_are_zero && rows.key_mask.defined()) {
+    x = multiply(x, reshape(rows.key_mask.to(x.dtype()), Shape{rows.rows(), 1}));
+  }
+  x = dropout(x, rows.training ? spec_.embedding_dropout : 0);
+  return spec_.project_sum ? project_in_(x) : x;
 }
 
 struct Stack::Call {

@@ -29,8 +29,9 @@ enum class PositionTable : uint8_t {
 /// How a token's row in the position table is counted.
 enum class PositionRule : uint8_t {
   from_zero,
-  from_mask,     ///< over the tokens that the attention mask shows; the others get -1
-  from_padding,  ///< over the tokens whose id is not the padding's; those get -1
+  from_mask,  ///< over the tokens that the attention mask shows; the others get -1
+  /// Over the tokens whose id is not the padding's; those get -1. Positions that a call gives are the table's own rows.
+  from_padding,
 };
 
 /// Names on disk below the base prefix (the norms': below a layer's); empty: the family has no such part.
@@ -41,11 +42,19 @@ struct StackNames {
   std::string embeddings_norm;
   std::string project_in, project_out;  ///< where embedding_size differs from hidden_size
   std::string layers = "layers";        ///< followed by the layer's number
+  std::string rotary;                   ///< the module whose "inv_freq" files hold; empty: frequencies are computed
   // Norms before a part, of its result before it is added, and of the sum.
   std::string attention_norm = "input_layernorm", attention_post_norm, attention_sum_norm;
   std::string cross_norm, cross_sum_norm;
   std::string mlp_norm = "post_attention_layernorm", mlp_post_norm, mlp_sum_norm;
   std::string final_norm = "norm";
+  std::string pooler;
+};
+
+/// A linear layer that files hold and hidden states do not pass (a head on attention's weights): kept for who saves.
+struct KeptLinear {
+  std::string name;
+  int64_t in = 0, out = 0;
 };
 
 struct LayerSpec {
@@ -71,14 +80,24 @@ struct StackSpec {
   double embedding_scale = 1;          ///< of the words' embeddings
   bool sinusoidal_start = false;       ///< the learned table starts as sines, and files may leave it out
   bool norm_before_positions = false;  ///< the embeddings' norm, of the words alone
-  NormSpec norm;                       ///< of all norms of the stack
+  /// Words, types and positions have embedding_size; their sum is normalised, then projected with a bias, and stays so.
+  /// Otherwise the words alone are projected, and the result back.
+  bool project_sum = false;
+  bool hidden_are_zero = false;  ///< embeddings of tokens that the mask hides
+  /// Embeddings of this token are zeros; those of its text are scaled by (1 - mask_share) / (1 - its share of the
+  /// text), so that they are as large as in training. -1: none
+  int64_t zeroed_token_id = -1;
+  double mask_share = 0;
+  NormSpec norm;          ///< of all norms of the stack
   bool parallel = false;  ///< attention and MLP read the same states; their results are added to them together
   bool residual_from_norm = false;                                ///< the sum starts from the normalised states
+  bool first_norm = true;                                         ///< the first layer has an attention_norm
   double residual_scale = 1;                                      ///< of a part's result before it is added
   double logits_scale = 1, logits_softcap = 0, hidden_scale = 1;  ///< see NetworkShape
   double embedding_dropout = 0, hidden_dropout = 0, final_dropout = 0;
   std::vector<RotarySpec> rotary;
   std::vector<LayerSpec> layers;
+  std::vector<KeptLinear> kept;
   StackNames names;
 
   /// The same layer `count` times.
@@ -123,6 +142,7 @@ class Stack {
 
   Tensor sinusoid_table(int64_t rows) const;
   Tensor embed(const Rows& rows, const std::vector<int64_t>& positions) const;
+  Tensor zero_masked_words(const Tensor& x, const Rows& rows) const;
   std::vector<int64_t> positions_of(const Rows& rows, const KeyValueCache* cache) const;
   std::vector<int64_t> position_rows(const Rows& rows, const std::vector<int64_t>& positions) const;
   Tensor relative_bias(const Tensor& table, const RelativeBiasSpec& spec, const Rows& rows,

@@ -84,7 +84,8 @@ std::shared_ptr<Model::Impl> Model::assemble(Config config, Task task, const Loa
   const bool drops_pooler = has_no_head && !options.add_pooling_layer;
   impl->network = family.network(impl->config, root / family.prefix(task), task,
                                  needs_pooler(task, style) && !drops_pooler, drops_pooler);
-  impl->head = make_head(task, style, impl->config, root, *impl->network);
+  const Family::HeadPlace place = family.head_place(impl->config);
+  impl->head = make_head(task, *place.style, place.config, root / place.prefix, *impl->network);
   impl->store.finish(where, family.architecture(task));
   return impl;
 }
@@ -105,6 +106,10 @@ int64_t Model::resize_token_embeddings(int64_t new_num_tokens, const ResizeOptio
   const auto new_rows = options.mean_resizing ? ParameterStore::NewRows::mean : ParameterStore::NewRows::normal;
   auto resized = assemble(std::move(config), impl_->task, impl_->options,
                           ParameterStore(impl_->store.options(), impl_->store, new_rows), "resize_token_embeddings");
+  if (resized->network->shape().vocab_size != rows) {
+    throw Error("the vocabulary's size is not in the config's vocab_size", impl_->config.where(),
+                "resize the part that has it");
+  }
   resized->training = impl_->training;
   *impl_ = std::move(*resized);  // every handle of this model sees it
   return rows;

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "mica/base/error.h"
+#include "mica/models/architectures/encoder_stack.h"
 #include "mica/models/families/families.h"
 
 namespace mica {
@@ -57,8 +58,14 @@ const std::vector<Family>& families_table() {
        {M, PT, MLM, SC, TC, QA, MC, TE}, {}},
       {"electra", "electra", "Electra", electra, electra_schema, electra_heads,
        {M, PT, CLM, MLM, SC, TC, QA, MC, TE}, {}},
+      {"encoder-decoder", "", "EncoderDecoder", encoder_decoder, encoder_decoder_schema, bert_heads,
+       {S2S}, {{S2S, "EncoderDecoderModel"}}},
       {"ernie", "ernie", "Ernie", ernie, ernie_schema, bert_heads,
        {M, PT, CLM, MLM, SC, TC, QA, MC, NSP}, {}},
+      {"esm", "esm", "Esm", esm, esm_schema, roberta_heads,
+       {M, MLM, SC, TC}, {}},
+      {"eurobert", "model", "EuroBert", eurobert, eurobert_schema, eurobert_heads,
+       {M, MLM, SC, TC}, {}},
       {"falcon", "transformer", "Falcon", falcon, falcon_schema, gpt2_heads,
        {M, CLM, SC, TC, QA}, {}},
       {"gemma", "model", "Gemma", gemma, gemma_schema, decoder_heads,
@@ -100,6 +107,8 @@ const std::vector<Family>& families_table() {
        {M, CLM, SC, TC, QA}, {}},
       {"mixtral", "model", "Mixtral", mixtral, mixtral_schema, decoder_heads,
        {M, CLM, SC, TC, QA}, {}},
+      {"modernbert", "model", "ModernBert", modernbert, modernbert_schema, modernbert_heads,
+       {M, MLM, SC, TC, QA, MC}, {}},
       {"mpnet", "mpnet", "MPNet", mpnet, mpnet_schema, mpnet_heads,
        {M, PT, MLM, SC, TC, QA, MC}, {}},
       {"mpt", "transformer", "Mpt", mpt, mpt_schema, gpt2_heads,
@@ -109,6 +118,8 @@ const std::vector<Family>& families_table() {
        {{S2S, "MT5ForConditionalGeneration"}, {TE, "MT5EncoderModel"}}},
       {"nemotron", "model", "Nemotron", nemotron, nemotron_schema, llama_heads,
        {M, CLM, SC, TC, QA}, {}},
+      {"nomic_bert", "nomic_bert", "NomicBert", nomic_bert, nomic_bert_schema, nomic_bert_heads,
+       {M, MLM, SC, TC}, {}},
       {"olmo2", "model", "Olmo2", olmo2, olmo2_schema, decoder_heads,
        {M, CLM, SC}, {}},
       {"openai-gpt", "transformer", "OpenAIGPT", openai_gpt, openai_gpt_schema, gpt2_heads,
@@ -163,15 +174,22 @@ struct Request {
   bool with_pooler, ignore_pooler, computes_positions;
 };
 
+void ignore_pooler(const std::string& pooler, const Scope& scope, const Request& request) {
+  if (!request.ignore_pooler || pooler.empty()) return;
+  for (const char* name : {"weight", "bias"}) (scope / pooler).ignore(name);
+}
+
 std::unique_ptr<Network> build(EncoderSpec spec, const Scope& scope, const Request& request) {
-  if (request.ignore_pooler && !spec.names.pooler.empty()) {
-    for (const char* name : {"weight", "bias"}) (scope / spec.names.pooler).ignore(name);
+  ignore_pooler(spec.names.pooler, scope, request);
+  if (spec.causal && (has_stack(spec) || spec.cross_attention)) {
+    return std::make_unique<Decoder>(scope, stack_of(spec), request.with_pooler);
   }
   return std::make_unique<Encoder>(scope, std::move(spec), request.with_pooler);
 }
 
-std::unique_ptr<Network> build(StackSpec spec, const Scope& scope, const Request&) {
-  return std::make_unique<Decoder>(scope, std::move(spec));
+std::unique_ptr<Network> build(StackSpec spec, const Scope& scope, const Request& request) {
+  ignore_pooler(spec.names.pooler, scope, request);
+  return std::make_unique<Decoder>(scope, std::move(spec), request.with_pooler);
 }
 
 std::unique_ptr<Network> build(EncoderDecoderSpec spec, const Scope& scope, const Request& request) {
@@ -189,7 +207,50 @@ std::unique_ptr<Network> build(EncoderDecoderSpec spec, const Scope& scope, cons
   return std::make_unique<EncoderDecoder>(scope, std::move(spec));
 }
 
+// The part of a nested config, with its family's defaults.
+Config attached(Config config) {
+  config.attach(family_of(config.model_type.value()).schema());
+  return config;
+}
+
+StackSpec stack_with_cross_attention(const Family& family, const Config& config) {
+  StackSpec spec;
+  if (const auto* of_encoder = std::get_if<EncoderSpec (*)(const Config&)>(&family.spec)) {
+    spec = stack_of((*of_encoder)(config));
+  } else if (const auto* of_stack = std::get_if<StackSpec (*)(const Config&)>(&family.spec)) {
+    spec = (*of_stack)(config);
+  }
+  for (const LayerSpec& layer : spec.layers) {
+    if (layer.cross && layer.attention.causal) continue;
+    throw Error("a decoder without cross-attention: " + std::string(family.model_type), config.where(),
+                "set is_decoder and add_cross_attention to true; not every family has it");
+  }
+  return spec;
+}
+
+std::unique_ptr<Network> build(const PairSpec& spec, const Scope& scope, const Request&) {
+  const Config of_encoder = attached(spec.encoder);
+  const Config of_decoder = attached(spec.decoder);
+  const Family& encoder_family = family_of(of_encoder.model_type.value());
+  const Family& decoder_family = family_of(of_decoder.model_type.value());
+  std::unique_ptr<Network> encoder = encoder_family.network(of_encoder, scope / "encoder", Task::base,
+                                                            needs_pooler(Task::base, encoder_family.heads()), false);
+  Stack decoder(scope / "decoder" / decoder_family.prefix(Task::causal_lm),
+                stack_with_cross_attention(decoder_family, of_decoder));
+  const int64_t from = encoder->shape().hidden_size;
+  const int64_t to = decoder.spec().hidden_size;
+  Linear bridge = from == to ? Linear() : Linear(scope / spec.bridge, from, to);
+  return std::make_unique<EncoderDecoder>(std::move(encoder), std::move(bridge), std::move(decoder), spec.shift);
+}
+
 }  // namespace
+
+Family::HeadPlace Family::head_place(const Config& config) const {
+  const auto* pair = std::get_if<PairSpec (*)(const Config&)>(&spec);
+  if (pair == nullptr) return {&heads(), config, ""};
+  const Config decoder = attached((*pair)(config).decoder);
+  return {&family_of(decoder.model_type.value()).heads(), decoder, "decoder"};
+}
 
 std::unique_ptr<Network> Family::network(const Config& config, const Scope& scope, Task task, bool with_pooler,
                                          bool ignore_pooler) const {

@@ -17,8 +17,8 @@
 namespace mica {
 
 /// What turns a family's config into the spec of its network; which kind of spec says which architecture.
-using SpecFunction =
-    std::variant<EncoderSpec (*)(const Config&), StackSpec (*)(const Config&), EncoderDecoderSpec (*)(const Config&)>;
+using SpecFunction = std::variant<EncoderSpec (*)(const Config&), StackSpec (*)(const Config&),
+                                  EncoderDecoderSpec (*)(const Config&), PairSpec (*)(const Config&)>;
 
 /// One model_type.
 struct Family {
@@ -37,6 +37,14 @@ struct Family {
   /// that the file holds is left unread without a warning.
   std::unique_ptr<Network> network(const Config& config, const Scope& scope, Task task, bool with_pooler,
                                    bool ignore_pooler) const;
+  /// Whose head stands on the network, what it is told, and what stands before its names: the family's own, or those of
+  /// the decoder, in a pair.
+  struct HeadPlace {
+    const HeadStyle* style;
+    Config config;
+    std::string_view prefix;
+  };
+  HeadPlace head_place(const Config& config) const;
   /// What stands before the network's names in a file with this head.
   std::string_view prefix(Task task) const;
   /// The class that transformers would use, written to "architectures".

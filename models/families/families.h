@@ -47,6 +47,19 @@ EncoderSpec mpnet(const Config& config);
 const ConfigSchema& mpnet_schema();
 const HeadStyle& mpnet_heads();
 
+/// Encoders that share the parts of decoders.
+StackSpec modernbert(const Config& config);
+const ConfigSchema& modernbert_schema();
+const HeadStyle& modernbert_heads();
+StackSpec nomic_bert(const Config& config);
+const ConfigSchema& nomic_bert_schema();
+const HeadStyle& nomic_bert_heads();
+StackSpec eurobert(const Config& config);
+const ConfigSchema& eurobert_schema();
+const HeadStyle& eurobert_heads();
+StackSpec esm(const Config& config);
+const ConfigSchema& esm_schema();
+
 // Decoders.
 
 /// Llama: RMS norms, rotary positions, grouped heads, a gated MLP. Touvron et al. 2023.
@@ -125,6 +138,10 @@ const HeadStyle& gptj_heads();
 const HeadStyle& gpt_neox_heads();
 
 // Encoder-decoders.
+
+/// Of two families. Its heads are its decoder's.
+PairSpec encoder_decoder(const Config& config);
+const ConfigSchema& encoder_decoder_schema();
 
 /// T5: RMS norms, bucketed distances, no biases. Raffel et al. 2020.
 EncoderDecoderSpec t5(const Config& config);

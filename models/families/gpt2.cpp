@@ -1,6 +1,5 @@
 // GPT-2: learned positions, layer norms before each part, one matrix for queries, keys and values, weights stored as
 // [in, out]. Radford et al. 2019. Where the GPT families start.
-#include "mica/base/error.h"
 #include "mica/models/families/families.h"
 
 namespace mica::families {
@@ -15,6 +14,7 @@ StackSpec gpt2(const Config& config) {
                 .position_embeddings = "wpe",
                 .layers = "h",
                 .attention_norm = "ln_1",
+                .cross_norm = "ln_cross_attn",
                 .mlp_norm = "ln_2",
                 .final_norm = "ln_f"};
   const bool scaled = config.flag("scale_attn_weights", true);
@@ -32,8 +32,15 @@ StackSpec gpt2(const Config& config) {
     mlp.bias = mlp.transposed = true;
     mlp.names = {.up = "mlp.c_fc", .down = "mlp.c_proj"};
   }
-  if (config.flag("add_cross_attention")) {
-    throw Error("cross-attention is not supported for this family", config.where(), "set add_cross_attention to false");
+  if (!config.flag("add_cross_attention")) return spec;
+  for (LayerSpec& layer : spec.layers) {
+    AttentionSpec cross = layer.attention;
+    cross.layout = ProjectionLayout::key_value;
+    cross.key_bias = true;
+    cross.names = {.query = "crossattention.q_attn",
+                   .query_key_value = "crossattention.c_attn",
+                   .output = "crossattention.c_proj"};
+    layer.cross = cross;
   }
   return spec;
 }

@@ -1,9 +1,13 @@
 // GPT-BigCode is GPT-2 with one head of keys and values for all queries. Allal et al. 2023 (SantaCoder, StarCoder).
+#include "mica/base/error.h"
 #include "mica/models/families/families.h"
 
 namespace mica::families {
 
 StackSpec gpt_bigcode(const Config& config) {
+  if (config.flag("add_cross_attention")) {
+    throw Error("cross-attention is not supported for this family", config.where(), "set add_cross_attention to false");
+  }
   StackSpec spec = gpt2(config);
   const bool shared = config.flag("multi_query");
   for (LayerSpec& layer : spec.layers) {

@@ -66,12 +66,14 @@ Tensor ModelSession::append(std::span<const std::vector<int64_t>> tokens, Positi
 Tensor ModelSession::run_cached(std::span<const std::vector<int64_t>> tokens, Positions positions) {
   std::vector<int64_t> ids;
   std::vector<int64_t> types;
+  std::vector<int64_t> places;
   std::vector<int64_t> lengths;
   std::vector<int64_t> last;
   for (size_t row = 0; row < tokens.size(); ++row) {
     ids.insert(ids.end(), tokens[row].begin(), tokens[row].end());
     lengths.push_back(static_cast<int64_t>(tokens[row].size()));
     last.push_back(static_cast<int64_t>(ids.size()) - 1);
+    for (int64_t i = 0; i < lengths.back(); ++i) places.push_back(length(static_cast<int64_t>(row)) + i);
     if (types_.empty()) continue;
     const std::vector<int64_t> more = types_of(row, length(static_cast<int64_t>(row)), lengths.back());
     types.insert(types.end(), more.begin(), more.end());
@@ -80,6 +82,8 @@ Tensor ModelSession::run_cached(std::span<const std::vector<int64_t>> tokens, Po
   rows.device = model_.device();
   rows.input_ids = Tensor::from(ids).to(rows.device);
   if (!types.empty()) rows.token_type_ids = Tensor::from(types).to(rows.device);
+  // A decoder is told its positions, as the reference does: they count from zero in every family.
+  if (!model_.network().shape().encoder_decoder) rows.position_ids = Tensor::from(places);
   rows.offsets = SequenceOffsets::from_lengths(lengths, rows.device);
   rows.tokens_shape = {rows.rows()};
   Tensor hidden = model_.network().decode(rows, state_.get());

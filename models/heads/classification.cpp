@@ -12,13 +12,27 @@
 
 namespace mica {
 
-SentenceHead::SentenceHead(const SentenceStyle& style, const Config& config, const Scope& root, const Network& network,
-                           int64_t outputs)
+namespace {
+
+SentencePooling pooling_named(const Config& config, const std::string& key, SentencePooling otherwise) {
+  const std::string name = config.text(key);
+  if (name == "mean") return SentencePooling::mean;
+  if (name == "late") return SentencePooling::mean_score;
+  if (name == "cls" || name == "bos") return otherwise;
+  throw Error(key + " \"" + printable(name) + "\"", config.where(), "mica knows cls, bos, mean and late");
+}
+
+}  // namespace
+
+SentenceHead::SentenceHead(const SentenceStyle& style, const TransformStyle& transform, const Config& config,
+                           const Scope& root, const Network& network, int64_t outputs)
     : pooling_(style.pooling),
       pad_token_id_(config.integer("pad_token_id", -1)),
       eos_token_id_(config.integer("eos_token_id", -1)),
       activation_(style.activation),
-      dropout_(classifier_dropout(config)) {
+      dropout_(classifier_dropout(config)),
+      transform_(transform, config, root, network) {
+  if (!style.pooling_key.empty()) pooling_ = pooling_named(config, style.pooling_key, pooling_);
   const int64_t hidden = network.shape().hidden_size;
   if (!style.activation_key.empty() && config.has(style.activation_key)) {
     activation_ = activation_from_name(config.text(style.activation_key));
@@ -38,18 +52,23 @@ Tensor SentenceHead::vector(const Network& network, const Tensor& hidden, const 
       return last_rows(hidden, rows, pad_token_id_);
     case SentencePooling::end_token:
       return end_rows(hidden, rows, inputs.input_ids, eos_token_id_);
+    case SentencePooling::first_shown:
+      return first_shown_rows(hidden, rows);
     case SentencePooling::mean:
       return mean_rows(hidden, rows);
+    case SentencePooling::mean_score:
+      return hidden;
   }
   return {};
 }
 
 Tensor SentenceHead::operator()(const Network& network, const Tensor& hidden, const Rows& rows,
                                 const ModelInputs& inputs) const {
-  Tensor x = vector(network, hidden, rows, inputs);
+  Tensor x = transform_(vector(network, hidden, rows, inputs));
   const double p = rows.training ? dropout_ : 0;
   if (dense_.defined()) x = dense_(x, {.activation = activation_});
-  return classifier_(dropout(x, p));
+  x = classifier_(dropout(x, p));
+  return pooling_ == SentencePooling::mean_score ? mean_rows(x, rows) : x;
 }
 
 namespace {
@@ -155,17 +174,18 @@ class TokenClassification : public Head {
 std::unique_ptr<Head> make_sequence_classification_head(const HeadStyle& style, const Config& config, const Scope& root,
                                                         const Network& network) {
   return std::make_unique<SequenceClassification>(
-      SentenceHead(style.sequence, config, root, network, config.num_labels), config);
+      SentenceHead(style.sequence, style.transform, config, root, network, config.num_labels), config);
 }
 
 std::unique_ptr<Head> make_multiple_choice_head(const HeadStyle& style, const Config& config, const Scope& root,
                                                 const Network& network) {
-  return std::make_unique<MultipleChoice>(SentenceHead(style.choice, config, root, network, 1));
+  return std::make_unique<MultipleChoice>(SentenceHead(style.choice, style.transform, config, root, network, 1));
 }
 
 std::unique_ptr<Head> make_next_sentence_head(const HeadStyle& style, const Config& config, const Scope& root,
                                               const Network& network) {
-  return std::make_unique<NextSentence>(SentenceHead({.classifier = style.relationship}, config, root, network, 2));
+  return std::make_unique<NextSentence>(
+      SentenceHead({.classifier = style.relationship}, style.transform, config, root, network, 2));
 }
 
 std::unique_ptr<Head> make_token_classification_head(const HeadStyle& style, const Config& config, const Scope& root,

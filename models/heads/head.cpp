@@ -1,5 +1,7 @@
 #include "mica/models/heads/head.h"
 
+#include <utility>
+
 #include "mica/autograd/shape.h"
 #include "mica/base/error.h"
 #include "mica/models/heads/parts.h"
@@ -58,6 +60,7 @@ bool needs_pooler(Task task, const HeadStyle& style) {
   switch (task) {
     case Task::base:
     case Task::text_encoding:
+      return style.base_pools;
     case Task::next_sentence_prediction:
       return true;
     case Task::pretraining:
@@ -74,6 +77,9 @@ bool needs_pooler(Task task, const HeadStyle& style) {
 std::unique_ptr<Head> make_head(Task task, const HeadStyle& style, const Config& config, const Scope& root,
                                 const Network& network) {
   const Scope scope = root.may_be_new();
+  const auto behind = [&](std::unique_ptr<Head> head) {
+    return transformed(std::move(head), style.transform, config, scope, network);
+  };
   switch (task) {
     case Task::base:
     case Task::text_encoding:
@@ -84,15 +90,15 @@ std::unique_ptr<Head> make_head(Task task, const HeadStyle& style, const Config&
       return make_language_head(style, config, scope, network, style.causal_pretraining);
     case Task::masked_lm:
     case Task::seq2seq_lm:
-      return make_language_head(style, config, scope, network, false);
+      return behind(make_language_head(style, config, scope, network, false));
     case Task::causal_lm:
-      return make_language_head(style, config, scope, network, true);
+      return behind(make_language_head(style, config, scope, network, true));
     case Task::sequence_classification:
       return make_sequence_classification_head(style, config, scope, network);
     case Task::token_classification:
-      return make_token_classification_head(style, config, scope, network);
+      return behind(make_token_classification_head(style, config, scope, network));
     case Task::question_answering:
-      return make_question_answering_head(style, config, scope, network);
+      return behind(make_question_answering_head(style, config, scope, network));
     case Task::multiple_choice:
       return make_multiple_choice_head(style, config, scope, network);
     case Task::next_sentence_prediction:

@@ -42,6 +42,7 @@ struct LanguageStyle {
   std::string dense, norm;
   std::string decoder;            ///< the module that holds the bias, and the weight where it is not tied
   std::string bias;               ///< the bias's name, full; empty: none
+  std::string bias_key;           ///< the config's flag that says whether there is a bias, if the family has one
   bool bias_is_buffer = false;    ///< [1, vocab_size], of which nothing is learned
   bool config_activation = true;  ///< hidden_act; otherwise gelu whatever the config says
 };
@@ -50,15 +51,26 @@ struct LanguageStyle {
 enum class SentencePooling : uint8_t {
   pooler,  ///< the network's own
   first_token,
-  last_token,  ///< the last one that is not padding
-  end_token,   ///< the last end-of-text token of the encoder's input
-  mean,        ///< of the tokens that are not hidden
+  last_token,   ///< the last one that is not padding
+  end_token,    ///< the last end-of-text token of the encoder's input
+  first_shown,  ///< the first token that is not hidden
+  mean,         ///< of the tokens that are not hidden
+  mean_score,   ///< every token is scored; the mean of those that are not hidden
+};
+
+/// norm(activation(dense(h))) before a head's own layer.
+struct TransformStyle {
+  std::string dense;           ///< empty: no transform
+  std::string norm;            ///< empty: no norm
+  std::string activation_key;  ///< a config key that names the activation
+  std::string bias_key;        ///< a config key that says whether the dense layer has a bias
 };
 
 /// How one vector stands for a sequence, and the projection that scores it.
 struct SentenceStyle {
   SentencePooling pooling = SentencePooling::pooler;
-  std::string dense;  ///< a dense layer of the head's own, and its activation
+  std::string pooling_key;  ///< a config key that may say "mean" or "late" (mean_score) instead
+  std::string dense;        ///< a dense layer of the head's own, and its activation
   Activation activation = Activation::tanh;
   std::string activation_key;  ///< a config key that names the activation, if the family has one
   std::string classifier = "classifier";
@@ -68,10 +80,13 @@ struct SentenceStyle {
 struct HeadStyle {
   LanguageStyle language;
   SentenceStyle sequence, choice;
+  /// What hidden states pass before every head's own layers; where one vector stands for a sequence, that one does.
+  TransformStyle transform;
   std::string token = "classifier";
   std::string question = "qa_outputs";
   /// The prefix of the network's names in files with that head, where it is another than usual.
   std::vector<std::pair<Task, std::string>> prefixes;
+  bool base_pools = true;  ///< the base model has the network's pooler
   /// Heads on one half of an encoder-decoder.
   std::vector<std::pair<Task, NetworkPart>> parts;
   /// Heads in whose files tables of sines are missing, since they are computed.

@@ -26,7 +26,7 @@ LanguageHead::LanguageHead(const LanguageStyle& style, const Config& config, con
   Tensor bias;
   if (style.bias_is_buffer && network.shape().encoder_decoder) {
     bias = root.buffer(style.bias, Tensor::zeros({1, vocabulary})).reshape({vocabulary});
-  } else if (!style.bias.empty() && !style.bias_is_buffer) {
+  } else if (!style.bias.empty() && !style.bias_is_buffer && (style.bias_key.empty() || config.flag(style.bias_key))) {
     bias = root.zeros(style.bias, {vocabulary});
   }
   const Scope decoder = root / style.decoder;

@@ -13,6 +13,18 @@ void refuse_ragged_labels(const Rows& rows, const Tensor& labels);
 /// Labels int64, flat, on the device of the logits.
 Tensor flat_labels(const Tensor& labels, int64_t expected, const char* name);
 
+/// norm(activation(dense(x))), as a style says.
+class HeadTransform {
+ public:
+  HeadTransform(const TransformStyle& style, const Config& config, const Scope& root, const Network& network);
+  Tensor operator()(const Tensor& x) const;
+
+ private:
+  Linear dense_;
+  Norm norm_;
+  Activation activation_ = Activation::gelu;
+};
+
 class LanguageHead {
  public:
   LanguageHead(const LanguageStyle& style, const Config& config, const Scope& root, const Network& network);
@@ -28,8 +40,8 @@ class LanguageHead {
 
 class SentenceHead {
  public:
-  SentenceHead(const SentenceStyle& style, const Config& config, const Scope& root, const Network& network,
-               int64_t outputs);
+  SentenceHead(const SentenceStyle& style, const TransformStyle& transform, const Config& config, const Scope& root,
+               const Network& network, int64_t outputs);
   /// [batch, outputs].
   Tensor operator()(const Network& network, const Tensor& hidden, const Rows& rows, const ModelInputs& inputs) const;
 
@@ -40,8 +52,13 @@ class SentenceHead {
   int64_t pad_token_id_, eos_token_id_;  // -1: none
   Activation activation_;
   double dropout_;
+  HeadTransform transform_;
   Linear dense_, classifier_;
 };
+
+/// A head of single tokens behind the style's transform; the head itself where there is none.
+std::unique_ptr<Head> transformed(std::unique_ptr<Head> head, const TransformStyle& style, const Config& config,
+                                  const Scope& root, const Network& network);
 
 /// The dropout before a classifier: classifier_dropout, or the config's own spelling, or that of hidden states.
 double classifier_dropout(const Config& config);

@@ -62,6 +62,19 @@ Tensor end_rows(const Tensor& hidden, const Rows& rows, const Tensor& input_ids,
   return index_select(hidden, Tensor::from(index).to(rows.device));
 }
 
+Tensor first_shown_rows(const Tensor& hidden, const Rows& rows) {
+  if (!rows.key_mask.defined()) return first_rows(hidden, rows);
+  const std::vector<uint8_t> mask = rows.key_mask.to_vector<uint8_t>();
+  std::vector<int64_t> index;
+  for (int64_t s = 0; s < rows.batch(); ++s) {
+    const auto begin = mask.begin() + rows.offsets.begin(s);
+    const auto shown = std::find(begin, begin + rows.offsets.length(s), 1);
+    if (shown == begin + rows.offsets.length(s)) empty_sequence(s);
+    index.push_back(shown - mask.begin());
+  }
+  return index_select(hidden, Tensor::from(index).to(rows.device));
+}
+
 Tensor mean_rows(const Tensor& hidden, const Rows& rows) {
   const std::vector<uint8_t> mask =
       rows.key_mask.defined() ? rows.key_mask.to_vector<uint8_t>() : std::vector<uint8_t>();

@@ -13,6 +13,9 @@ Tensor last_rows(const Tensor& hidden, const Rows& rows, int64_t pad_token_id);
 /// or the encoder's of the same length). Throws Error where a sequence has none, or where their numbers differ.
 Tensor end_rows(const Tensor& hidden, const Rows& rows, const Tensor& input_ids, int64_t eos_token_id);
 
+/// Each sequence's first visible row.
+Tensor first_shown_rows(const Tensor& hidden, const Rows& rows);
+
 /// The mean of each sequence's visible rows.
 Tensor mean_rows(const Tensor& hidden, const Rows& rows);
 

@@ -52,6 +52,9 @@ Attention::Attention(const Scope& scope, int64_t hidden_size, AttentionSpec spec
     key_ = linear(names.key, hidden_size, key_heads * size, spec_.key_bias);
     value_ = linear(names.value, hidden_size, key_heads * size, spec_.value_bias);
     separate_ = LinearGroup({query_, key_, value_}, scope.options());
+  } else if (spec_.layout == ProjectionLayout::key_value) {
+    query_ = linear(names.query, hidden_size, heads * size, spec_.query_bias);
+    fused_ = linear(names.query_key_value, hidden_size, 2 * key_heads * size, spec_.key_bias);
   } else {
     fused_ = linear(names.query_key_value, hidden_size, (heads + 2 * key_heads) * size, spec_.query_bias);
   }
@@ -199,7 +202,12 @@ Tensor Attention::operator()(const Tensor& x, const AttentionContext& context, i
 }
 
 std::pair<Tensor, Tensor> Attention::key_values(const Tensor& states) const {
-  return {by_heads(key_(states), spec_.num_key_value_heads), by_heads(value_(states), spec_.num_key_value_heads)};
+  const int64_t heads = spec_.num_key_value_heads;
+  if (spec_.layout != ProjectionLayout::key_value)
+    return {by_heads(key_(states), heads), by_heads(value_(states), heads)};
+  const Tensor both = fused_(states);
+  const int64_t size = heads * spec_.head_dim;
+  return {by_heads(slice(both, 1, 0, size), heads), by_heads(slice(both, 1, size, 2 * size), heads)};
 }
 
 Tensor Attention::cross(const Tensor& x, const std::pair<Tensor, Tensor>& key_values, const AttentionContext& context,

@@ -19,6 +19,7 @@ namespace mica {
 enum class ProjectionLayout : uint8_t {
   separate,      ///< three matrices
   concatenated,  ///< one, rows [queries; keys; values]
+  key_value,     ///< of cross-attention: queries, and rows [keys; values]
   grouped,       ///< one, rows [key_value_heads, queries of the group + key + value, head_dim]
 };
 

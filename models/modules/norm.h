@@ -17,14 +17,17 @@ struct NormSpec {
   double eps = 1e-12;
   bool bias = true;          ///< a layer norm's
   double weight_offset = 0;  ///< 1 where files hold weight - 1
+  bool old_names = false;    ///< what is called LayerNorm has "gamma" and "beta" on disk
 };
 
 class Norm {
  public:
   Norm() = default;
-  Norm(const Scope& scope, int64_t size, const NormSpec& spec)
-      : spec_(spec), weight_(spec.weight_offset == 0 ? scope.ones("weight", {size}) : scope.zeros("weight", {size})) {
-    if (spec.kind == NormKind::layer_norm && spec.bias) bias_ = scope.zeros("bias", {size});
+  Norm(const Scope& scope, int64_t size, const NormSpec& spec) : spec_(spec) {
+    const bool old = spec.old_names && scope.prefix().ends_with("LayerNorm.");
+    const char* weight = old ? "gamma" : "weight";
+    weight_ = spec.weight_offset == 0 ? scope.ones(weight, {size}) : scope.zeros(weight, {size});
+    if (spec.kind == NormKind::layer_norm && spec.bias) bias_ = scope.zeros(old ? "beta" : "bias", {size});
   }
 
   bool defined() const { return weight_.defined(); }

@@ -134,7 +134,8 @@ RotarySpec rotary_spec(const Config& config, int64_t head_dim, std::string_view 
   return spec;
 }
 
-Rotary::Rotary(RotarySpec spec) : spec_(std::move(spec)), short_(frequencies(0)) {}
+Rotary::Rotary(RotarySpec spec, Tensor frequencies)
+    : spec_(std::move(spec)), short_(this->frequencies(0)), stored_(std::move(frequencies)) {}
 
 // Frequencies are single-precision numbers, computed step by step as the reference does: at position 100,000 the last
 // bit of a frequency is an angle of a hundredth.
@@ -216,7 +217,8 @@ RotaryAngles Rotary::angles(const std::vector<int64_t>& positions, Device device
       (spec_.kind == RotaryKind::longrope && static_cast<double>(longest) > spec_.original_positions);
   std::vector<float> of_long;
   if (long_text) of_long = frequencies(longest);
-  const std::vector<float>& list = long_text ? of_long : short_;
+  if (stored_.defined()) of_long = stored_.to_vector<float>();
+  const std::vector<float>& list = of_long.empty() ? short_ : of_long;
   const auto factor = static_cast<float>(spec_.attention_factor);
   const auto rows = static_cast<int64_t>(positions.size());
   const auto half = static_cast<int64_t>(list.size());

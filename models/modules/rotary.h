@@ -49,8 +49,11 @@ struct RotaryAngles {
 class Rotary {
  public:
   Rotary() = default;
-  explicit Rotary(RotarySpec spec);
+  /// `frequencies` [size / 2]: those of a file, in place of the spec's (standard kind only).
+  explicit Rotary(RotarySpec spec, Tensor frequencies = {});
   const RotarySpec& spec() const { return spec_; }
+  /// [size / 2], as the spec gives them.
+  Tensor frequencies() const { return Tensor::from(short_); }
   /// positions: int64 [rows] on the host.
   RotaryAngles angles(const std::vector<int64_t>& positions, Device device) const;
 
@@ -59,6 +62,7 @@ class Rotary {
 
   RotarySpec spec_;
   std::vector<float> short_;  // what most texts use
+  Tensor stored_;
 };
 
 }  // namespace mica
