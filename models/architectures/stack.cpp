@@ -31,7 +31,7 @@ Stack::Stack(const Scope& scope, StackSpec spec, const Tensor& shared_words)
     position_table_ = spec_.sinusoidal_start ? module.computed("weight", sinusoid_table(rows))
                                              : module.weight("weight", {rows, summed}, spec_.position_padding_idx);
   }
-  if (spec_.positions == PositionTable::sinusoidal) (scope / names.position_embeddings).ignore("weight");
+  if (!position_table_.defined()) (scope / names.position_embeddings).ignore("weight");
   if (spec_.type_vocab_size > 0)
     types_ = (scope / names.type_embeddings).weight("weight", {spec_.type_vocab_size, size});
   embeddings_norm_ = norm(scope, names.embeddings_norm, summed);
@@ -47,6 +47,12 @@ Stack::Stack(const Scope& scope, StackSpec spec, const Tensor& shared_words)
     const Tensor stored = (scope / names.rotary).computed("inv_freq", rotary_.back().frequencies());
     stored.set_requires_grad(false);
     rotary_.back() = Rotary(each, stored);
+    // Older files repeat them for every layer.
+    const size_t star = names.rotary.find('*');
+    for (size_t i = 0; star != names.rotary.npos && i < spec_.layers.size(); ++i) {
+      std::string of_layer = names.rotary;
+      (scope / of_layer.replace(star, 1, std::to_string(i))).ignore("inv_freq");
+    }
   }
   for (size_t i = 0; i < spec_.layers.size(); ++i) {
     const LayerSpec& layer_spec = spec_.layers[i];

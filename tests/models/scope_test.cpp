@@ -54,6 +54,19 @@ TEST(Scope, SpellingsAndPrefixesGoTogether) {
   EXPECT_EQ(found({"base.norm.gamma"}, "norm.weight"), 0);
 }
 
+TEST(Scope, FindsBothSpellingsOfNorms) {
+  EXPECT_EQ(found({"x.LayerNorm.weight"}, "x.LayerNorm.gamma"), 0);
+  EXPECT_EQ(found({"x.LayerNorm.beta"}, "x.LayerNorm.bias"), 0);
+  EXPECT_THROW(found({"x.LayerNorm.weight"}, "x.LayerNorm.beta"), Error);
+}
+
+TEST(Scope, AStarIsAnyLayer) {
+  EXPECT_EQ(found({"x.1.freq", "x.0.freq"}, "x.*.freq"), 1);
+  EXPECT_EQ(found({"base.x.0.freq"}, "x.*.freq"), 0);
+  EXPECT_EQ(found({"x.0.freq", "x.*.freq"}, "base.x.*.freq"), 1) << "the name itself comes first";
+  EXPECT_THROW(found({"x.1.freq"}, "x.*.freq"), Error);
+}
+
 TEST(Scope, PrefersTheNameAsItIs) {
   EXPECT_EQ(found({"conv.weight_g", "conv.parametrizations.weight.original0"}, "conv.weight_g"), 0);
   EXPECT_EQ(
