@@ -215,17 +215,15 @@ Config attached(Config config) {
 
 StackSpec stack_with_cross_attention(const Family& family, const Config& config) {
   StackSpec spec;
-  if (const auto* of_encoder = std::get_if<EncoderSpec (*)(const Config&)>(&family.spec)) {
-    spec = stack_of((*of_encoder)(config));
-  } else if (const auto* of_stack = std::get_if<StackSpec (*)(const Config&)>(&family.spec)) {
-    spec = (*of_stack)(config);
-  }
-  for (const LayerSpec& layer : spec.layers) {
-    if (layer.cross && layer.attention.causal) continue;
-    throw Error("a decoder without cross-attention: " + std::string(family.model_type), config.where(),
-                "set is_decoder and add_cross_attention to true; not every family has it");
-  }
-  return spec;
+  const auto* of_encoder = std::get_if<EncoderSpec (*)(const Config&)>(&family.spec);
+  const auto* of_stack = std::get_if<StackSpec (*)(const Config&)>(&family.spec);
+  if (of_encoder != nullptr) spec = stack_of((*of_encoder)(config));
+  if (of_stack != nullptr) spec = (*of_stack)(config);
+  bool fits = of_encoder != nullptr || of_stack != nullptr;
+  for (const LayerSpec& layer : spec.layers) fits = fits && layer.cross && layer.attention.causal;
+  if (fits) return spec;
+  throw Error("a decoder without cross-attention: " + std::string(family.model_type), config.where(),
+              "set is_decoder and add_cross_attention to true; not every family has it");
 }
 
 std::unique_ptr<Network> build(const PairSpec& spec, const Scope& scope, const Request&) {

@@ -122,6 +122,10 @@ TEST(Pair, SaysWhatIsWrong) {
   EXPECT_NE(message(open(pair(""))).find("add_cross_attention"), std::string::npos);
   EXPECT_NE(message(open(pair(R"(, "is_decoder": true)"))).find("add_cross_attention"), std::string::npos);
   EXPECT_NE(message(open(pair(R"(, "add_cross_attention": true)"))).find("is_decoder"), std::string::npos);
+  EXPECT_NE(message(open(AutoConfig::from_json(R"({"model_type": "encoder-decoder", "encoder": {"model_type": "bert"},
+      "decoder": {"model_type": "t5"}})")))
+                .find("without cross-attention: t5"),
+            std::string::npos);
   EXPECT_NE(message(open(AutoConfig::from_json(R"({"model_type": "encoder-decoder"})"))).find("\"encoder\""),
             std::string::npos);
   Model model = Model::from_config(pair(kCross), Task::seq2seq_lm);

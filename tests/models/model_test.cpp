@@ -131,12 +131,17 @@ TEST_F(ModelFolder, ReadsOldSpellingsAndBothPrefixes) {
 
 // A sequence's numbers must not depend on its neighbours, on padding, or on the number of threads.
 TEST(Model, GivesTheSameBitsRaggedAloneAndOnAnyNumberOfThreads) {
-  for (const char* type : {"bert", "roberta", "mpnet", "albert", "megatron-bert"}) {
+  for (const char* type :
+       {"bert", "roberta", "mpnet", "albert", "megatron-bert", "modernbert", "nomic_bert", "eurobert", "esm"}) {
     for (const DType dtype : {DType::float32, DType::bfloat16}) {
       SCOPED_TRACE(std::string(type) + " " + std::string(name(dtype)));
       manual_seed(3);
       Config config = tiny(type);
       if (std::string(type) == "albert") config.set("embedding_size", 8);
+      config.set("pad_token_id", 1);
+      config.set("local_attention", 4);
+      config.set("token_dropout", true);
+      config.set("mask_token_id", 6);
       const Model model = AutoModel::from_config(config, {.dtype = dtype});
       const NoGrad no_grad;
       const std::vector<std::vector<int64_t>> texts{{5, 6, 7, 8, 9, 10, 11}, {12}, {13, 14, 15}};
