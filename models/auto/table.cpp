@@ -231,13 +231,12 @@ std::unique_ptr<Network> build(const PairSpec& spec, const Scope& scope, const R
   const Config of_decoder = attached(spec.decoder);
   const Family& encoder_family = family_of(of_encoder.model_type.value());
   const Family& decoder_family = family_of(of_decoder.model_type.value());
+  StackSpec writer = stack_with_cross_attention(decoder_family, of_decoder);
   std::unique_ptr<Network> encoder = encoder_family.network(of_encoder, scope / "encoder", Task::base,
                                                             needs_pooler(Task::base, encoder_family.heads()), false);
-  Stack decoder(scope / "decoder" / decoder_family.prefix(Task::causal_lm),
-                stack_with_cross_attention(decoder_family, of_decoder));
   const int64_t from = encoder->shape().hidden_size;
-  const int64_t to = decoder.spec().hidden_size;
-  Linear bridge = from == to ? Linear() : Linear(scope / spec.bridge, from, to);
+  Linear bridge = from == writer.hidden_size ? Linear() : Linear(scope / spec.bridge, from, writer.hidden_size);
+  Stack decoder(scope / "decoder" / decoder_family.prefix(Task::causal_lm), std::move(writer));
   return std::make_unique<EncoderDecoder>(std::move(encoder), std::move(bridge), std::move(decoder), spec.shift);
 }
 
