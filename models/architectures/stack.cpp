@@ -143,8 +143,8 @@ Tensor Stack::zero_masked_words(const Tensor& x, const Rows& rows) const {
       masked += ids[i] == spec_.zeroed_token_id ? 1 : 0;
       length += shown[i] != 0 ? 1 : 0;
     }
-    const float share = static_cast<float>(masked) / static_cast<float>(length);
-    const float factor = static_cast<float>(1 - spec_.mask_share) / (1 - share);
+    const float share = static_cast<float>(masked) / static_cast<float>(std::max<int64_t>(length, 1));
+    const float factor = share < 1 ? static_cast<float>(1 - spec_.mask_share) / (1 - share) : 0;
     for (size_t i = begin; i < end; ++i) factors[i] = ids[i] == spec_.zeroed_token_id ? 0 : factor;
   }
   return multiply(x, Tensor::from(factors, {rows.rows(), 1}).to(rows.device));

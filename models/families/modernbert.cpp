@@ -6,7 +6,6 @@ namespace mica::families {
 
 StackSpec modernbert(const Config& config) {
   StackSpec spec = reader_spec(config);
-  const int64_t head_dim = spec.hidden_size / config.integer("num_attention_heads");
   spec.norm.bias = config.flag("norm_bias");
   spec.first_norm = false;
   spec.names = {.word_embeddings = "embeddings.tok_embeddings",
@@ -14,10 +13,12 @@ StackSpec modernbert(const Config& config) {
                 .attention_norm = "attn_norm",
                 .mlp_norm = "mlp_norm",
                 .final_norm = "final_norm"};
-  const double theta = config.number_in("global_rope_theta", 1.001, 1e12);
-  spec.rotary = {{.size = head_dim, .theta = theta},
-                 {.size = head_dim, .theta = config.number("local_rope_theta", theta)}};
-  if (config.has("rope_parameters")) {
+  spec.rotary.push_back(spec.rotary[0]);
+  spec.rotary[0].theta = config.number_in("global_rope_theta", 1.001, 1e12);
+  spec.rotary[1].theta =
+      config.has("local_rope_theta") ? config.number_in("local_rope_theta", 1.001, 1e12) : spec.rotary[0].theta;
+  if (config.has("rope_parameters") && !spec.layers.empty()) {
+    const int64_t head_dim = spec.layers[0].attention.head_dim;
     spec.rotary = {rotary_spec(config, head_dim, "full_attention"), rotary_spec(config, head_dim, "sliding_attention")};
   }
   const int64_t window = config.integer_in("local_attention", 2, INT32_MAX) / 2;
