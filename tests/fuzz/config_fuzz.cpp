@@ -18,10 +18,11 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     config.labels();
     config.to_json();
     const Family& family = family_of(config.model_type.value());
-    const Task task = family.has(Task::causal_lm) ? Task::causal_lm : Task::base;
+    const Task task = family.has(Task::causal_lm) ? Task::causal_lm : family.tasks.front();
     const Model model = Model::from_config(config, task, {.max_parameters = 40'000});
     ModelInputs inputs;
     inputs.input_ids = Tensor::zeros({1, 2}, DType::int64);
+    if (family.has(Task::seq2seq_lm)) inputs.decoder_input_ids = inputs.input_ids;
     const NoGrad no_grad;
     model(inputs);
   } catch (const Error&) {
