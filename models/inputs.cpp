@@ -17,6 +17,7 @@ constexpr NamedInput kInputs[] = {
     {"position_ids", &ModelInputs::position_ids},
     {"task_type_ids", &ModelInputs::task_type_ids},
     {"inputs_embeds", &ModelInputs::inputs_embeds},
+    {"global_attention_mask", &ModelInputs::global_attention_mask},
     {"decoder_input_ids", &ModelInputs::decoder_input_ids},
     {"decoder_attention_mask", &ModelInputs::decoder_attention_mask},
     {"decoder_inputs_embeds", &ModelInputs::decoder_inputs_embeds},
@@ -95,7 +96,8 @@ Rows Rows::sequences(int64_t first, int64_t last) const {
   part.offsets = SequenceOffsets::from_lengths(lengths, device);
   const int64_t end = begin + part.offsets.rows();
   for (Tensor* each :
-       {&part.input_ids, &part.token_type_ids, &part.position_ids, &part.task_type_ids, &part.key_mask}) {
+       {&part.input_ids, &part.token_type_ids, &part.position_ids, &part.task_type_ids, &part.key_mask,
+        &part.global_mask}) {
     if (each->defined()) *each = each->slice(0, begin, end);
   }
   if (inputs_embeds.defined()) {
@@ -142,6 +144,8 @@ Rows to_rows(const ModelInputs& inputs, Device device) {
   rows.token_type_ids = flatten(inputs.token_type_ids, "token_type_ids", shape, device);
   rows.position_ids = flatten(inputs.position_ids, "position_ids", shape, device);
   rows.task_type_ids = flatten(inputs.task_type_ids, "task_type_ids", shape, device);
+  rows.global_mask = flatten(inputs.global_attention_mask, "global_attention_mask", shape, device);
+  if (rows.global_mask.defined()) rows.global_mask = rows.global_mask.to(DType::boolean);
   if (!by_ids) rows.inputs_embeds = inputs.inputs_embeds.to(device);
   if (inputs.attention_mask.defined()) {
     const Tensor mask = flatten(inputs.attention_mask, "attention_mask", shape, Device{});

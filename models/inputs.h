@@ -22,6 +22,9 @@ struct ModelInputs {
   Tensor position_ids;    ///< int64 like input_ids; by the family's rule when undefined
   Tensor task_type_ids;   ///< int64 like input_ids (ernie with use_task_id); zeros when undefined
   Tensor inputs_embeds;   ///< [batch, tokens, embedding_size] in place of input_ids
+  /// int64 or bool like input_ids: 1 for tokens that see, and are seen by, all others (models with sliding windows); by
+  /// the task's rule when undefined.
+  Tensor global_attention_mask;
   std::vector<int64_t> lengths;
 
   // Of an encoder-decoder; where they are missing the decoder reads the labels (or, without those and where the family
@@ -67,6 +70,7 @@ struct Rows {
   Tensor input_ids, token_type_ids, position_ids, task_type_ids;  ///< int64 [rows], each may be undefined
   Tensor inputs_embeds;                                           ///< [rows, embedding_size]
   Tensor key_mask;                                                ///< bool [rows]; undefined: all visible
+  Tensor global_mask;                                             ///< bool [rows]; undefined: not given
   SequenceOffsets offsets;
   Shape tokens_shape;  ///< of per-token results: [batch, tokens], or [rows] when ragged
   bool training = false;

@@ -34,7 +34,7 @@ EncoderSpec encoder_spec(const Config& config) {
   }
   spec.intermediate_size = config.integer_in("intermediate_size", 1, kMaxSize);
   spec.max_position_embeddings = config.integer_in("max_position_embeddings", 1, kMaxVocabulary);
-  spec.type_vocab_size = config.has("type_vocab_size") ? config.integer_in("type_vocab_size", 1, kMaxSize) : 0;
+  spec.type_vocab_size = config.has("type_vocab_size") ? config.integer_in("type_vocab_size", 0, kMaxSize) : 0;
   if (config.has("pad_token_id")) spec.padding_idx = config.integer_in("pad_token_id", -1, spec.vocab_size - 1);
   spec.activation = activation_from_name(config.text("hidden_act"));
   spec.layer_norm_eps = config.number_in("layer_norm_eps", 0, 1);
@@ -71,9 +71,11 @@ Encoder::Encoder(const Scope& scope, EncoderSpec spec, bool with_pooler)
   if (spec_.type_vocab_size > 0) token_type_ = table(names.token_type_embeddings, spec_.type_vocab_size, -1);
   if (spec_.task_type_vocab_size > 0) task_type_ = table(names.task_type_embeddings, spec_.task_type_vocab_size, -1);
   if (!names.embeddings_norm.empty()) {
-    embeddings_norm_ = Norm(scope / names.embeddings_norm, size, norm);
+    embeddings_norm_ = Norm(scope / names.embeddings_norm, spec_.norm_after_projection ? hidden : size, norm);
   }
-  if (size != hidden || spec_.project_always) project_ = Linear(scope / names.embeddings_project, size, hidden);
+  if (size != hidden || spec_.project_always) {
+    project_ = Linear(scope / names.embeddings_project, size, hidden, !spec_.norm_after_projection);
+  }
   if (spec_.relative_buckets > 0) {
     relative_bias_ =
         (scope / names.relative_bias).weight("weight", {spec_.relative_buckets, spec_.num_attention_heads});
@@ -86,16 +88,23 @@ Encoder::Encoder(const Scope& scope, EncoderSpec spec, bool with_pooler)
     built.push_back(layer_name);
     const Scope part = scope / layer_name;
     EncoderLayer layer;
-    layer.query_key_value =
-        LinearGroup({Linear(part / names.query, hidden, hidden), Linear(part / names.key, hidden, hidden),
-                     Linear(part / names.value, hidden, hidden)},
-                    scope.options());
+    if (std::holds_alternative<std::monostate>(spec_.attention)) {
+      layer.query_key_value =
+          LinearGroup({Linear(part / names.query, hidden, hidden), Linear(part / names.key, hidden, hidden),
+                       Linear(part / names.value, hidden, hidden)},
+                      scope.options());
+    }
     layer.attention_output = Linear(part / names.attention_output, hidden, hidden);
     layer.attention_norm = Norm(part / names.attention_norm, hidden, norm);
     layer.intermediate = Linear(part / names.intermediate, hidden, spec_.intermediate_size);
     layer.output = Linear(part / names.output, spec_.intermediate_size, hidden);
     layer.output_norm = Norm(part / names.output_norm, hidden, norm);
     layers_.push_back(std::move(layer));
+  }
+  if (const auto* disentangled = std::get_if<DisentangledSpec>(&spec_.attention)) {
+    attention_ = std::make_unique<DisentangledAttention>(scope, built, hidden, *disentangled);
+  } else if (const auto* local_global = std::get_if<LocalGlobalSpec>(&spec_.attention)) {
+    attention_ = std::make_unique<LocalGlobalAttention>(scope, built, hidden, *local_global);
   }
   if (!names.final_norm.empty()) final_norm_ = Norm(scope / names.final_norm, hidden, norm);
   if (!names.pooler.empty() && with_pooler) pooler_ = Linear((scope / names.pooler).may_be_new(), hidden, hidden);
@@ -158,36 +167,53 @@ Tensor Encoder::embed(const Rows& rows) const {
     const Tensor given = reshape(rows.inputs_embeds, Shape{rows.rows(), spec_.embedding_size});
     x = x.defined() ? add(given, x) : given;
   }
+  if (project_.defined() && spec_.norm_after_projection) x = project_(x);
   if (embeddings_norm_.defined()) x = embeddings_norm_(x);
+  if (spec_.hides_embeddings && rows.key_mask.defined()) {
+    x = multiply(x, rows.key_mask.to(x.dtype()).reshape({rows.rows(), 1}));
+  }
   if (rows.training) x = dropout(x, spec_.hidden_dropout);
-  return project_.defined() ? project_(x) : x;
+  return project_.defined() && !spec_.norm_after_projection ? project_(x) : x;
 }
 
-Tensor Encoder::attend(const EncoderLayer& layer, const Tensor& x, const Rows& rows, const Tensor& bias) const {
-  const int64_t head_size = spec_.hidden_size / spec_.num_attention_heads;
-  const Shape by_head{rows.rows(), spec_.num_attention_heads, head_size};
-  std::vector<Tensor> parts = layer.query_key_value(x);
-  for (Tensor& part : parts) part = split_heads(part, by_head);
-  const AttentionOptions options{.scale = 1 / std::sqrt(static_cast<double>(head_size)),
-                                 .causal = spec_.causal,
-                                 .key_mask = rows.key_mask,
-                                 .bias = bias,
-                                 .dropout = rows.training ? spec_.attention_dropout : 0,
-                                 .product_dtype = product_dtype_};
-  const Tensor mixed = attention(parts[0], parts[1], parts[2], rows.offsets, rows.offsets, options);
-  return reshape(mixed, Shape{rows.rows(), spec_.hidden_size});
+// Every token with every other one.
+LayerMixer Encoder::plain_attention(const Rows& rows) const {
+  Tensor bias;
+  const int64_t longest = rows.offsets.longest();
+  if (relative_bias_.defined()) {
+    bias = relative_position_bias(relative_bias_, 0, longest, longest, spec_.relative_max_distance, true);
+  }
+  if (rows.prefix_length >= 0) {
+    const Tensor mask = prefix_mask(longest, rows.prefix_length, word_.dtype(), rows.device);
+    bias = bias.defined() ? add(bias, mask) : mask;
+  }
+  return [this, &rows, bias](size_t index, const Tensor& x) {
+    const int64_t head_size = spec_.hidden_size / spec_.num_attention_heads;
+    const Shape by_head{rows.rows(), spec_.num_attention_heads, head_size};
+    std::vector<Tensor> parts = layers_[index].query_key_value(x);
+    for (Tensor& part : parts) part = split_heads(part, by_head);
+    const AttentionOptions options{.scale = 1 / std::sqrt(static_cast<double>(head_size)),
+                                   .causal = spec_.causal,
+                                   .key_mask = rows.key_mask,
+                                   .bias = bias,
+                                   .dropout = rows.training ? spec_.attention_dropout : 0,
+                                   .product_dtype = product_dtype_};
+    const Tensor mixed = attention(parts[0], parts[1], parts[2], rows.offsets, rows.offsets, options);
+    return reshape(mixed, Shape{rows.rows(), spec_.hidden_size});
+  };
 }
 
-Tensor Encoder::layer(const EncoderLayer& layer, const Tensor& hidden, const Rows& rows, const Tensor& bias) const {
+Tensor Encoder::layer(size_t index, const Tensor& hidden, const Rows& rows, const LayerMixer& mix) const {
+  const EncoderLayer& layer = layers_[index];
   const double dropout = rows.training ? spec_.hidden_dropout : 0;
   if (spec_.norms == NormPlacement::after) {
     return chain(
-        attend(layer, hidden, rows, bias),
+        mix(index, hidden),
         {{&layer.attention_output, {.dropout = dropout, .residual = hidden, .norm = &layer.attention_norm}, -1, true},
          {&layer.intermediate, {.activation = spec_.activation}},
          {&layer.output, {.dropout = dropout, .norm = &layer.output_norm}, 0}});
   }
-  const Tensor attended = layer.attention_output(attend(layer, layer.attention_norm(hidden), rows, bias),
+  const Tensor attended = layer.attention_output(mix(index, layer.attention_norm(hidden)),
                                                  {.dropout = dropout, .residual = hidden});
   return chain(layer.output_norm(attended), {{&layer.intermediate, {.activation = spec_.activation}},
                                              {&layer.output, {.dropout = dropout, .residual = attended}}});
@@ -217,20 +243,15 @@ EncoderOutput Encoder::operator()(const Rows& rows) const {
 }
 
 EncoderOutput Encoder::run(const Rows& rows) const {
+  if (attention_ != nullptr && rows.prefix_length >= 0) {
+    throw Error("a prefix of texts that are not read from left to right", "encoder", "this model only reads whole texts");
+  }
   EncoderOutput output;
   Tensor x = embed(rows);
-  Tensor bias;
-  if (relative_bias_.defined()) {
-    const int64_t longest = rows.offsets.longest();
-    bias = relative_position_bias(relative_bias_, 0, longest, longest, spec_.relative_max_distance, true);
-  }
-  if (rows.prefix_length >= 0) {
-    const Tensor mask = prefix_mask(rows.offsets.longest(), rows.prefix_length, x.dtype(), rows.device);
-    bias = bias.defined() ? add(bias, mask) : mask;
-  }
+  const LayerMixer mix = attention_ != nullptr ? attention_->start(rows) : plain_attention(rows);
   for (const size_t i : layer_of_) {
     if (rows.output_hidden_states) output.hidden_states.push_back(x);
-    x = layer(layers_[i], x, rows, bias);
+    x = layer(i, x, rows, mix);
   }
   if (final_norm_.defined()) x = final_norm_(x);
   if (rows.output_hidden_states) output.hidden_states.push_back(x);

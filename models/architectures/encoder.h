@@ -3,15 +3,20 @@
 // be.
 
 #include <cstdint>
+#include <memory>
 #include <string>
+#include <variant>
 #include <vector>
 
 #include "mica/kernels/activation.h"
 #include "mica/models/architectures/network.h"
 #include "mica/models/config.h"
 #include "mica/models/inputs.h"
+#include "mica/models/modules/disentangled.h"
 #include "mica/models/modules/linear.h"
+#include "mica/models/modules/local_global.h"
 #include "mica/models/modules/norm.h"
+#include "mica/models/modules/self_attention.h"
 #include "mica/models/scope.h"
 
 namespace mica {
@@ -69,6 +74,10 @@ struct EncoderSpec {
   int64_t relative_max_distance = 128;
   bool causal = false;
   bool cross_attention = false;  ///< layers look at another network's states as well; see stack_of()
+  /// Another kind of attention than each token with each other one.
+  std::variant<std::monostate, DisentangledSpec, LocalGlobalSpec> attention;
+  bool norm_after_projection = false;  ///< the embeddings' norm; the projection then has no bias
+  bool hides_embeddings = false;       ///< those of hidden tokens are zero
   Activation activation = Activation::gelu;
   double layer_norm_eps = 1e-12;
   double hidden_dropout = 0, attention_dropout = 0;
@@ -109,8 +118,8 @@ class Encoder : public Network {
   EncoderOutput run(const Rows& rows) const;
   int64_t max_tokens() const;
   Tensor embed(const Rows& rows) const;
-  Tensor layer(const EncoderLayer& layer, const Tensor& hidden, const Rows& rows, const Tensor& bias) const;
-  Tensor attend(const EncoderLayer& layer, const Tensor& x, const Rows& rows, const Tensor& bias) const;
+  LayerMixer plain_attention(const Rows& rows) const;
+  Tensor layer(size_t index, const Tensor& hidden, const Rows& rows, const LayerMixer& mix) const;
 
   EncoderSpec spec_;
   NetworkShape shape_;
@@ -119,6 +128,7 @@ class Encoder : public Network {
   Norm embeddings_norm_, final_norm_;
   Linear project_, pooler_;
   std::vector<EncoderLayer> layers_;
+  std::unique_ptr<SelfAttention> attention_;  // in place of the layers' own
   std::vector<size_t> layer_of_;  // which entry of layers_ each layer uses
 };
 

@@ -52,6 +52,10 @@ const std::vector<Family>& families_table() {
        {M, CLM}, {}},
       {"data2vec-text", "data2vec_text", "Data2VecText", roberta, roberta_schema, roberta_heads,
        {M, PT, CLM, MLM, SC, TC, QA, MC, TE}, {}},
+      {"deberta", "deberta", "Deberta", deberta, deberta_schema, deberta_heads,
+       {M, PT, MLM, SC, TC, QA, TE}, {}},
+      {"deberta-v2", "deberta", "DebertaV2", deberta_v2, deberta_v2_schema, deberta_heads,
+       {M, PT, MLM, SC, TC, QA, MC, TE}, {}},
       {"deepseek_v3", "model", "DeepseekV3", deepseek_v3, deepseek_v3_schema, decoder_heads,
        {M, CLM, SC, TC}, {}},
       {"distilbert", "distilbert", "DistilBert", distilbert, distilbert_schema, distilbert_heads,
@@ -92,6 +96,8 @@ const std::vector<Family>& families_table() {
        {M, CLM}, {}},
       {"llama", "model", "Llama", llama, llama_schema, llama_heads,
        {M, CLM, SC, TC, QA}, {}},
+      {"longformer", "longformer", "Longformer", longformer, longformer_schema, longformer_heads,
+       {M, PT, MLM, SC, TC, QA, MC, TE}, {}},
       {"m2m_100", "model", "M2M100", m2m_100, m2m_100_schema, m2m_100_heads,
        {M, S2S},
        {{S2S, "M2M100ForConditionalGeneration"}}},
@@ -172,6 +178,7 @@ namespace {
 struct Request {
   NetworkPart part;
   bool with_pooler, ignore_pooler, computes_positions;
+  GlobalTokens global_tokens = GlobalTokens::none;
 };
 
 void ignore_pooler(const std::string& pooler, const Scope& scope, const Request& request) {
@@ -184,6 +191,7 @@ std::unique_ptr<Network> build(EncoderSpec spec, const Scope& scope, const Reque
   if (spec.causal && (has_stack(spec) || spec.cross_attention)) {
     return std::make_unique<Decoder>(scope, stack_of(spec), request.with_pooler);
   }
+  if (auto* attention = std::get_if<LocalGlobalSpec>(&spec.attention)) attention->global_tokens = request.global_tokens;
   return std::make_unique<Encoder>(scope, std::move(spec), request.with_pooler);
 }
 
@@ -256,6 +264,9 @@ std::unique_ptr<Network> Family::network(const Config& config, const Scope& scop
                   std::find(computed.begin(), computed.end(), task) != computed.end()};
   for (const auto& [of, part] : heads().parts) {
     if (of == task) request.part = part;
+  }
+  for (const auto& [of, tokens] : heads().global_tokens) {
+    if (of == task) request.global_tokens = tokens;
   }
   return std::visit([&](const auto make_spec) { return build(make_spec(config), scope, request); }, spec);
 }

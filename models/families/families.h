@@ -31,6 +31,13 @@ const HeadStyle& roberta_heads();
 
 EncoderSpec roberta_prelayernorm(const Config& config);
 
+EncoderSpec deberta(const Config& config);
+const ConfigSchema& deberta_schema();
+const HeadStyle& deberta_heads();
+
+EncoderSpec deberta_v2(const Config& config);
+const ConfigSchema& deberta_v2_schema();
+
 EncoderSpec distilbert(const Config& config);
 const ConfigSchema& distilbert_schema();
 const HeadStyle& distilbert_heads();
@@ -42,6 +49,12 @@ const HeadStyle& electra_heads();
 EncoderSpec albert(const Config& config);
 const ConfigSchema& albert_schema();
 const HeadStyle& albert_heads();
+
+EncoderSpec longformer(const Config& config);
+const ConfigSchema& longformer_schema();
+const HeadStyle& longformer_heads();
+/// How far each layer's windows reach to either side: half of attention_window, a number or a list.
+std::vector<int64_t> half_windows(const Config& config, int64_t layers);
 
 EncoderSpec mpnet(const Config& config);
 const ConfigSchema& mpnet_schema();

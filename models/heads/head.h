@@ -10,6 +10,7 @@
 #include "mica/models/architectures/network.h"
 #include "mica/models/config.h"
 #include "mica/models/inputs.h"
+#include "mica/models/modules/local_global.h"
 #include "mica/models/scope.h"
 
 namespace mica {
@@ -91,6 +92,8 @@ struct HeadStyle {
   std::vector<std::pair<Task, NetworkPart>> parts;
   /// Heads in whose files tables of sines are missing, since they are computed.
   std::vector<Task> computes_positions;
+  /// Which tokens are global under these heads unless the call says it; elsewhere none.
+  std::vector<std::pair<Task, GlobalTokens>> global_tokens;
   bool shifts_labels =
       true;  ///< causal language modelling predicts the next label; otherwise labels are shifted already
   std::string relationship = "cls.seq_relationship";  ///< scores [is next, is random]

@@ -59,6 +59,16 @@ Tensor relative_position_bias(const Tensor& table, int64_t first_query, int64_t 
   return reshape(transpose(values, 0, 1), Shape{1, table.size(1), queries, keys});
 }
 
+Tensor shift_distances(const Tensor& x) {
+  const int64_t n = x.size(0);
+  const int64_t length = x.size(1);
+  // Row i begins 2 * length * i + length - 1 - i elements in: with one column less, every row begins in the same place.
+  const Tensor flat = reshape(x, Shape{n, 2 * length * length});
+  const int64_t step = 2 * length - 1;
+  const Tensor rows = slice(flat, 1, length - 1, length - 1 + length * step);
+  return slice(reshape(rows, Shape{n, length, step}), 2, 0, length);
+}
+
 Tensor sinusoidal_positions(const std::vector<int64_t>& positions, int64_t size, SinusoidKind kind,
                             int64_t zero_position, Device device) {
   const int64_t half = (size + 1) / 2;

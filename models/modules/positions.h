@@ -22,6 +22,10 @@ Tensor positions_from_padding(const SequenceOffsets& offsets, const Tensor& inpu
 Tensor relative_position_bias(const Tensor& table, int64_t first_query, int64_t queries, int64_t keys,
                               int64_t max_distance, bool bidirectional);
 
+/// From scores by distance to scores by pair: y[n, i, k] = x[n, i, k - i + length - 1] for x [n, length, 2 * length]
+/// (the last column is unused), y [n, length, length]. Differentiable.
+Tensor shift_distances(const Tensor& x);
+
 /// How sinusoidal positions space their frequencies.
 enum class SinusoidKind : uint8_t {
   halves,   ///< 10000^(-2i / size), sines in the first half of the vector, cosines in the second
