@@ -57,7 +57,8 @@ AttentionSpec attention_of(const EncoderSpec& spec, const std::string& before) {
 }  // namespace
 
 bool has_stack(const EncoderSpec& spec) {
-  return !layers_name(spec).empty() && spec.task_type_vocab_size == 0 && spec.relative_buckets == 0;
+  return !layers_name(spec).empty() && spec.task_type_vocab_size == 0 && spec.relative_buckets == 0 &&
+         std::holds_alternative<std::monostate>(spec.attention);
 }
 
 StackSpec stack_of(const EncoderSpec& from) {

@@ -59,7 +59,12 @@ Stack::Stack(const Scope& scope, StackSpec spec, const Tensor& shared_words)
     const Scope part = scope / names.layers / static_cast<int64_t>(i);
     Layer layer;
     if (i > 0 || spec_.first_norm) layer.attention_norm = norm(part, names.attention_norm, hidden);
-    layer.attention = Attention(part, hidden, layer_spec.attention);
+    if (spec_.local_global) {
+      const AttentionSpec& attention = layer_spec.attention;
+      layer.attention_output = Linear(part / attention.names.output, hidden, hidden, attention.output_bias);
+    } else {
+      layer.attention = Attention(part, hidden, layer_spec.attention);
+    }
     layer.attention_post_norm = norm(part, names.attention_post_norm, hidden);
     layer.attention_sum_norm = norm(part, names.attention_sum_norm, hidden);
     if (layer_spec.cross) {
@@ -79,6 +84,11 @@ Stack::Stack(const Scope& scope, StackSpec spec, const Tensor& shared_words)
   }
   final_norm_ = norm(scope, names.final_norm, hidden);
   for (const KeptLinear& each : spec_.kept) Linear(scope / each.name, each.in, each.out);
+  if (spec_.local_global) {
+    std::vector<std::string> each;
+    for (size_t i = 0; i < layers_.size(); ++i) each.push_back(names.layers + "." + std::to_string(i));
+    attention_ = std::make_unique<LocalGlobalAttention>(scope, each, hidden, *spec_.local_global);
+  }
 }
 
 Tensor Stack::sinusoid_table(int64_t rows) const {
@@ -188,6 +198,7 @@ Tensor Stack::embed(const Rows& rows, const std::vector<int64_t>& positions) con
 
 struct Stack::Call {
   AttentionContext self, cross;
+  LayerMixer mix;  // empty: the layers attend themselves
   const CrossStates* states = nullptr;
   double dropout = 0;
 };
@@ -241,7 +252,10 @@ Tensor Stack::run(const Layer& layer, size_t index, const Tensor& input, const C
   const auto normed = [](const Norm& norm, const Tensor& of) { return norm.defined() ? norm(of) : of; };
   const bool training = call.self.training;
   const Tensor first = normed(layer.attention_norm, x);
-  const auto attend = [&](const After& after) { return layer.attention(first, call.self, number, after); };
+  const auto attend = [&](const After& after) {
+    return call.mix ? layer.attention_output(call.mix(index, first), after)
+                    : layer.attention(first, call.self, number, after);
+  };
   if (spec_.parallel) {
     const Tensor second = layer.mlp_norm.defined() ? layer.mlp_norm(x) : first;
     const Tensor attended = join(attend, x, layer.attention_post_norm, {}, call.dropout);
@@ -282,6 +296,10 @@ Stack::Output Stack::operator()(const Rows& rows, KeyValueCache* cache, const Cr
         .queries = &rows.offsets, .keys = &cross->offsets, .key_mask = cross->key_mask, .training = rows.training};
   }
   call.dropout = rows.training ? spec_.hidden_dropout : 0;
+  if (attention_ != nullptr) {
+    if (cache != nullptr) throw Error("windows with global tokens, and a cache", "stack", "this model reads whole texts");
+    call.mix = attention_->start(rows);
+  }
   Output output;
   Tensor x = embed(rows, positions);
   for (size_t i = 0; i < layers_.size(); ++i) {

@@ -3,6 +3,7 @@
 // encoder-decoder two, and encoders that share the parts of decoders (rotary positions, gated MLPs) are one as well.
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -11,6 +12,7 @@
 #include "mica/models/modules/attention.h"
 #include "mica/models/modules/cache.h"
 #include "mica/models/modules/experts.h"
+#include "mica/models/modules/local_global.h"
 #include "mica/models/modules/mlp.h"
 #include "mica/models/modules/norm.h"
 #include "mica/models/modules/positions.h"
@@ -98,6 +100,8 @@ struct StackSpec {
   std::vector<RotarySpec> rotary;
   std::vector<LayerSpec> layers;
   std::vector<KeptLinear> kept;
+  /// In place of the layers' own self-attention, of which only the output's projection then stays.
+  std::optional<LocalGlobalSpec> local_global;
   StackNames names;
 
   /// The same layer `count` times.
@@ -131,6 +135,7 @@ class Stack {
  private:
   struct Layer {
     Attention attention;
+    Linear attention_output;  // where attention_ mixes
     std::optional<Attention> cross;
     Mlp mlp;
     Experts experts;
@@ -160,6 +165,7 @@ class Stack {
   Linear project_in_, project_out_;
   std::vector<Rotary> rotary_;
   std::vector<Layer> layers_;
+  std::unique_ptr<SelfAttention> attention_;  // in place of the layers' own
 };
 
 }  // namespace mica

@@ -164,6 +164,8 @@ const ConfigSchema& mt5_schema();
 EncoderDecoderSpec umt5(const Config& config);
 EncoderDecoderSpec bart(const Config& config);
 const ConfigSchema& bart_schema();
+EncoderDecoderSpec led(const Config& config);
+const ConfigSchema& led_schema();
 EncoderDecoderSpec plbart(const Config& config);
 const ConfigSchema& plbart_schema();
 EncoderDecoderSpec mbart(const Config& config);
