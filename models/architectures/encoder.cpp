@@ -33,7 +33,9 @@ EncoderSpec encoder_spec(const Config& config) {
                 config.where(), "change one of them");
   }
   spec.intermediate_size = config.integer_in("intermediate_size", 1, kMaxSize);
-  spec.max_position_embeddings = config.integer_in("max_position_embeddings", 1, kMaxVocabulary);
+  if (config.has("max_position_embeddings")) {
+    spec.max_position_embeddings = config.integer_in("max_position_embeddings", 1, kMaxVocabulary);
+  }
   spec.type_vocab_size = config.has("type_vocab_size") ? config.integer_in("type_vocab_size", 0, kMaxSize) : 0;
   if (config.has("pad_token_id")) spec.padding_idx = config.integer_in("pad_token_id", -1, spec.vocab_size - 1);
   spec.activation = activation_from_name(config.text("hidden_act"));
@@ -94,7 +96,9 @@ Encoder::Encoder(const Scope& scope, EncoderSpec spec, bool with_pooler)
                        Linear(part / names.value, hidden, hidden)},
                       scope.options());
     }
-    layer.attention_output = Linear(part / names.attention_output, hidden, hidden);
+    if (!names.attention_output.empty()) {
+      layer.attention_output = Linear(part / names.attention_output, hidden, hidden);
+    }
     layer.attention_norm = Norm(part / names.attention_norm, hidden, norm);
     layer.intermediate = Linear(part / names.intermediate, hidden, spec_.intermediate_size);
     layer.output = Linear(part / names.output, spec_.intermediate_size, hidden);
@@ -105,7 +109,10 @@ Encoder::Encoder(const Scope& scope, EncoderSpec spec, bool with_pooler)
     attention_ = std::make_unique<DisentangledAttention>(scope, built, hidden, *disentangled);
   } else if (const auto* local_global = std::get_if<LocalGlobalSpec>(&spec_.attention)) {
     attention_ = std::make_unique<LocalGlobalAttention>(scope, built, hidden, *local_global);
+  } else if (const auto* relative = std::get_if<RelativeAttentionSpec>(&spec_.attention)) {
+    attention_ = std::make_unique<RelativeAttention>(scope, built, hidden, *relative);
   }
+  if (!names.mask_embedding.empty()) mask_embedding_ = scope.weight(names.mask_embedding, {1, 1, hidden});
   if (!names.final_norm.empty()) final_norm_ = Norm(scope / names.final_norm, hidden, norm);
   if (!names.pooler.empty() && with_pooler) pooler_ = Linear((scope / names.pooler).may_be_new(), hidden, hidden);
   shape_ = {.vocab_size = spec_.vocab_size,
@@ -205,18 +212,23 @@ LayerMixer Encoder::plain_attention(const Rows& rows) const {
 
 Tensor Encoder::layer(size_t index, const Tensor& hidden, const Rows& rows, const LayerMixer& mix) const {
   const EncoderLayer& layer = layers_[index];
-  const double dropout = rows.training ? spec_.hidden_dropout : 0;
+  const double p = rows.training ? spec_.hidden_dropout : 0;
+  const After inner{.activation = spec_.activation, .dropout = rows.training ? spec_.inner_dropout : 0};
+  if (!layer.attention_output.defined()) {
+    const Tensor attended = layer.attention_norm(dropout(mix(index, hidden), p), hidden);
+    return chain(attended, {{&layer.intermediate, inner},
+                            {&layer.output, {.dropout = p, .residual = attended, .norm = &layer.output_norm}}});
+  }
   if (spec_.norms == NormPlacement::after) {
-    return chain(
-        mix(index, hidden),
-        {{&layer.attention_output, {.dropout = dropout, .residual = hidden, .norm = &layer.attention_norm}, -1, true},
-         {&layer.intermediate, {.activation = spec_.activation}},
-         {&layer.output, {.dropout = dropout, .norm = &layer.output_norm}, 0}});
+    return chain(mix(index, hidden),
+                 {{&layer.attention_output, {.dropout = p, .residual = hidden, .norm = &layer.attention_norm}, -1, true},
+                  {&layer.intermediate, inner},
+                  {&layer.output, {.dropout = p, .norm = &layer.output_norm}, 0}});
   }
   const Tensor attended = layer.attention_output(mix(index, layer.attention_norm(hidden)),
-                                                 {.dropout = dropout, .residual = hidden});
-  return chain(layer.output_norm(attended), {{&layer.intermediate, {.activation = spec_.activation}},
-                                             {&layer.output, {.dropout = dropout, .residual = attended}}});
+                                                 {.dropout = p, .residual = hidden});
+  return chain(layer.output_norm(attended),
+               {{&layer.intermediate, inner}, {&layer.output, {.dropout = p, .residual = attended}}});
 }
 
 // Without a tape a large batch goes through all layers in groups of sequences, so that what one layer hands to the next
@@ -254,6 +266,7 @@ EncoderOutput Encoder::run(const Rows& rows) const {
     x = layer(i, x, rows, mix);
   }
   if (final_norm_.defined()) x = final_norm_(x);
+  x = dropout(x, rows.training ? spec_.final_dropout : 0);
   if (rows.output_hidden_states) output.hidden_states.push_back(x);
   output.hidden = x;
   return output;

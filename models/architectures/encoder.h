@@ -16,6 +16,7 @@
 #include "mica/models/modules/linear.h"
 #include "mica/models/modules/local_global.h"
 #include "mica/models/modules/norm.h"
+#include "mica/models/modules/relative_attention.h"
 #include "mica/models/modules/self_attention.h"
 #include "mica/models/scope.h"
 
@@ -46,13 +47,14 @@ struct EncoderNames {
   std::string query = "attention.self.query";
   std::string key = "attention.self.key";
   std::string value = "attention.self.value";
-  std::string attention_output = "attention.output.dense";
+  std::string attention_output = "attention.output.dense";  ///< empty: the attention projects its result itself
   std::string attention_norm = "attention.output.LayerNorm";
   std::string intermediate = "intermediate.dense";
   std::string output = "output.dense";
   std::string output_norm = "output.LayerNorm";
   std::string final_norm;  ///< of a stack with norms before
   std::string pooler = "pooler.dense";
+  std::string mask_embedding;  ///< a vector [1, 1, hidden_size] that files hold; only its training would need it
 };
 
 struct EncoderSpec {
@@ -75,12 +77,13 @@ struct EncoderSpec {
   bool causal = false;
   bool cross_attention = false;  ///< layers look at another network's states as well; see stack_of()
   /// Another kind of attention than each token with each other one.
-  std::variant<std::monostate, DisentangledSpec, LocalGlobalSpec> attention;
+  std::variant<std::monostate, DisentangledSpec, LocalGlobalSpec, RelativeAttentionSpec> attention;
   bool norm_after_projection = false;  ///< the embeddings' norm; the projection then has no bias
   bool hides_embeddings = false;       ///< those of hidden tokens are zero
   Activation activation = Activation::gelu;
   double layer_norm_eps = 1e-12;
   double hidden_dropout = 0, attention_dropout = 0;
+  double inner_dropout = 0, final_dropout = 0;  ///< inside the MLP, and of the last states
   /// Layer i uses the weights layer_names[i], so that layers may share them.
   std::vector<std::string> layer_names;
   EncoderNames names;
@@ -124,7 +127,7 @@ class Encoder : public Network {
   EncoderSpec spec_;
   NetworkShape shape_;
   DType product_dtype_;
-  Tensor word_, position_, token_type_, task_type_, relative_bias_;
+  Tensor word_, position_, token_type_, task_type_, relative_bias_, mask_embedding_;
   Norm embeddings_norm_, final_norm_;
   Linear project_, pooler_;
   std::vector<EncoderLayer> layers_;

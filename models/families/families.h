@@ -72,6 +72,9 @@ const ConfigSchema& eurobert_schema();
 const HeadStyle& eurobert_heads();
 StackSpec esm(const Config& config);
 const ConfigSchema& esm_schema();
+EncoderSpec xlnet(const Config& config);
+const ConfigSchema& xlnet_schema();
+const HeadStyle& xlnet_heads();
 
 // Decoders.
 

@@ -30,7 +30,7 @@ SentenceHead::SentenceHead(const SentenceStyle& style, const TransformStyle& tra
       pad_token_id_(config.integer("pad_token_id", -1)),
       eos_token_id_(config.integer("eos_token_id", -1)),
       activation_(style.activation),
-      dropout_(classifier_dropout(config)),
+      dropout_(style.dropout_key.empty() ? classifier_dropout(config) : config.number_in(style.dropout_key, 0, 0.999)),
       transform_(transform, config, root, network) {
   if (!style.pooling_key.empty()) pooling_ = pooling_named(config, style.pooling_key, pooling_);
   const int64_t hidden = network.shape().hidden_size;
@@ -50,6 +50,8 @@ Tensor SentenceHead::vector(const Network& network, const Tensor& hidden, const 
       return first_rows(hidden, rows);
     case SentencePooling::last_token:
       return last_rows(hidden, rows, pad_token_id_);
+    case SentencePooling::last_row:
+      return last_rows(hidden, rows);
     case SentencePooling::end_token:
       return end_rows(hidden, rows, inputs.input_ids, eos_token_id_);
     case SentencePooling::first_shown:

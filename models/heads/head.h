@@ -54,6 +54,7 @@ enum class SentencePooling : uint8_t {
   first_token,
   last_token,   ///< the last one that is not padding
   end_token,    ///< the last end-of-text token of the encoder's input
+  last_row,     ///< the last one, whatever it is
   first_shown,  ///< the first token that is not hidden
   mean,         ///< of the tokens that are not hidden
   mean_score,   ///< every token is scored; the mean of those that are not hidden
@@ -74,6 +75,7 @@ struct SentenceStyle {
   std::string dense;        ///< a dense layer of the head's own, and its activation
   Activation activation = Activation::tanh;
   std::string activation_key;  ///< a config key that names the activation, if the family has one
+  std::string dropout_key;     ///< a config key of the dropout before the classifier, if the head has its own
   std::string classifier = "classifier";
   bool bias = true;  ///< of the classifier
 };

@@ -38,6 +38,15 @@ Tensor last_rows(const Tensor& hidden, const Rows& rows, int64_t pad_token_id) {
   return index_select(hidden, Tensor::from(index).to(rows.device));
 }
 
+Tensor last_rows(const Tensor& hidden, const Rows& rows) {
+  std::vector<int64_t> index;
+  for (int64_t s = 0; s < rows.batch(); ++s) {
+    if (rows.offsets.length(s) == 0) empty_sequence(s);
+    index.push_back(rows.offsets.begin(s) + rows.offsets.length(s) - 1);
+  }
+  return index_select(hidden, Tensor::from(index).to(rows.device));
+}
+
 Tensor end_rows(const Tensor& hidden, const Rows& rows, const Tensor& input_ids, int64_t eos_token_id) {
   if (!input_ids.defined() || input_ids.numel() != rows.rows()) {
     throw Error("input_ids do not match the decoder's rows", "model inputs",

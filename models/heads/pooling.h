@@ -9,6 +9,9 @@ namespace mica {
 /// classify. Without a padding token (-1) the last row, in a batch of one or a ragged one; otherwise throws Error.
 Tensor last_rows(const Tensor& hidden, const Rows& rows, int64_t pad_token_id);
 
+/// Each sequence's last row, [batch, size].
+Tensor last_rows(const Tensor& hidden, const Rows& rows);
+
 /// Each sequence's row at the last eos_token_id of input_ids [batch, tokens] (those that the hidden states belong to,
 /// or the encoder's of the same length). Throws Error where a sequence has none, or where their numbers differ.
 Tensor end_rows(const Tensor& hidden, const Rows& rows, const Tensor& input_ids, int64_t eos_token_id);

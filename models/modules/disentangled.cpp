@@ -8,10 +8,9 @@
 
 #include "mica/autograd/attention.h"
 #include "mica/autograd/elementwise.h"
-#include "mica/autograd/linear.h"
 #include "mica/autograd/random.h"
 #include "mica/autograd/shape.h"
-#include "mica/models/modules/positions.h"
+#include "mica/models/modules/pair_scores.h"
 
 namespace mica {
 namespace {
@@ -33,9 +32,9 @@ int64_t bucket_of(int64_t distance, int64_t buckets, int64_t max_distance) {
 // What the layers of one call share.
 struct DisentangledAttention::Call {
   const Rows* rows;
-  Tensor table;                    // [2 * span, hidden_size]
-  Tensor key_index, query_index;   // rows of the table for the 2 * longest distances, ascending by key and by query
-  Tensor padded;                   // the row of every place [count, longest]; undefined where they are one another
+  Tensor table;                   // [2 * span, hidden_size]
+  Tensor key_index, query_index;  // rows of the table, see distance_of()
+  Places places;
   Tensor visible, visible_places;  // 1 for a token that is not hidden: [rows, 1, 1] and [count, 1, longest, 1]
   Tensor mask;  // [count, 1, longest, longest], the lowest number where a token would see a hidden one
 };
@@ -78,29 +77,18 @@ DisentangledAttention::DisentangledAttention(const Scope& scope, const std::vect
 }
 
 LayerMixer DisentangledAttention::start(const Rows& rows) const {
-  const int64_t count = rows.batch();
-  const int64_t longest = rows.offsets.longest();
-  auto call = std::make_shared<Call>();
-  call->rows = &rows;
-  std::vector<int64_t> places(static_cast<size_t>(count * longest), 0);
-  bool whole = true;
-  for (int64_t s = 0; s < count; ++s) {
-    whole = whole && rows.offsets.length(s) == longest;
-    for (int64_t i = 0; i < rows.offsets.length(s); ++i) {
-      places[static_cast<size_t>(s * longest + i)] = rows.offsets.begin(s) + i;
-    }
-  }
-  if (!whole) call->padded = Tensor::from(places).to(rows.device);
+  auto call = std::make_shared<Call>(Call{.rows = &rows, .places = Places(rows)});
+  const int64_t count = call->places.count();
+  const int64_t longest = call->places.longest();
   if (spec_.span > 0) {
-    // x[.., i, k - i + longest - 1] holds the distance i - k where keys have positions, k - i where queries have.
     std::vector<int64_t> by_key, by_query;
     for (int64_t j = 0; j < 2 * longest; ++j) {
       const auto row = [&](int64_t distance) {
         if (spec_.buckets > 0) distance = bucket_of(distance, spec_.buckets, spec_.max_distance);
         return std::clamp<int64_t>(distance + spec_.span, 0, 2 * spec_.span - 1);
       };
-      by_key.push_back(row(longest - 1 - j));
-      by_query.push_back(row(j - (longest - 1)));
+      by_key.push_back(row(distance_of(j, longest)));
+      by_query.push_back(row(-distance_of(j, longest)));
     }
     call->key_index = Tensor::from(by_key).to(rows.device);
     call->query_index = Tensor::from(by_query).to(rows.device);
@@ -109,14 +97,9 @@ LayerMixer DisentangledAttention::start(const Rows& rows) const {
   if (rows.key_mask.defined()) {
     // A hidden token sees nothing, and so weighs all tokens equally: its scores are zero, and pass no gradient.
     const std::vector<uint8_t> shown = rows.key_mask.to_vector<uint8_t>();
-    std::vector<float> visible(shown.begin(), shown.end());
+    const std::vector<float> visible(shown.begin(), shown.end());
+    const std::vector<float> by_place = call->places.lay_out(visible, 0.0F);
     std::vector<float> mask(static_cast<size_t>(count * longest * longest), 0.0F);
-    std::vector<float> by_place(static_cast<size_t>(count * longest), 0.0F);
-    for (int64_t s = 0; s < count; ++s) {
-      for (int64_t i = 0; i < rows.offsets.length(s); ++i) {
-        by_place[static_cast<size_t>(s * longest + i)] = visible[static_cast<size_t>(rows.offsets.begin(s) + i)];
-      }
-    }
     for (int64_t query = 0; query < count * longest; ++query) {
       const int64_t first = query / longest * longest;
       for (int64_t k = 0; k < longest; ++k) {
@@ -144,21 +127,14 @@ Tensor DisentangledAttention::position_heads(const Linear& projection, const Ten
 
 // The scores of content and distances, [count, heads, longest, longest].
 Tensor DisentangledAttention::bias(const Layer& layer, const Tensor& query, const Tensor& key, const Call& call) const {
-  const int64_t count = call.rows->batch();
-  const int64_t longest = call.rows->offsets.longest();
-  const auto meet = [&](const Tensor& content, const Tensor& positions) {
-    const Tensor places = call.padded.defined() ? index_select(content, call.padded) : content;
-    const Tensor scores = matmul(transpose(places, 0, 1), positions, false, true);  // [heads, places, 2 * longest]
-    const Tensor by_pair = shift_distances(reshape(scores, Shape{spec_.num_heads * count, longest, 2 * longest}));
-    return reshape(by_pair, Shape{spec_.num_heads, count, longest, longest});
-  };
   const bool training = call.rows->training;
   Tensor sum;
   if (spec_.content_to_position) {
-    sum = meet(query, position_heads(layer.position_key, call.table, call.key_index, training));
+    sum = distance_scores(query, position_heads(layer.position_key, call.table, call.key_index, training), call.places);
   }
   if (spec_.position_to_content) {
-    const Tensor by_key = meet(key, position_heads(layer.position_query, call.table, call.query_index, training));
+    const Tensor by_key =
+        distance_scores(key, position_heads(layer.position_query, call.table, call.query_index, training), call.places);
     const Tensor by_query = transpose(by_key, 2, 3);
     sum = sum.defined() ? add(sum, by_query) : by_query;
   }

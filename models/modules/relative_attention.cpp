@@ -1,0 +1,124 @@
+#include "mica/models/modules/relative_attention.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <memory>
+#include <utility>
+
+#include "mica/autograd/attention.h"
+#include "mica/autograd/elementwise.h"
+#include "mica/autograd/linear.h"
+#include "mica/autograd/random.h"
+#include "mica/autograd/shape.h"
+#include "mica/models/modules/pair_scores.h"
+#include "mica/models/modules/positions.h"
+
+namespace mica {
+namespace {
+
+constexpr int64_t kNoPosition = std::numeric_limits<int64_t>::min();
+
+}  // namespace
+
+// What the layers of one call share.
+struct RelativeAttention::Call {
+  const Rows* rows;
+  Places places;
+  Tensor sines;     // [2 * longest, hidden_size], of the distances
+  Tensor segments;  // [count, longest, longest], 1 where two tokens have different types; undefined: no types given
+  Tensor mask;      // [count, 1, longest, longest], the lowest number where a token would see another hidden one
+};
+
+RelativeAttention::RelativeAttention(const Scope& scope, const std::vector<std::string>& layers, int64_t hidden_size,
+                                     RelativeAttentionSpec spec)
+    : spec_(std::move(spec)), hidden_size_(hidden_size), product_dtype_(scope.options().dtype) {
+  for (const std::string& name : layers) {
+    const Scope module = scope / name / spec_.module;
+    const auto projection = [&](const char* part) {
+      return module.weight(part, {hidden_size, spec_.num_heads, spec_.head_size});
+    };
+    const auto bias = [&](const char* part) { return module.weight(part, {spec_.num_heads, spec_.head_size}); };
+    layers_.push_back({.query = projection("q"),
+                       .key = projection("k"),
+                       .value = projection("v"),
+                       .position = projection("r"),
+                       .output = projection("o"),
+                       .content_bias = bias("r_w_bias"),
+                       .position_bias = bias("r_r_bias"),
+                       .segment_bias = bias("r_s_bias"),
+                       .segment = module.weight("seg_embed", {2, spec_.num_heads, spec_.head_size})});
+  }
+}
+
+LayerMixer RelativeAttention::start(const Rows& rows) const {
+  auto call = std::make_shared<Call>(Call{.rows = &rows, .places = Places(rows)});
+  const int64_t count = call->places.count();
+  const int64_t longest = call->places.longest();
+  std::vector<int64_t> distances;
+  for (int64_t j = 0; j < 2 * longest; ++j) {
+    const int64_t distance = distance_of(j, longest);
+    distances.push_back(spec_.furthest > 0 ? std::clamp(distance, -spec_.furthest, spec_.furthest) : distance);
+  }
+  const Tensor sines = sinusoidal_positions(distances, hidden_size_, SinusoidKind::halves, kNoPosition, rows.device);
+  call->sines = dropout(sines, rows.training ? spec_.dropout : 0);
+  // value(s, i, k) of every pair of places of a sequence.
+  const auto by_pair = [&](const auto& value) {
+    std::vector<float> pairs(static_cast<size_t>(count * longest * longest));
+    for (int64_t at = 0; at < count * longest; ++at) {
+      for (int64_t k = 0; k < longest; ++k) {
+        pairs[static_cast<size_t>(at * longest + k)] =
+            value(static_cast<size_t>(at), static_cast<size_t>(at / longest * longest + k));
+      }
+    }
+    return pairs;
+  };
+  if (rows.token_type_ids.defined()) {
+    const std::vector<int64_t> types = call->places.lay_out(rows.token_type_ids.to_vector<int64_t>(), int64_t{0});
+    const std::vector<float> differ = by_pair([&](size_t i, size_t k) { return types[i] != types[k] ? 1.0F : 0.0F; });
+    call->segments = Tensor::from(differ, {count, longest, longest}).to(rows.device);
+  }
+  if (rows.key_mask.defined()) {
+    // A hidden token still sees itself.
+    const std::vector<uint8_t> shown = call->places.lay_out(rows.key_mask.to_vector<uint8_t>(), uint8_t{0});
+    const std::vector<float> mask = by_pair(
+        [&](size_t i, size_t k) { return shown[k] == 0 && i != k ? std::numeric_limits<float>::lowest() : 0.0F; });
+    call->mask = Tensor::from(mask, {count, 1, longest, longest}).to(rows.device);
+  }
+  return [this, call](size_t layer, const Tensor& x) { return mix(layers_[layer], x, *call); };
+}
+
+Tensor RelativeAttention::mix(const Layer& layer, const Tensor& x, const Call& call) const {
+  const Rows& rows = *call.rows;
+  const int64_t heads = spec_.num_heads;
+  const int64_t size = spec_.head_size;
+  const auto project = [&](const Tensor& states, const Tensor& weight) {
+    const Tensor flat = matmul(states, reshape(weight, Shape{hidden_size_, heads * size}));
+    return split_heads(flat, Shape{states.size(0), heads, size});
+  };
+  const double scale = 1 / std::sqrt(static_cast<double>(size));
+  const Tensor query = project(x, layer.query);
+  const Tensor positions = transpose(project(call.sines, layer.position), 0, 1);
+  Tensor scores = distance_scores(add(query, layer.position_bias), positions, call.places);
+  if (call.segments.defined()) {
+    const Tensor by_head = transpose(call.places.lay_out(add(query, layer.segment_bias)), 0, 1);
+    const Tensor both = matmul(by_head, transpose(layer.segment, 0, 1), false, true);  // [heads, places, 2]
+    const Shape by_place{heads, call.places.count(), call.places.longest(), 1};
+    const Tensor same = reshape(slice(both, 2, 0, 1), by_place);
+    const Tensor other = reshape(slice(both, 2, 1, 2), by_place);
+    scores = add(add(scores, same), multiply(subtract(other, same), call.segments));
+  }
+  scores = transpose(affine(scores, scale), 0, 1);  // [count, heads, longest, longest]
+  if (call.mask.defined()) scores = add(scores, call.mask);
+  const AttentionOptions options{.scale = scale,
+                                 .causal = spec_.causal,
+                                 .bias = scores,
+                                 .dropout = rows.training ? spec_.dropout : 0,
+                                 .product_dtype = product_dtype_};
+  const Tensor mixed = attention(add(query, layer.content_bias), project(x, layer.key), project(x, layer.value),
+                                 rows.offsets, rows.offsets, options);
+  return linear(reshape(mixed, Shape{rows.rows(), heads * size}),
+                reshape(layer.output, Shape{hidden_size_, heads * size}));
+}
+
+}  // namespace mica
