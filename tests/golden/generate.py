@@ -21,6 +21,7 @@ from transformers import AutoConfig
 SMALL = dict(vocab_size=61, hidden_size=24, num_hidden_layers=2, num_attention_heads=3, intermediate_size=30,
              max_position_embeddings=40)
 SMALL_DISTILBERT = dict(vocab_size=61, dim=24, n_layers=2, n_heads=3, hidden_dim=30, max_position_embeddings=40)
+SMALL_XLNET = dict(vocab_size=61, d_model=24, n_layer=2, n_head=3, d_head=8, d_inner=30)
 
 # model_type, task, name of the variant, what differs in the config, and how labels look.
 VARIANTS = [
@@ -54,6 +55,9 @@ VARIANTS = [
     ("longformer", "base", "long", dict(attention_window=[8, 16], max_position_embeddings=160, type_vocab_size=2), "long"),
     ("longformer", "base", "local", dict(attention_window=4), "left_padded"),
     ("longformer", "sequence_classification", "first_token", dict(attention_window=4), "default"),
+    ("xlnet", "base", "segments", dict(), "left_padded"),
+    ("xlnet", "base", "uni", dict(attn_type="uni", clamp_len=4), "unmasked"),
+    ("xlnet", "sequence_classification", "three_labels", dict(num_labels=3), "left_padded"),
     ("xlm-roberta", "token_classification", "five_labels", dict(num_labels=5), "default"),
 ]
 
@@ -178,6 +182,10 @@ def inputs_of(model_type, config, kind):
     inputs = {"input_ids": ids, "attention_mask": mask}
     if getattr(config, "type_vocab_size", 0) and model_type in ("bert", "ernie", "albert", "electra", "megatron-bert"):
         inputs["token_type_ids"] = rng.integers(0, config.type_vocab_size, ids.shape)
+    if kind == "unmasked":
+        del inputs["attention_mask"]
+    if model_type == "xlnet":
+        inputs["token_type_ids"] = rng.integers(0, 2, ids.shape)
     if kind == "task_types":
         inputs["task_type_ids"] = rng.integers(0, config.task_type_vocab_size, ids.shape)
     if model_type == "longformer" and kind == "long":
@@ -236,7 +244,7 @@ def known(noise):
 
 
 def make(model_type, task, variant, overrides, kind, folder):
-    small = {"distilbert": SMALL_DISTILBERT, "t5": T5, "mt5": T5}.get(model_type, TWO_STACKS if task == "seq2seq_lm" else SMALL)
+    small = {"distilbert": SMALL_DISTILBERT, "xlnet": SMALL_XLNET, "t5": T5, "mt5": T5}.get(model_type, TWO_STACKS if task == "seq2seq_lm" else SMALL)
     config = AutoConfig.for_model(model_type, **{**small, **overrides})
     # The reference's eager Falcon adds its slopes twice.
     attention = "sdpa" if getattr(config, "alibi", False) else "eager"
