@@ -48,8 +48,19 @@ void Arguments::flag(const char* name, bool& value, const char* help) {
 void Arguments::text(const char* name, std::string& value, const char* help) {
   add_text(app_, name, help, [&value](const std::string& text) { value = text; });
 }
-void Arguments::text(const char* name, std::optional<std::string>& value, const char* help) {
-  add_text(app_, name, help, [&value](const std::string& text) { value = text; });
+void Arguments::text(const char* name, std::optional<std::string>& value, const char* help, const char* type) {
+  add_text(app_, name, help, [&value](const std::string& text) { value = text; })->type_name(type);
+}
+void Arguments::repeated(const char* name, std::vector<std::string>& values, const char* help) {
+  const auto take = [&values](const CLI::results_t& words) {
+    values.clear();
+    for (const std::string& word : words) values.push_back(unmarked(word));
+    return true;
+  };
+  app_->add_option(name, CLI::callback_t(take), help)
+      ->type_name("TEXT")
+      ->expected(1, CLI::detail::expected_max_vector_size)
+      ->allow_extra_args(false);
 }
 void Arguments::required_text(const char* name, std::string& value, const char* help) {
   add_text(app_, name, help, [&value](const std::string& text) { value = text; })->required();

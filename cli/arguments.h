@@ -20,12 +20,15 @@ class Arguments {
 
   void flag(const char* name, bool& value, const char* help);
   void text(const char* name, std::string& value, const char* help);
-  void text(const char* name, std::optional<std::string>& value, const char* help);
+  /// `type` is what the help shows for the value.
+  void text(const char* name, std::optional<std::string>& value, const char* help, const char* type = "TEXT");
   void required_text(const char* name, std::string& value, const char* help);
   /// Any number of words.
   void texts(const char* name, std::vector<std::string>& values, const char* help);
   /// Words with commas between them; the option may be given again for more.
   void list(const char* name, std::vector<std::string>& values, const char* help);
+  /// One word each time the option is given, commas and all.
+  void repeated(const char* name, std::vector<std::string>& values, const char* help);
   void integer(const char* name, int64_t& value, int64_t low, int64_t high, const char* help);
   void integer(const char* name, std::optional<int64_t>& value, int64_t low, int64_t high, const char* help);
   /// One of the names.

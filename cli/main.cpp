@@ -34,6 +34,8 @@ int main(int argc, char** argv) {
       {"tag", "labelled spans of texts", tag},
       {"answer", "the span of a context that answers a question", answer},
       {"fill", "words for the masks in texts", fill},
+      {"generate", "texts that go on from prompts, or summaries and translations of texts", generate},
+      {"chat", "turns with a model, by its chat template", chat},
       {"run", "feed named tensors to a model and write its outputs", run},
       {"bench", "latency, throughput and memory of a model on this machine", bench},
   };

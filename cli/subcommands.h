@@ -7,11 +7,13 @@ namespace mica::cli {
 
 Action answer(Arguments& arguments);
 Action bench(Arguments& arguments);
+Action chat(Arguments& arguments);
 Action chat_template(Arguments& arguments);
 Action classify(Arguments& arguments);
 Action decode(Arguments& arguments);
 Action embed(Arguments& arguments);
 Action fill(Arguments& arguments);
+Action generate(Arguments& arguments);
 Action info(Arguments& arguments);
 Action run(Arguments& arguments);
 Action tag(Arguments& arguments);

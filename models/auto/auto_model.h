@@ -20,6 +20,7 @@ struct AutoModelFor {
 using AutoModel = AutoModelFor<Task::base>;
 using AutoModelForPreTraining = AutoModelFor<Task::pretraining>;
 using AutoModelForCausalLM = AutoModelFor<Task::causal_lm>;
+using AutoModelForSeq2SeqLM = AutoModelFor<Task::seq2seq_lm>;
 using AutoModelForMaskedLM = AutoModelFor<Task::masked_lm>;
 using AutoModelForSequenceClassification = AutoModelFor<Task::sequence_classification>;
 using AutoModelForTokenClassification = AutoModelFor<Task::token_classification>;

@@ -19,6 +19,7 @@ struct Model::Impl {
   ParameterStore store;
   std::unique_ptr<Network> network;
   std::unique_ptr<Head> head;
+  std::shared_ptr<const GenerationConfig> generation;  // null: not a model that generates
   bool training = false;
 
   Impl(Config c, Task t, LoadOptions o, ParameterStore s)
@@ -70,7 +71,12 @@ Model Model::build(Config config, Task task, const LoadOptions& options, const s
   ParameterStore store = folder.empty()
                              ? ParameterStore(build_options)
                              : ParameterStore(build_options, Checkpoint::open(folder), std::string(family.base_prefix));
-  return Model(assemble(std::move(config), task, options, std::move(store), folder));
+  // Before weights are read: what is malformed here is known at once.
+  const bool generates = task == Task::causal_lm || task == Task::seq2seq_lm;
+  auto generation = generates ? read_generation_config(folder, config) : nullptr;
+  auto impl = assemble(std::move(config), task, options, std::move(store), folder);
+  impl->generation = std::move(generation);
+  return Model(std::move(impl));
 }
 
 std::shared_ptr<Model::Impl> Model::assemble(Config config, Task task, const LoadOptions& options, ParameterStore store,
@@ -111,6 +117,7 @@ int64_t Model::resize_token_embeddings(int64_t new_num_tokens, const ResizeOptio
                 "resize the part that has it");
   }
   resized->training = impl_->training;
+  resized->generation = impl_->generation;
   *impl_ = std::move(*resized);  // every handle of this model sees it
   return rows;
 }
@@ -165,6 +172,16 @@ int64_t Model::hidden_size() const {
 const Network& Model::network() const {
   return *impl_->network;
 }
+const GenerationConfig& Model::generation_config() const {
+  if (impl_->generation == nullptr) {
+    throw Error("a model for " + std::string(name(task())) + " generates nothing", "model",
+                "open it for causal_lm or seq2seq_lm");
+  }
+  return *impl_->generation;
+}
+void Model::keep_generation_config(std::shared_ptr<const GenerationConfig> config) const {
+  impl_->generation = std::move(config);
+}
 const Head& Model::head() const {
   if (impl_->head == nullptr) throw Error("a base model has no head", "model", "open it for a task");
   return *impl_->head;
@@ -186,6 +203,7 @@ void Model::save_pretrained(const std::string& folder, int64_t max_shard_bytes) 
   config.set("architectures", std::vector<std::string>{impl_->family->architecture(impl_->task)});
   config.set("dtype", "float32");
   config.save_pretrained(folder);
+  if (impl_->generation != nullptr) save_generation_config(*impl_->generation, folder);
 }
 
 ModelInputs to_inputs(const BatchEncoding& encoding) {

@@ -15,6 +15,11 @@
 
 namespace mica {
 
+// Of models/generation/, a floor above: generate() is declared here, as the guide has it, and defined there.
+struct GenerationConfig;
+struct GenerationHooks;
+struct GenerationOutput;
+
 /// How a model is opened. Fields of the config that are named here win over the file's.
 struct LoadOptions {
   int64_t num_labels = 0;           ///< 0: as the config says
@@ -48,6 +53,27 @@ class Model {
   /// Of a tokenizer's result: rows of unequal lengths run as a ragged batch, without padding.
   ModelOutput operator()(const BatchEncoding& encoding) const;
 
+  /// Texts that go on from `inputs` (see models/generation/generate.h, which callers include):
+  ///
+  ///     model.generate(tokenizer(prompts), {.max_new_tokens = 50, .do_sample = true, .temperature = 0.7})
+  ///
+  /// The settings are the model's own, but for those given here. Prompts are what the attention_mask shows of each row:
+  /// padding, on either side, makes no difference. An encoder-decoder's encoder reads the inputs, and its text goes on
+  /// from decoder_input_ids, else from the start token. Throws Error for a model without a language head, a mask with
+  /// gaps, and a prompt beyond the model's context unless the settings say truncate_prompt.
+  GenerationOutput generate(const ModelInputs& inputs) const;
+  GenerationOutput generate(const ModelInputs& inputs, const GenerationConfig& over) const;
+  GenerationOutput generate(const ModelInputs& inputs, const GenerationConfig& over,
+                            const GenerationHooks& hooks) const;
+  GenerationOutput generate(const BatchEncoding& encoding) const;
+  GenerationOutput generate(const BatchEncoding& encoding, const GenerationConfig& over) const;
+  GenerationOutput generate(const BatchEncoding& encoding, const GenerationConfig& over,
+                            const GenerationHooks& hooks) const;
+  /// Settings that generate() starts from: the folder's generation_config.json, else those in config.json. Throws Error
+  /// for a model without a language head.
+  const GenerationConfig& generation_config() const;
+  void set_generation_config(const GenerationConfig& config) const;
+
   const Config& config() const;
   Task task() const;
   Device device() const;
@@ -72,7 +98,8 @@ class Model {
   void eval() const { train(false); }
   void zero_grad() const;
 
-  /// Writes config.json and model.safetensors (sharded beyond `max_shard_bytes`): a folder that transformers opens.
+  /// Writes config.json, model.safetensors (sharded beyond `max_shard_bytes`) and, of a model that generates,
+  /// generation_config.json: a folder that transformers opens.
   void save_pretrained(const std::string& folder, int64_t max_shard_bytes = 5'000'000'000) const;
 
  private:
@@ -81,6 +108,11 @@ class Model {
   static Model build(Config config, Task task, const LoadOptions& options, const std::string& folder);
   static std::shared_ptr<Impl> assemble(Config config, Task task, const LoadOptions& options, ParameterStore store,
                                         const std::string& where);
+  // Of a folder, or, where that is empty, of the config alone.
+  static std::shared_ptr<const GenerationConfig> read_generation_config(const std::string& folder,
+                                                                        const Config& config);
+  static void save_generation_config(const GenerationConfig& config, const std::string& folder);
+  void keep_generation_config(std::shared_ptr<const GenerationConfig> config) const;
   std::shared_ptr<Impl> impl_;
 };
 

@@ -78,6 +78,9 @@ struct GenerationConfig {
   std::optional<EarlyStopping> early_stopping;  ///< false
   std::optional<double> max_time;               ///< seconds; the step under way is finished
   Texts stop_strings;                           ///< need GenerationHooks::decode
+  /// Mica's own: a prompt that leaves too little of the model's context to the new tokens loses its oldest tokens, all
+  /// but a start token. Not given: a prompt beyond the context is an Error. Of Model::generate, not of sessions.
+  std::optional<bool> truncate_prompt;
 
   // Strategy
   std::optional<bool> do_sample;     ///< false

@@ -24,6 +24,7 @@ void for_each_field(Visit&& visit, Configs&... c) {
   visit("early_stopping", c.early_stopping...);
   visit("max_time", c.max_time...);
   visit("stop_strings", c.stop_strings...);
+  visit("truncate_prompt", c.truncate_prompt...);
   visit("do_sample", c.do_sample...);
   visit("num_beams", c.num_beams...);
   visit("seed", c.seed...);

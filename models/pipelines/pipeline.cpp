@@ -63,8 +63,13 @@ Pipeline pipeline(std::string_view task, const std::string& name_or_folder, cons
   if (task == "question-answering") return {name, QuestionAnsweringPipeline(name_or_folder, options)};
   if (task == "fill-mask") return {name, FillMaskPipeline(name_or_folder, options)};
   if (task == "feature-extraction") return {name, FeatureExtractionPipeline(name_or_folder, options)};
+  if (task == "text-generation") return {name, TextGenerationPipeline(name_or_folder, options)};
+  if (task == "text2text-generation") return {name, Text2TextGenerationPipeline(name_or_folder, options)};
+  if (task == "summarization") return {name, SummarizationPipeline(name_or_folder, options)};
+  if (task.starts_with("translation")) return {name, TranslationPipeline(name_or_folder, options, task)};
   throw Error("unknown task \"" + printable(task) + "\"", "pipeline",
-              "use feature-extraction, text-classification, token-classification, question-answering or fill-mask");
+              "use feature-extraction, text-classification, token-classification, question-answering, fill-mask, "
+              "text-generation, text2text-generation, summarization or translation");
 }
 
 }  // namespace mica

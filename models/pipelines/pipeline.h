@@ -15,14 +15,18 @@
 #include "mica/models/pipelines/fill_mask.h"
 #include "mica/models/pipelines/question_answering.h"
 #include "mica/models/pipelines/text_classification.h"
+#include "mica/models/pipelines/text_generation.h"
+#include "mica/models/pipelines/text_to_text.h"
 #include "mica/models/pipelines/token_classification.h"
+#include "mica/models/pipelines/translation.h"
 
 namespace mica {
 
 /// What a pipeline of any task gives for one input.
 struct PipelineResult {
   std::variant<std::vector<LabelScore>, std::vector<Entity>, std::vector<Answer>, std::vector<std::vector<Fill>>,
-               Tensor>
+               Tensor, std::vector<GeneratedText>, std::vector<Text2Text>, std::vector<Summary>,
+               std::vector<Translation>>
       value;
 
   template <typename T>
@@ -36,7 +40,8 @@ struct PipelineResult {
 class Pipeline {
  public:
   using Any = std::variant<TextClassificationPipeline, TokenClassificationPipeline, QuestionAnsweringPipeline,
-                           FillMaskPipeline, FeatureExtractionPipeline>;
+                           FillMaskPipeline, FeatureExtractionPipeline, TextGenerationPipeline,
+                           Text2TextGenerationPipeline, SummarizationPipeline, TranslationPipeline>;
 
   Pipeline(std::string task, Any pipeline) : task_(std::move(task)), pipeline_(std::move(pipeline)) {}
 
@@ -63,7 +68,8 @@ class Pipeline {
 };
 
 /// Tasks: "feature-extraction", "text-classification" ("sentiment-analysis"), "token-classification" ("ner"),
-/// "question-answering", "fill-mask". Throws Error for another name, and for a folder that does not open.
+/// "question-answering", "fill-mask", "text-generation", "text2text-generation", "summarization", "translation",
+/// "translation_A_to_B". Throws Error for another name, and for a folder that does not open.
 Pipeline pipeline(std::string_view task, const std::string& name_or_folder, const PipelineOptions& options = {});
 
 }  // namespace mica

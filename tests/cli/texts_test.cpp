@@ -225,7 +225,7 @@ TEST(Program, HelpAndUsage) {
   EXPECT_EQ(mica({"--version"}).status, 0);
   const std::string model = folder("base");
   expect_failure(mica({}), 2, "subcommand");
-  expect_failure(mica({"generate", model, "ada"}), 2, "generate");
+  expect_failure(mica({"generate2", model, "ada"}), 2, "generate2");
   expect_failure(mica({"embed"}), 2, "model");
   expect_failure(mica({"embed", model}), 2, "text");
   expect_failure(mica({"embed", model, "ada", "--colour"}), 2, "--colour");
