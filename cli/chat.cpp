@@ -35,6 +35,24 @@ constexpr const char* kHelp =
     "/help             this text\n"
     "/exit             leave; so does Ctrl-D. Ctrl-C ends an answer";
 
+const char* reason(FinishReason finish) {
+  switch (finish) {
+    case FinishReason::end_token:
+      return "end_token";
+    case FinishReason::length:
+      return "length";
+    case FinishReason::stop_string:
+      return "stop_string";
+    case FinishReason::constraint:
+      return "constraint";
+    case FinishReason::max_time:
+      return "max_time";
+    case FinishReason::interrupted:
+      return "interrupted";
+  }
+  return "";
+}
+
 class Chat {
  public:
   Chat(const Options& options, ChatSession session)
@@ -138,7 +156,12 @@ class Chat {
     if (options_.json) {
       JsonWriter json;
       json.begin_object().key("role").value("assistant").key("content").value(answer.text);
-      json.key("prompt_tokens").value(answer.prompt_tokens).key("reused_tokens").value(answer.reused_tokens);
+      json.key("finish")
+          .value(reason(answer.finish))
+          .key("prompt_tokens")
+          .value(answer.prompt_tokens)
+          .key("reused_tokens")
+          .value(answer.reused_tokens);
       json.key("new_tokens").value(answer.new_tokens).key("dropped_messages").value(answer.dropped_messages);
       write_line(json.end_object().text());
       flush_output();
@@ -149,7 +172,9 @@ class Chat {
       note("(the context is full: the " + std::to_string(answer.dropped_messages) + " oldest messages were left out)");
     }
     if (answer.finish == FinishReason::interrupted) note("(interrupted)");
-    if (answer.finish == FinishReason::length) note("(the answer was cut: its length or the context is used up)");
+    if (answer.finish == FinishReason::length && isatty(STDIN_FILENO) != 0) {
+      note("(the answer was cut: its length or the context is used up)");
+    }
   }
 
   const Options& options_;

@@ -63,6 +63,8 @@ Json value_from(const std::string& text) {
 GenerationConfig one_setting(const std::string& key, const Json& value, const std::string& where) {
   try {
     GenerationConfig config = GenerationConfig::from_json(dump_json(Json{{key, value}}), where);
+    // Whoever asks for one of these wants draws.
+    if (config.temperature || config.top_k || config.top_p || config.min_p || config.typical_p) config.do_sample = true;
     if (parse_json(config.other_keys, where).empty()) return config;
   } catch (const Error& error) {
     refuse(error, where);
@@ -97,10 +99,7 @@ GenerationConfig GenerationFlags::config() const {
   for (size_t i = 0; i < values_.size(); ++i) {
     if (values_[i]) config = config.with(one_setting(kSettings[i].key, value_from(*values_[i]), kSettings[i].flag));
   }
-  // Whoever asks for one of these wants draws.
-  if (do_sample_ || config.temperature || config.top_k || config.top_p || config.min_p || config.typical_p) {
-    config.do_sample = true;
-  }
+  if (do_sample_) config.do_sample = true;
   if (!stops_.empty()) config.stop_strings = stops_;
   if (truncate_prompt_) config.truncate_prompt = true;
   for (const std::string& each : sets_) config = config.with(setting_from_text(each));

@@ -14,7 +14,7 @@ namespace {
 
 const std::string kStories = std::string(MICA_SOURCE_DIR) + "/tests/data/models/stories260K";
 constexpr const char* kTemplate =
-    "{{ bos_token }}{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}"
+    "{{ bos_token }}{% for m in messages %}{{ m.role }}:{{ m.content }}\n{% endfor %}"
     "{% if add_generation_prompt %}assistant:{% endif %}";
 // Shows of earlier turns only the last word, as templates do that leave out what the assistant thought.
 constexpr const char* kForgetful =

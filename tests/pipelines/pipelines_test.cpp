@@ -132,7 +132,7 @@ TEST(Pipelines, ByName) {
   EXPECT_EQ(typed({"ada", "turin"}).size(), 2U);
   EXPECT_TRUE(catcher.messages().empty());
   EXPECT_THROW({ const FillMaskPipeline wrong = any; }, Error);
-  EXPECT_THROW(pipeline("text-generation", folder.path()), Error);
+  EXPECT_THROW(pipeline("image-segmentation", folder.path()), Error);
   EXPECT_THROW(pipeline("question-answering", folder.path())("one text"), Error);
   const auto answers = pipeline("question-answering", folder.path());  // with a new head
   EXPECT_EQ(catcher.messages().size(), 4U);                            // twice: a new head, an unused one

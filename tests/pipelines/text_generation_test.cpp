@@ -56,7 +56,7 @@ TEST(TextGeneration, ContinuesAsTheReferenceDoes) {
     SCOPED_TRACE(story.prompt);
     const BatchEncoding inputs = stories().tokenizer()(story.prompt);
     const GenerationOutput output = stories().model().generate(inputs, new_tokens(story.added.size()));
-    EXPECT_EQ(output.tokens, std::vector{story.added});
+    EXPECT_EQ(output.tokens, Prompts{story.added});
     const auto texts = stories()(story.prompt, {.generation = new_tokens(story.added.size())});
     ASSERT_EQ(texts.size(), 1U);
     EXPECT_EQ(texts[0].generated_text, story.text);
@@ -128,7 +128,7 @@ TEST(TextGeneration, PaddingAndCompanyMakeNoDifference) {
 TEST(TextGeneration, ResultsHaveTheUsualShape) {
   const Story story = all_stories()[0];
   TextGenerationOptions options{.generation = new_tokens(3), .return_full_text = false};
-  EXPECT_EQ(to_json(stories()(story.prompt, options)), R"([{"generated_text": ", there"}])");
+  EXPECT_EQ(to_json(stories()(story.prompt, options)), R"([{"generated_text": ", there was"}])");
   options.generation.num_return_sequences = 3;
   options.generation.do_sample = true;
   options.generation.seed = 7;

@@ -55,7 +55,7 @@ TEST(TextToText, WritesAsTheReferenceDoes) {
     SCOPED_TRACE(each.word);
     const BatchEncoding inputs = speller().tokenizer()(each.word);
     EXPECT_EQ(std::vector<int64_t>(inputs.input_ids[0].begin(), inputs.input_ids[0].end()), each.ids);
-    EXPECT_EQ(speller().model().generate(inputs).tokens, std::vector{each.added});
+    EXPECT_EQ(speller().model().generate(inputs).tokens, Prompts{each.added});
     EXPECT_EQ(to_json(speller()(each.word)), "[{\"generated_text\": \"" + each.greedy + "\"}]");
   }
 }
@@ -99,7 +99,7 @@ TEST(TextToText, PaddedBatches) {
   inputs.attention_mask = {};
   inputs.decoder_input_ids = Tensor::from(std::vector<int64_t>{names()[0].added[0]}, {1, 1});
   const std::vector<int64_t> rest(names()[0].added.begin() + 1, names()[0].added.end());
-  EXPECT_EQ(speller().model().generate(inputs).tokens, std::vector{rest});
+  EXPECT_EQ(speller().model().generate(inputs).tokens, Prompts{rest});
 }
 
 // The folder with changes to its config and tokenizer.
@@ -217,14 +217,14 @@ TEST(TextToText, TranslationsByTokensOfLanguages) {
   EXPECT_THROW(translator(name.word, {.src_lang = "tlh", .tgt_lang = "en_XX"}), Error);
   // A tokenizer that adds no language has no place for one.
   const tiny::TemporaryFolder other;
-  const std::string plain = changed_folder(other, Json::object());
-  EXPECT_THROW(TranslationPipeline(plain)(name.word, {.src_lang = "ar_AR", .tgt_lang = "en_XX"}), Error);
-  EXPECT_EQ(TranslationPipeline(plain, {}, "translation_ar_to_en")(name.word)[0].translation_text, name.greedy);
+  changed_folder(other, Json::object());
+  const TranslationPipeline pair(other.path(), PipelineOptions{}, "translation_ar_to_en");
+  EXPECT_THROW(pair(name.word, {.src_lang = "ar_AR", .tgt_lang = "en_XX"}), Error);
+  EXPECT_EQ(pair(name.word)[0].translation_text, name.greedy);
 }
 
 TEST(TextToText, Refusals) {
   EXPECT_THROW(speller()("", {}), Error) << "nothing to read";
-  EXPECT_THROW(pipeline("text-generation", kNames), Error);
   const WarningCatcher catcher;
   std::string endless;
   for (int i = 0; i < 200; ++i) endless += names()[0].word;
