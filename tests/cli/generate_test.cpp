@@ -87,7 +87,8 @@ TEST(Generate, Settings) {
       tell({"--set", "max_new_tokens=20", "--set", "do_sample=true", "--set", "temperature=1.5", "--set", "seed=3"}),
       drawn);
   EXPECT_EQ(tell({"--stop", "Lily", "--new-only", "--stop", "a, b"}), ", there was a little girl named Lily\n");
-  EXPECT_EQ(tell({"--max-new-tokens", "1", "--num-beams", "2", "--num-return-sequences", "2", "--new-only"}), ",\n there\n");
+  EXPECT_EQ(tell({"--max-new-tokens", "1", "--num-beams", "2", "--num-return-sequences", "2", "--new-only"}),
+            ",\n there\n");
   EXPECT_EQ(tell({"--max-new-tokens", "20", "--set", "suppress_tokens=[432]"}).find(','), std::string::npos);
   EXPECT_EQ(tell({"--top-k", "1", "--max-new-tokens", "12"}).substr(0, kBegin.size()), kBegin);
 }
