@@ -95,9 +95,8 @@ Rows Rows::sequences(int64_t first, int64_t last) const {
   Rows part = *this;
   part.offsets = SequenceOffsets::from_lengths(lengths, device);
   const int64_t end = begin + part.offsets.rows();
-  for (Tensor* each :
-       {&part.input_ids, &part.token_type_ids, &part.position_ids, &part.task_type_ids, &part.key_mask,
-        &part.global_mask}) {
+  for (Tensor* each : {&part.input_ids, &part.token_type_ids, &part.position_ids, &part.task_type_ids, &part.key_mask,
+                       &part.global_mask}) {
     if (each->defined()) *each = each->slice(0, begin, end);
   }
   if (inputs_embeds.defined()) {

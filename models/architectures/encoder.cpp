@@ -220,13 +220,14 @@ Tensor Encoder::layer(size_t index, const Tensor& hidden, const Rows& rows, cons
                             {&layer.output, {.dropout = p, .residual = attended, .norm = &layer.output_norm}}});
   }
   if (spec_.norms == NormPlacement::after) {
-    return chain(mix(index, hidden),
-                 {{&layer.attention_output, {.dropout = p, .residual = hidden, .norm = &layer.attention_norm}, -1, true},
-                  {&layer.intermediate, inner},
-                  {&layer.output, {.dropout = p, .norm = &layer.output_norm}, 0}});
+    return chain(
+        mix(index, hidden),
+        {{&layer.attention_output, {.dropout = p, .residual = hidden, .norm = &layer.attention_norm}, -1, true},
+         {&layer.intermediate, inner},
+         {&layer.output, {.dropout = p, .norm = &layer.output_norm}, 0}});
   }
-  const Tensor attended = layer.attention_output(mix(index, layer.attention_norm(hidden)),
-                                                 {.dropout = p, .residual = hidden});
+  const Tensor attended =
+      layer.attention_output(mix(index, layer.attention_norm(hidden)), {.dropout = p, .residual = hidden});
   return chain(layer.output_norm(attended),
                {{&layer.intermediate, inner}, {&layer.output, {.dropout = p, .residual = attended}}});
 }
@@ -256,7 +257,8 @@ EncoderOutput Encoder::operator()(const Rows& rows) const {
 
 EncoderOutput Encoder::run(const Rows& rows) const {
   if (attention_ != nullptr && rows.prefix_length >= 0) {
-    throw Error("a prefix of texts that are not read from left to right", "encoder", "this model only reads whole texts");
+    throw Error("a prefix of texts that are not read from left to right", "encoder",
+                "this model only reads whole texts");
   }
   EncoderOutput output;
   Tensor x = embed(rows);

@@ -132,7 +132,7 @@ class Encoder : public Network {
   Linear project_, pooler_;
   std::vector<EncoderLayer> layers_;
   std::unique_ptr<SelfAttention> attention_;  // in place of the layers' own
-  std::vector<size_t> layer_of_;  // which entry of layers_ each layer uses
+  std::vector<size_t> layer_of_;              // which entry of layers_ each layer uses
 };
 
 }  // namespace mica

@@ -297,7 +297,8 @@ Stack::Output Stack::operator()(const Rows& rows, KeyValueCache* cache, const Cr
   }
   call.dropout = rows.training ? spec_.hidden_dropout : 0;
   if (attention_ != nullptr) {
-    if (cache != nullptr) throw Error("windows with global tokens, and a cache", "stack", "this model reads whole texts");
+    if (cache != nullptr)
+      throw Error("windows with global tokens, and a cache", "stack", "this model reads whole texts");
     call.mix = attention_->start(rows);
   }
   Output output;

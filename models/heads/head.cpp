@@ -127,7 +127,8 @@ Tensor flat_labels(const Tensor& labels, int64_t expected, const char* name) {
 }
 
 double classifier_dropout(const Config& config) {
-  for (const char* key : {"classifier_dropout", "classifier_dropout_prob", "cls_dropout", "seq_classif_dropout", "hidden_dropout"}) {
+  for (const char* key :
+       {"classifier_dropout", "classifier_dropout_prob", "cls_dropout", "seq_classif_dropout", "hidden_dropout"}) {
     if (config.has(key)) return config.number_in(key, 0, 0.999);
   }
   return config.number("hidden_dropout_prob", 0.0);
