@@ -71,67 +71,67 @@ struct LengthDecay {
 ///     generate(session, prompts, model_config.with({.max_new_tokens = 50, .do_sample = true, .temperature = 0.7}))
 struct GenerationConfig {
   // Length
-  std::optional<int64_t> max_length;            ///< of the whole row; without any limit, 20 new tokens
-  std::optional<int64_t> max_new_tokens;        ///< wins over max_length
-  std::optional<int64_t> min_length;            ///< 0
-  std::optional<int64_t> min_new_tokens;        ///< wins over min_length
-  std::optional<EarlyStopping> early_stopping;  ///< false
-  std::optional<double> max_time;               ///< seconds; the step under way is finished
-  Texts stop_strings;                           ///< need GenerationHooks::decode
+  std::optional<int64_t> max_length{};            ///< of the whole row; without any limit, 20 new tokens
+  std::optional<int64_t> max_new_tokens{};        ///< wins over max_length
+  std::optional<int64_t> min_length{};            ///< 0
+  std::optional<int64_t> min_new_tokens{};        ///< wins over min_length
+  std::optional<EarlyStopping> early_stopping{};  ///< false
+  std::optional<double> max_time{};               ///< seconds; the step under way is finished
+  Texts stop_strings{};                           ///< need GenerationHooks::decode
   /// Mica's own: a prompt that leaves too little of the model's context to the new tokens loses its oldest tokens, all
   /// but a start token. Not given: a prompt beyond the context is an Error. Of Model::generate, not of sessions.
-  std::optional<bool> truncate_prompt;
+  std::optional<bool> truncate_prompt{};
 
   // Strategy
-  std::optional<bool> do_sample;     ///< false
-  std::optional<int64_t> num_beams;  ///< 1: no beam search
+  std::optional<bool> do_sample{};     ///< false
+  std::optional<int64_t> num_beams{};  ///< 1: no beam search
   /// Mica's own: the same seed, prompt and settings give the same text, in whatever batch. Not given: from the thread's
   /// generator (manual_seed).
-  std::optional<int64_t> seed;
+  std::optional<int64_t> seed{};
 
   // Logits
-  std::optional<double> temperature;                    ///< 1
-  std::optional<int64_t> top_k;                         ///< 50; 0: off
-  std::optional<double> top_p;                          ///< 1: off
-  std::optional<double> min_p;                          ///< off
-  std::optional<double> top_h;                          ///< off
-  std::optional<double> typical_p;                      ///< 1: off
-  std::optional<double> epsilon_cutoff;                 ///< 0: off
-  std::optional<double> eta_cutoff;                     ///< 0: off
-  std::optional<double> repetition_penalty;             ///< 1: off
-  std::optional<double> encoder_repetition_penalty;     ///< 1: off
-  std::optional<double> length_penalty;                 ///< 1; of beams: score = sum of log p / length^penalty
-  std::optional<int64_t> no_repeat_ngram_size;          ///< 0: off
-  std::optional<int64_t> encoder_no_repeat_ngram_size;  ///< 0: off
-  std::optional<std::vector<std::vector<int64_t>>> bad_words_ids;
-  std::optional<std::vector<SequenceBias>> sequence_bias;
-  std::optional<bool> renormalize_logits;     ///< false
-  std::optional<bool> remove_invalid_values;  ///< false
-  std::optional<LengthDecay> exponential_decay_length_penalty;
-  std::optional<int64_t> forced_bos_token_id;
-  TokenIds forced_eos_token_id;
-  TokenIds suppress_tokens;
-  TokenIds begin_suppress_tokens;
+  std::optional<double> temperature{};                    ///< 1
+  std::optional<int64_t> top_k{};                         ///< 50; 0: off
+  std::optional<double> top_p{};                          ///< 1: off
+  std::optional<double> min_p{};                          ///< off
+  std::optional<double> top_h{};                          ///< off
+  std::optional<double> typical_p{};                      ///< 1: off
+  std::optional<double> epsilon_cutoff{};                 ///< 0: off
+  std::optional<double> eta_cutoff{};                     ///< 0: off
+  std::optional<double> repetition_penalty{};             ///< 1: off
+  std::optional<double> encoder_repetition_penalty{};     ///< 1: off
+  std::optional<double> length_penalty{};                 ///< 1; of beams: score = sum of log p / length^penalty
+  std::optional<int64_t> no_repeat_ngram_size{};          ///< 0: off
+  std::optional<int64_t> encoder_no_repeat_ngram_size{};  ///< 0: off
+  std::optional<std::vector<std::vector<int64_t>>> bad_words_ids{};
+  std::optional<std::vector<SequenceBias>> sequence_bias{};
+  std::optional<bool> renormalize_logits{};     ///< false
+  std::optional<bool> remove_invalid_values{};  ///< false
+  std::optional<LengthDecay> exponential_decay_length_penalty{};
+  std::optional<int64_t> forced_bos_token_id{};
+  TokenIds forced_eos_token_id{};
+  TokenIds suppress_tokens{};
+  TokenIds begin_suppress_tokens{};
 
   // Output
-  std::optional<int64_t> num_return_sequences;  ///< 1
-  std::optional<bool> output_scores;            ///< false
-  std::optional<bool> output_logits;            ///< false
+  std::optional<int64_t> num_return_sequences{};  ///< 1
+  std::optional<bool> output_scores{};            ///< false
+  std::optional<bool> output_logits{};            ///< false
   /// Mica's own: transition scores and log probabilities of the chosen tokens, without whole rows of scores. False.
-  std::optional<bool> output_transition_scores;
+  std::optional<bool> output_transition_scores{};
 
   // Special tokens. A negative id, as some files have, stands for none.
-  std::optional<int64_t> pad_token_id;  ///< else the first end token
-  std::optional<int64_t> bos_token_id;
-  TokenIds eos_token_id;
-  TokenIds decoder_start_token_id;  ///< one, or one for each prompt
+  std::optional<int64_t> pad_token_id{};  ///< else the first end token
+  std::optional<int64_t> bos_token_id{};
+  TokenIds eos_token_id{};
+  TokenIds decoder_start_token_id{};  ///< one, or one for each prompt
 
   // Assisted decoding: with a draft session in the hooks, or by looking the text up in the prompt
-  std::optional<int64_t> num_assistant_tokens;               ///< 20
-  std::optional<std::string> num_assistant_tokens_schedule;  ///< "constant", "heuristic", "heuristic_transient"
-  std::optional<double> assistant_confidence_threshold;      ///< 0.4
-  std::optional<int64_t> prompt_lookup_num_tokens;
-  std::optional<int64_t> max_matching_ngram_size;  ///< 2
+  std::optional<int64_t> num_assistant_tokens{};               ///< 20
+  std::optional<std::string> num_assistant_tokens_schedule{};  ///< "constant", "heuristic", "heuristic_transient"
+  std::optional<double> assistant_confidence_threshold{};      ///< 0.4
+  std::optional<int64_t> prompt_lookup_num_tokens{};
+  std::optional<int64_t> max_matching_ngram_size{};  ///< 2
 
   /// A JSON object with all other keys of the file, written back by to_json().
   std::string other_keys = "{}";
