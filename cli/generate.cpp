@@ -3,6 +3,7 @@
 #include <memory>
 
 #include "cli/common.h"
+#include "cli/constraint_flags.h"
 #include "cli/generation_flags.h"
 #include "cli/subcommands.h"
 #include <unistd.h>
@@ -20,6 +21,7 @@ namespace {
 struct Options : CommonOptions {
   std::vector<std::string> texts;
   GenerationFlags flags;
+  ConstraintFlags rules;
   std::string task;
   std::optional<std::string> src_lang, tgt_lang, prefix, assistant, system;
   bool new_only = false, stream = false, chat = false;
@@ -72,6 +74,8 @@ class Run {
       streams_ = false;
       call.batch_size = options_.batch_size;
     }
+    const std::unique_ptr<TokenConstraint> constraint = options_.rules.constraint(pipeline.tokenizer(), settings);
+    call.extras.constraint = constraint.get();
     const Interrupt interrupt;
     if (streams_) {
       call.extras.on_text = [&](size_t input, std::string_view text) {
@@ -174,6 +178,7 @@ Action generate(Arguments& arguments) {
   arguments.choice("--task", options->task, {"text-generation", "text2text-generation", "summarization", "translation"},
                    "what to do (default: go on, or text2text-generation for an encoder-decoder)");
   options->flags.declare(arguments);
+  options->rules.declare(arguments);
   arguments.flag("--stream", options->stream, "write texts as they come (default on a terminal)");
   arguments.flag("--new-only", options->new_only, "leave the prompt out of what is written");
   arguments.flag("--chat", options->chat, "prompts are a user's messages, put into the model's chat template");

@@ -141,6 +141,41 @@ TEST(Generate, BadInput) {
   EXPECT_EQ(mica({"generate", kStories, "", "--max-new-tokens", "5"}).status, 0);
 }
 
+TEST(Generate, HeldToARule) {
+  const tiny::TemporaryFolder folder;
+  const std::string schema = folder / "schema.json", grammar = folder / "rules.gbnf";
+  tiny::write_text(schema, R"({"type": "object", "properties": {"big": {"type": "boolean"}, "size": {"enum": [1, 20]}},
+                              "required": ["big", "size"], "additionalProperties": false})");
+  tiny::write_text(grammar, "root ::= (\"ball\" | \"dog\") \"!\"");
+  const auto tell = [&](std::vector<std::string> flags) {
+    flags.insert(flags.begin(), {"generate", kStories, "Once upon a time", "--new-only", "--max-new-tokens", "60"});
+    const Outcome outcome = mica(flags);
+    EXPECT_EQ(outcome.status, 0) << outcome.err;
+    return outcome.out;
+  };
+  const Json value = parse_json(tell({"--json-schema", schema}), "text");
+  EXPECT_TRUE(value.at("big").is_boolean());
+  EXPECT_TRUE(value.at("size") == 1 || value.at("size") == 20) << value;
+  const std::string word = tell({"--grammar", grammar});
+  EXPECT_TRUE(word == "ball!\n" || word == "dog!\n") << word;
+  const std::string date = tell({"--regex", "[12][0-9]{3}-[01][0-9]", "--temperature", "3", "--seed", "5"});
+  ASSERT_EQ(date.size(), 8U) << date;
+  EXPECT_EQ(date[4], '-');
+  tiny::write_text(schema, R"({"type": "integer", "minimum": 5, "maximum": 4})");
+  const auto fails = [&](std::vector<std::string> flags, int status, const std::string& part) {
+    flags.insert(flags.begin(), {"generate", kStories, "Once"});
+    expect_failure(mica(flags), status, part);
+  };
+  fails({"--json-schema", schema}, 1, "");
+  fails({"--json-schema", "/nowhere"}, 1, "/nowhere");
+  fails({"--regex", "(a"}, 1, "");
+  fails({"--regex", "a", "--grammar", grammar}, 2, "more than one rule");
+  tiny::write_text(schema, "{");
+  fails({"--json-schema", schema}, 1, "");
+  tiny::write_text(grammar, "root ::= other");
+  fails({"--grammar", grammar}, 1, "other");
+}
+
 // Runs mica and sends SIGINT once it has begun to write. Its standard output is a pipe that is full but for a few
 // bytes, so that it cannot be done before.
 Outcome interrupted(const std::vector<std::string>& arguments, const std::string& input) {
