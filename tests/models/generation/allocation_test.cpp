@@ -15,15 +15,16 @@ std::atomic<int64_t> allocations{0};
 }
 
 // NOLINTBEGIN(misc-new-delete-overloads)
-void* operator new(std::size_t size) {
+// Not inlined: the compiler would see malloc freed by delete, and warn.
+[[gnu::noinline]] void* operator new(std::size_t size) {
   ++allocations;
   if (void* data = std::malloc(size == 0 ? 1 : size)) return data;
   throw std::bad_alloc();
 }
-void operator delete(void* data) noexcept {
+[[gnu::noinline]] void operator delete(void* data) noexcept {
   std::free(data);
 }
-void operator delete(void* data, std::size_t) noexcept {
+[[gnu::noinline]] void operator delete(void* data, std::size_t) noexcept {
   std::free(data);
 }
 // NOLINTEND(misc-new-delete-overloads)
