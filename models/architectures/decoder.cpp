@@ -127,19 +127,19 @@ NetworkShape shape_of(const StackSpec& spec) {
           .causal = spec.layers.empty() || spec.layers[0].attention.causal};
 }
 
-Decoder::Decoder(const Scope& scope, StackSpec spec, bool with_pooler, const Tensor& shared_words)
+StackNetwork::StackNetwork(const Scope& scope, StackSpec spec, bool with_pooler, const Tensor& shared_words)
     : stack_(scope, std::move(spec), shared_words), shape_(shape_of(stack_.spec())) {
   const std::string& pooler = stack_.spec().names.pooler;
   if (!with_pooler || pooler.empty()) return;
   pooler_ = Linear((scope / pooler).may_be_new(), shape_.hidden_size, shape_.hidden_size);
 }
 
-Tensor Decoder::pool(const Tensor& hidden, const Rows& rows) const {
+Tensor StackNetwork::pool(const Tensor& hidden, const Rows& rows) const {
   if (!pooler_.defined()) return Network::pool(hidden, rows);
   return pooler_(first_rows(hidden, rows), {.activation = Activation::tanh});
 }
 
-NetworkOutput Decoder::forward(const ModelInputs& inputs, Device device, bool training) const {
+NetworkOutput StackNetwork::forward(const ModelInputs& inputs, Device device, bool training) const {
   NetworkOutput output;
   output.rows = to_rows(inputs, device);
   output.rows.training = training;
@@ -149,14 +149,14 @@ NetworkOutput Decoder::forward(const ModelInputs& inputs, Device device, bool tr
   return output;
 }
 
-std::unique_ptr<DecodingState> Decoder::start_decoding(const ModelInputs&, int64_t batch, int64_t capacity,
-                                                       Device) const {
+std::unique_ptr<DecodingState> StackNetwork::start_decoding(const ModelInputs&, int64_t batch, int64_t capacity,
+                                                            Device) const {
   if (!shape_.causal) return nullptr;
   return std::make_unique<DecodingState>(
       KeyValueCache(static_cast<int64_t>(stack_.spec().layers.size()), batch, capacity));
 }
 
-Tensor Decoder::decode(const Rows& rows, DecodingState* state) const {
+Tensor StackNetwork::decode(const Rows& rows, DecodingState* state) const {
   return stack_(rows, &state->cache()).hidden;
 }
 

@@ -30,10 +30,10 @@ ExpertsSpec experts_spec(const Config& config, const char* count_key);
 /// Experts in every decoder_sparse_step-th layer but those of mlp_only_layers.
 void add_sparse_layers(const Config& config, const char* count_key, StackSpec* spec);
 
-class Decoder : public Network {
+class StackNetwork : public Network {
  public:
   /// `shared_words`: the word table of another stack in place of one of its own.
-  Decoder(const Scope& scope, StackSpec spec, bool with_pooler, const Tensor& shared_words = {});
+  StackNetwork(const Scope& scope, StackSpec spec, bool with_pooler, const Tensor& shared_words = {});
 
   NetworkOutput forward(const ModelInputs& inputs, Device device, bool training) const override;
   const NetworkShape& shape() const override { return shape_; }

@@ -39,7 +39,7 @@ EncoderDecoder::EncoderDecoder(const Scope& scope, const EncoderDecoderSpec& spe
     : EncoderDecoder(scope, spec, shared_words(scope, spec)) {}
 
 EncoderDecoder::EncoderDecoder(const Scope& scope, const EncoderDecoderSpec& spec, const Tensor& words)
-    : EncoderDecoder{std::make_unique<Decoder>(scope / "encoder", spec.encoder, false, words), Linear(),
+    : EncoderDecoder{std::make_unique<StackNetwork>(scope / "encoder", spec.encoder, false, words), Linear(),
                      Stack(scope / "decoder", spec.decoder, words), spec} {}
 
 Tensor EncoderDecoder::shifted(const Tensor& ids) const {
@@ -134,11 +134,11 @@ Tensor EncoderDecoder::decode(const Rows& rows, DecodingState* state) const {
 
 std::unique_ptr<Network> encoder_half(const Scope& scope, EncoderDecoderSpec spec) {
   const Tensor words = shared_words(scope, spec);
-  return std::make_unique<Decoder>(scope / "encoder", std::move(spec.encoder), false, words);
+  return std::make_unique<StackNetwork>(scope / "encoder", std::move(spec.encoder), false, words);
 }
 
 std::unique_ptr<Network> decoder_half(const Scope& scope, EncoderDecoderSpec spec) {
-  return std::make_unique<Decoder>(scope / "decoder", std::move(spec.decoder), false);
+  return std::make_unique<StackNetwork>(scope / "decoder", std::move(spec.decoder), false);
 }
 
 }  // namespace mica

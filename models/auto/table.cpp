@@ -195,7 +195,7 @@ void ignore_pooler(const std::string& pooler, const Scope& scope, const Request&
 std::unique_ptr<Network> build(EncoderSpec spec, const Scope& scope, const Request& request) {
   ignore_pooler(spec.names.pooler, scope, request);
   if (spec.causal && (has_stack(spec) || spec.cross_attention)) {
-    return std::make_unique<Decoder>(scope, stack_of(spec), request.with_pooler);
+    return std::make_unique<StackNetwork>(scope, stack_of(spec), request.with_pooler);
   }
   if (auto* attention = std::get_if<LocalGlobalSpec>(&spec.attention)) attention->global_tokens = request.global_tokens;
   return std::make_unique<Encoder>(scope, std::move(spec), request.with_pooler);
@@ -203,7 +203,7 @@ std::unique_ptr<Network> build(EncoderSpec spec, const Scope& scope, const Reque
 
 std::unique_ptr<Network> build(StackSpec spec, const Scope& scope, const Request& request) {
   ignore_pooler(spec.names.pooler, scope, request);
-  return std::make_unique<Decoder>(scope, std::move(spec), request.with_pooler);
+  return std::make_unique<StackNetwork>(scope, std::move(spec), request.with_pooler);
 }
 
 std::unique_ptr<Network> build(EncoderDecoderSpec spec, const Scope& scope, const Request& request) {
