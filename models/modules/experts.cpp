@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <limits>
 #include <numeric>
+#include <utility>
 
 #include "mica/autograd/activation.h"
 #include "mica/autograd/elementwise.h"
@@ -68,39 +69,36 @@ Experts::Experts(const Scope& scope, int64_t hidden_size, const ExpertsSpec& spe
   if (!names.shared_gate.empty()) shared_gate_ = Linear(scope / names.shared_gate, hidden_size, 1, false);
 }
 
-Experts::Choice Experts::route(const Tensor& x) const {
-  const int64_t rows = x.size(0);
-  const int64_t count = spec_.num_experts;
-  const int64_t k = spec_.num_experts_per_tok;
-  const Tensor logits = router_(x);
-  const Tensor scores = spec_.router == RouterKind::softmax_all ? softmax(logits)
-                        : spec_.router == RouterKind::sigmoid   ? activate(logits, Activation::sigmoid)
-                                                                : logits;
-  std::vector<float> values = scores.detach().to_vector<float>();
+// Scores choose experts; a correction, or the best groups alone, may choose other ones than the scores by themselves.
+Tensor Experts::choice(const Tensor& scores) const {
+  if (!correction_.defined() && spec_.num_groups == 1) return scores;
+  std::vector<float> values = scores.to_vector<float>();
   if (correction_.defined()) {
     const std::vector<float> correction = correction_.to_vector<float>();
     for (size_t i = 0; i < values.size(); ++i) values[i] += correction[i % correction.size()];
   }
-  Choice choice;
-  std::vector<int64_t> flat;
-  for (int64_t row = 0; row < rows; ++row) {
-    float* of_row = values.data() + row * count;
-    if (spec_.num_groups > 1) keep_groups(of_row, count, spec_.num_groups, spec_.num_chosen_groups);
-    for (const int64_t expert : largest(of_row, count, k)) {
-      choice.experts.push_back(expert);
-      flat.push_back(row * count + expert);
+  if (spec_.num_groups > 1) {
+    for (int64_t row = 0; row < scores.size(0); ++row) {
+      keep_groups(values.data() + row * scores.size(1), scores.size(1), spec_.num_groups, spec_.num_chosen_groups);
     }
   }
-  const Tensor index = Tensor::from(flat).to(x.device());
-  Tensor weights = reshape(index_select(reshape(scores, Shape{rows * count, 1}), index), Shape{rows, k});
+  return Tensor::from(values, scores.shape()).to(scores.device());
+}
+
+Routing Experts::choose(const Tensor& x) const {
+  const Tensor logits = router_(x);
+  const Tensor scores = spec_.router == RouterKind::softmax_all ? softmax(logits)
+                        : spec_.router == RouterKind::sigmoid   ? activate(logits, Activation::sigmoid)
+                                                                : logits;
+  Routing routing = route(scores, choice(scores.detach()), spec_.num_experts_per_tok);
+  Tensor& weights = routing.weights;
   if (spec_.router == RouterKind::softmax_chosen) weights = softmax(weights);
   if (spec_.normalize) {
     const double least = spec_.router == RouterKind::sigmoid ? 1e-20 : 0;
-    weights = divide(weights, affine(reshape(sum(weights, 1), Shape{rows, 1}), 1, least));
+    weights = divide(weights, affine(reshape(sum(weights, 1), Shape{weights.size(0), 1}), 1, least));
   }
   if (spec_.scale != 1) weights = affine(weights, spec_.scale);
-  choice.weights = reshape(weights, Shape{rows * k, 1});
-  return choice;
+  return routing;
 }
 
 Tensor Experts::run(int64_t expert, const Tensor& x, bool training) const {
@@ -111,32 +109,20 @@ Tensor Experts::run(int64_t expert, const Tensor& x, bool training) const {
   return linear(inner, transpose(select(down_, 0, expert), 0, 1), select(down_bias_, 0, expert));
 }
 
-// Rows are gathered by expert, run, and put back in their places: place[row * k + i] is where the result of that row's
-// i-th expert lies.
 Tensor Experts::operator()(const Tensor& x, bool training) const {
   const int64_t rows = x.size(0);
-  const int64_t k = spec_.num_experts_per_tok;
-  const Choice choice = route(x);
-  std::vector<std::vector<int64_t>> places(static_cast<size_t>(spec_.num_experts));
-  for (size_t i = 0; i < choice.experts.size(); ++i) {
-    places[static_cast<size_t>(choice.experts[i])].push_back(static_cast<int64_t>(i));
-  }
+  const Routing routing = choose(x);
+  const ExpertRows by_expert = group_by_expert(routing.experts, spec_.num_experts);
+  const Tensor gathered = index_select(x, by_expert.rows);
   std::vector<Tensor> results;
-  std::vector<int64_t> place(choice.experts.size());
-  int64_t done = 0;
+  int64_t begin = 0;
   for (int64_t expert = 0; expert < spec_.num_experts; ++expert) {
-    const std::vector<int64_t>& mine = places[static_cast<size_t>(expert)];
-    if (mine.empty()) continue;
-    std::vector<int64_t> of_rows;
-    for (const int64_t i : mine) {
-      of_rows.push_back(i / k);
-      place[static_cast<size_t>(i)] = done++;
-    }
-    results.push_back(run(expert, index_select(x, Tensor::from(of_rows).to(x.device())), training));
+    const int64_t count = by_expert.counts[static_cast<size_t>(expert)];
+    if (count > 0) results.push_back(run(expert, slice(gathered, 0, begin, begin + count), training));
+    begin += count;
   }
-  const Tensor all =
-      index_select(results.size() == 1 ? results[0] : cat(results, 0), Tensor::from(place).to(x.device()));
-  Tensor y = sum(reshape(multiply(all, choice.weights), Shape{rows, k, x.size(1)}), 1);
+  const Tensor weights = index_select(reshape(routing.weights, Shape{routing.weights.numel(), 1}), by_expert.places);
+  Tensor y = index_add(rows, by_expert.rows, multiply(cat(results, 0), weights));
   if (shared_.defined()) {
     Tensor shared = shared_(x, {}, training);
     if (shared_gate_.defined()) shared = multiply(shared, activate(shared_gate_(x), Activation::sigmoid));

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "mica/autograd/experts.h"
 #include "mica/models/modules/mlp.h"
 
 namespace mica {
@@ -50,11 +51,8 @@ class Experts {
   Tensor operator()(const Tensor& x, bool training) const;
 
  private:
-  struct Choice {
-    std::vector<int64_t> experts;  // of row r: [r * per_token, (r + 1) * per_token)
-    Tensor weights;                // [rows * per_token, 1]
-  };
-  Choice route(const Tensor& x) const;
+  Tensor choice(const Tensor& scores) const;
+  Routing choose(const Tensor& x) const;
   Tensor run(int64_t expert, const Tensor& x, bool training) const;
 
   ExpertsSpec spec_;
