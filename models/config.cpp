@@ -111,8 +111,13 @@ Config::Impl& Config::mutable_impl() {
 
 void Config::attach(const ConfigSchema& schema) {
   Impl& impl = mutable_impl();
-  impl.defaults = parse_json(schema.defaults, "defaults of the family");
-  impl.aliases = schema.aliases;
+  impl.defaults = Json::object();
+  impl.aliases.clear();
+  for (const ConfigSchema* each = &schema; each != nullptr; each = each->base) {  // what comes first counts
+    const Json more = parse_json(each->defaults, "defaults of the family");
+    impl.defaults.insert(more.begin(), more.end());
+    impl.aliases.insert(impl.aliases.end(), each->aliases.begin(), each->aliases.end());
+  }
 }
 
 const std::string& Config::where() const {

@@ -34,6 +34,7 @@ class ConfigField {
 struct ConfigSchema {
   const char* defaults = "{}";  ///< a JSON object
   std::vector<std::pair<const char*, const char*>> aliases;
+  const ConfigSchema* base = nullptr;  ///< a family from which these defaults and spellings differ; the rest is its own
 };
 
 class Config {

@@ -14,6 +14,14 @@
 
 namespace mica {
 
+void put_norms_before(StackSpec* spec) {
+  StackNames& names = spec->names;
+  std::swap(names.attention_norm, names.attention_sum_norm);
+  std::swap(names.cross_norm, names.cross_sum_norm);
+  std::swap(names.mlp_norm, names.mlp_sum_norm);
+  names.final_norm = "layer_norm";
+}
+
 Stack::Stack(const Scope& scope, StackSpec spec, const Tensor& shared_words)
     : spec_(std::move(spec)), product_dtype_(scope.options().dtype), words_(shared_words) {
   const StackNames& names = spec_.names;

@@ -108,6 +108,9 @@ struct StackSpec {
   void repeat(const LayerSpec& layer, int64_t count) { layers.assign(static_cast<size_t>(count), layer); }
 };
 
+/// Turns norms of sums into norms before each part, and one at the end.
+void put_norms_before(StackSpec* spec);
+
 /// Keys and values of an encoder's states, a pair a layer, and where its sequences lie.
 struct CrossStates {
   std::vector<std::pair<Tensor, Tensor>> key_values;

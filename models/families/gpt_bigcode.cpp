@@ -21,20 +21,9 @@ StackSpec gpt_bigcode(const Config& config) {
 
 const ConfigSchema& gpt_bigcode_schema() {
   static const ConfigSchema schema{R"({
-    "vocab_size": 50257, "n_positions": 1024, "n_embd": 768, "n_layer": 12, "n_head": 12, "n_inner": null,
-    "activation_function": "gelu_pytorch_tanh", "resid_pdrop": 0.1, "embd_pdrop": 0.1, "attn_pdrop": 0.1,
-    "layer_norm_epsilon": 1e-5, "initializer_range": 0.02, "scale_attn_weights": true, "bos_token_id": 50256,
-    "eos_token_id": 50256, "multi_query": true, "tie_word_embeddings": true})",
-                                   {{"hidden_size", "n_embd"},
-                                    {"max_position_embeddings", "n_positions"},
-                                    {"num_attention_heads", "n_head"},
-                                    {"num_hidden_layers", "n_layer"},
-                                    {"intermediate_size", "n_inner"},
-                                    {"hidden_act", "activation_function"},
-                                    {"layer_norm_eps", "layer_norm_epsilon"},
-                                    {"attention_dropout", "attn_pdrop"},
-                                    {"hidden_dropout", "resid_pdrop"},
-                                    {"embedding_dropout", "embd_pdrop"}}};
+    "activation_function": "gelu_pytorch_tanh", "multi_query": true})",
+                                   {},
+                                   &gpt2_schema()};
   return schema;
 }
 

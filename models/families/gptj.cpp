@@ -26,19 +26,9 @@ StackSpec gptj(const Config& config) {
 const ConfigSchema& gptj_schema() {
   static const ConfigSchema schema{R"({
     "vocab_size": 50400, "n_positions": 2048, "n_embd": 4096, "n_layer": 28, "n_head": 16, "rotary_dim": 64,
-    "n_inner": null, "activation_function": "gelu_new", "resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0,
-    "layer_norm_epsilon": 1e-5, "initializer_range": 0.02, "bos_token_id": 50256, "eos_token_id": 50256,
-    "tie_word_embeddings": false})",
-                                   {{"hidden_size", "n_embd"},
-                                    {"max_position_embeddings", "n_positions"},
-                                    {"num_attention_heads", "n_head"},
-                                    {"num_hidden_layers", "n_layer"},
-                                    {"intermediate_size", "n_inner"},
-                                    {"hidden_act", "activation_function"},
-                                    {"layer_norm_eps", "layer_norm_epsilon"},
-                                    {"attention_dropout", "attn_pdrop"},
-                                    {"hidden_dropout", "resid_pdrop"},
-                                    {"embedding_dropout", "embd_pdrop"}}};
+    "resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0, "tie_word_embeddings": false})",
+                                   {},
+                                   &gpt2_schema()};
   return schema;
 }
 

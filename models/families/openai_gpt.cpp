@@ -19,19 +19,9 @@ StackSpec openai_gpt(const Config& config) {
 
 const ConfigSchema& openai_gpt_schema() {
   static const ConfigSchema schema{R"({
-    "vocab_size": 40478, "n_positions": 512, "n_embd": 768, "n_layer": 12, "n_head": 12, "afn": "gelu",
-    "resid_pdrop": 0.1, "embd_pdrop": 0.1, "attn_pdrop": 0.1, "layer_norm_epsilon": 1e-5, "initializer_range": 0.02,
-    "n_inner": null, "tie_word_embeddings": true})",
-                                   {{"hidden_size", "n_embd"},
-                                    {"max_position_embeddings", "n_positions"},
-                                    {"num_attention_heads", "n_head"},
-                                    {"num_hidden_layers", "n_layer"},
-                                    {"intermediate_size", "n_inner"},
-                                    {"hidden_act", "afn"},
-                                    {"layer_norm_eps", "layer_norm_epsilon"},
-                                    {"attention_dropout", "attn_pdrop"},
-                                    {"hidden_dropout", "resid_pdrop"},
-                                    {"embedding_dropout", "embd_pdrop"}}};
+    "vocab_size": 40478, "n_positions": 512, "afn": "gelu", "bos_token_id": null, "eos_token_id": null})",
+                                   {{"hidden_act", "afn"}},
+                                   &gpt2_schema()};
   return schema;
 }
 

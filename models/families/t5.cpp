@@ -115,21 +115,10 @@ const ConfigSchema& t5_schema() {
 
 const ConfigSchema& mt5_schema() {
   static const ConfigSchema schema{R"({
-    "vocab_size": 250112, "d_model": 512, "d_kv": 64, "d_ff": 1024, "num_layers": 8, "num_decoder_layers": null,
-    "num_heads": 6, "relative_attention_num_buckets": 32, "relative_attention_max_distance": 128, "dropout_rate": 0.1,
-    "layer_norm_epsilon": 1e-6, "feed_forward_proj": "gated-gelu", "dense_act_fn": "relu", "pad_token_id": 0,
-    "eos_token_id": 1, "decoder_start_token_id": 0, "classifier_dropout": 0.0, "is_encoder_decoder": true,
-    "tie_word_embeddings": true})",
-                                   {{"hidden_size", "d_model"},
-                                    {"num_attention_heads", "num_heads"},
-                                    {"num_hidden_layers", "num_layers"},
-                                    {"head_dim", "d_kv"},
-                                    {"intermediate_size", "d_ff"},
-                                    {"rms_norm_eps", "layer_norm_epsilon"},
-                                    {"hidden_act", "dense_act_fn"},
-                                    {"hidden_dropout", "dropout_rate"},
-                                    {"attention_dropout", "dropout_rate"},
-                                    {"embedding_dropout", "dropout_rate"}}};
+    "vocab_size": 250112, "d_ff": 1024, "num_layers": 8, "num_heads": 6, "feed_forward_proj": "gated-gelu",
+    "decoder_start_token_id": 0})",
+                                   {},
+                                   &t5_schema()};
   return schema;
 }
 
