@@ -11,6 +11,7 @@ namespace mica {
 
 class DecodingState {
  public:
+  virtual ~DecodingState() = default;
   explicit DecodingState(KeyValueCache cache) : cache_(std::move(cache)) {}
   DecodingState(KeyValueCache cache, CrossStates cross);
 
@@ -20,8 +21,8 @@ class DecodingState {
   const CrossStates* cross() const { return cross_ ? &*cross_ : nullptr; }
 
   /// Row i continues what row rows[i] was.
-  void reorder(std::span<const int64_t> rows);
-  void truncate(int64_t row, int64_t length) { cache_.truncate(row, length); }
+  virtual void reorder(std::span<const int64_t> rows);
+  virtual void truncate(int64_t row, int64_t length) { cache_.truncate(row, length); }
 
  private:
   KeyValueCache cache_;

@@ -54,7 +54,7 @@ struct EncoderNames {
   std::string output_norm = "output.LayerNorm";
   std::string final_norm;  ///< of a stack with norms before
   std::string pooler = "pooler.dense";
-  std::string mask_embedding;  ///< a vector [1, 1, hidden_size] that files hold; only its training would need it
+  std::string mask_embedding;  ///< a vector [1, 1, hidden_size]: the word in the place of a next token
 };
 
 struct EncoderSpec {
@@ -84,6 +84,9 @@ struct EncoderSpec {
   double layer_norm_eps = 1e-12;
   double hidden_dropout = 0, attention_dropout = 0;
   double inner_dropout = 0, final_dropout = 0;  ///< inside the MLP, and of the last states
+  /// What decoding keeps of each text, where there is a mask embedding: so many states of the last call's tokens, the
+  /// first ones, and so many in all, the last ones; 0: no limit.
+  int64_t kept_states = 0, memory = 0;
   /// Layer i uses the weights layer_names[i], so that layers may share them.
   std::vector<std::string> layer_names;
   EncoderNames names;
@@ -112,6 +115,10 @@ class Encoder : public Network {
   /// tanh(dense(first token)) of each sequence, [batch, hidden_size]; throws when the encoder has no pooler.
   Tensor pool(const Tensor& hidden, const Rows& rows) const override;
 
+  std::unique_ptr<DecodingState> start_decoding(const ModelInputs& inputs, int64_t batch, int64_t capacity,
+                                                Device device) const override;
+  Tensor decode(const Rows& rows, DecodingState* state) const override;
+
   bool has_pooler() const override { return pooler_.defined(); }
   const EncoderSpec& spec() const { return spec_; }
   const NetworkShape& shape() const override { return shape_; }
@@ -121,6 +128,8 @@ class Encoder : public Network {
   EncoderOutput run(const Rows& rows) const;
   int64_t max_tokens() const;
   Tensor embed(const Rows& rows) const;
+  struct Memory;  // the decoding state
+  Tensor read_on(const std::vector<int64_t>& ids, std::vector<Tensor>* memory) const;
   LayerMixer plain_attention(const Rows& rows) const;
   Tensor layer(size_t index, const Tensor& hidden, const Rows& rows, const LayerMixer& mix) const;
 

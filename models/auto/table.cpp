@@ -172,8 +172,8 @@ const std::vector<Family>& families_table() {
       {"xlm-roberta", "roberta", "XLMRoberta", roberta, roberta_schema, roberta_heads,
        {M, PT, CLM, MLM, SC, TC, QA, MC, TE}, {}},
       {"xlnet", "transformer", "XLNet", xlnet, xlnet_schema, xlnet_heads,
-       {M, SC, TC, QA, MC},
-       {{QA, "XLNetForQuestionAnsweringSimple"}}},
+       {M, PT, CLM, SC, TC, QA, MC},
+       {{PT, "XLNetLMHeadModel"}, {CLM, "XLNetLMHeadModel"}, {QA, "XLNetForQuestionAnsweringSimple"}}},
   };
   // clang-format on
   return table;

@@ -1,5 +1,5 @@
 // XLNet: sines of distances and segments that are the same or not meet the content in attention; the last token stands
-// for the sequence. Of its two streams only the one that sees each token's content is built. Yang et al. 2019.
+// for the sequence. Of its two streams the second one is built for the place of a next token only. Yang et al. 2019.
 #include "mica/base/error.h"
 #include "mica/models/architectures/limits.h"
 #include "mica/models/families/families.h"
@@ -21,6 +21,8 @@ EncoderSpec xlnet(const Config& config) {
   EncoderSpec spec = encoder_spec(config);
   const int64_t furthest = config.integer_in("clamp_len", -1, kMaxVocabulary);
   spec.padding_idx = -1;
+  if (config.has("mem_len")) spec.memory = config.integer_in("mem_len", 0, kMaxVocabulary);
+  if (config.has("reuse_len")) spec.kept_states = config.integer_in("reuse_len", 0, kMaxVocabulary);
   spec.causal = kind == "uni";
   spec.inner_dropout = spec.final_dropout = spec.hidden_dropout;
   spec.attention = RelativeAttentionSpec{.num_heads = spec.num_attention_heads,

@@ -61,12 +61,12 @@ Tensor relative_position_bias(const Tensor& table, int64_t first_query, int64_t 
 
 Tensor shift_distances(const Tensor& x) {
   const int64_t n = x.size(0);
-  const int64_t length = x.size(1);
-  // Row i begins 2 * length * i + length - 1 - i elements in: with one column less, every row begins in the same place.
-  const Tensor flat = reshape(x, Shape{n, 2 * length * length});
-  const int64_t step = 2 * length - 1;
-  const Tensor rows = slice(flat, 1, length - 1, length - 1 + length * step);
-  return slice(reshape(rows, Shape{n, length, step}), 2, 0, length);
+  const int64_t queries = x.size(1);
+  const int64_t width = x.size(2);
+  // Row i begins width * i + queries - 1 - i elements in: with one column less, every row begins in the same place.
+  const Tensor flat = reshape(x, Shape{n, queries * width});
+  const Tensor rows = slice(flat, 1, queries - 1, queries - 1 + queries * (width - 1));
+  return slice(reshape(rows, Shape{n, queries, width - 1}), 2, 0, width - queries);
 }
 
 Tensor sinusoidal_positions(const std::vector<int64_t>& positions, int64_t size, SinusoidKind kind,

@@ -22,8 +22,8 @@ Tensor positions_from_padding(const SequenceOffsets& offsets, const Tensor& inpu
 Tensor relative_position_bias(const Tensor& table, int64_t first_query, int64_t queries, int64_t keys,
                               int64_t max_distance, bool bidirectional);
 
-/// From scores by distance to scores by pair: y[n, i, k] = x[n, i, k - i + length - 1] for x [n, length, 2 * length]
-/// (the last column is unused), y [n, length, length]. Differentiable.
+/// From scores by distance to scores by pair: y[n, i, k] = x[n, i, k - i + queries - 1] for x [n, queries, queries +
+/// keys] (the last column is unused), y [n, queries, keys]. Differentiable.
 Tensor shift_distances(const Tensor& x);
 
 /// How sinusoidal positions space their frequencies.

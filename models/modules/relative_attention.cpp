@@ -51,17 +51,32 @@ RelativeAttention::RelativeAttention(const Scope& scope, const std::vector<std::
   }
 }
 
+// Sines [count, hidden_size] of the distances first, first - 1, ...
+Tensor RelativeAttention::sines(int64_t first, int64_t count, Device device) const {
+  std::vector<int64_t> distances;
+  for (int64_t j = 0; j < count; ++j) {
+    distances.push_back(spec_.furthest > 0 ? std::clamp(first - j, -spec_.furthest, spec_.furthest) : first - j);
+  }
+  return sinusoidal_positions(distances, hidden_size_, SinusoidKind::halves, kNoPosition, device);
+}
+
+// x [rows, hidden_size] by heads.
+Tensor RelativeAttention::project(const Tensor& x, const Tensor& weight) const {
+  const int64_t width = spec_.num_heads * spec_.head_size;
+  return split_heads(matmul(x, reshape(weight, Shape{hidden_size_, width})),
+                     Shape{x.size(0), spec_.num_heads, spec_.head_size});
+}
+
+Tensor RelativeAttention::project_out(const Tensor& mixed, const Layer& layer) const {
+  const int64_t width = spec_.num_heads * spec_.head_size;
+  return linear(reshape(mixed, Shape{mixed.size(0), width}), reshape(layer.output, Shape{hidden_size_, width}));
+}
+
 LayerMixer RelativeAttention::start(const Rows& rows) const {
   auto call = std::make_shared<Call>(Call{.rows = &rows, .places = Places(rows)});
   const int64_t count = call->places.count();
   const int64_t longest = call->places.longest();
-  std::vector<int64_t> distances;
-  for (int64_t j = 0; j < 2 * longest; ++j) {
-    const int64_t distance = distance_of(j, longest);
-    distances.push_back(spec_.furthest > 0 ? std::clamp(distance, -spec_.furthest, spec_.furthest) : distance);
-  }
-  const Tensor sines = sinusoidal_positions(distances, hidden_size_, SinusoidKind::halves, kNoPosition, rows.device);
-  call->sines = dropout(sines, rows.training ? spec_.dropout : 0);
+  call->sines = dropout(sines(distance_of(0, longest), 2 * longest, rows.device), rows.training ? spec_.dropout : 0);
   // value(s, i, k) of every pair of places of a sequence.
   const auto by_pair = [&](const auto& value) {
     std::vector<float> pairs(static_cast<size_t>(count * longest * longest));
@@ -92,10 +107,6 @@ Tensor RelativeAttention::mix(const Layer& layer, const Tensor& x, const Call& c
   const Rows& rows = *call.rows;
   const int64_t heads = spec_.num_heads;
   const int64_t size = spec_.head_size;
-  const auto project = [&](const Tensor& states, const Tensor& weight) {
-    const Tensor flat = matmul(states, reshape(weight, Shape{hidden_size_, heads * size}));
-    return split_heads(flat, Shape{states.size(0), heads, size});
-  };
   const double scale = 1 / std::sqrt(static_cast<double>(size));
   const Tensor query = project(x, layer.query);
   const Tensor positions = transpose(project(call.sines, layer.position), 0, 1);
@@ -117,8 +128,34 @@ Tensor RelativeAttention::mix(const Layer& layer, const Tensor& x, const Call& c
                                  .product_dtype = product_dtype_};
   const Tensor mixed = attention(add(query, layer.content_bias), project(x, layer.key), project(x, layer.value),
                                  rows.offsets, rows.offsets, options);
-  return linear(reshape(mixed, Shape{rows.rows(), heads * size}),
-                reshape(layer.output, Shape{hidden_size_, heads * size}));
+  return project_out(mixed, layer);
+}
+
+Tensor RelativeAttention::mix_next(size_t index, const Tensor& x, const Tensor& keys) const {
+  const Layer& layer = layers_[index];
+  const int64_t queries = x.size(0);
+  const int64_t count = keys.size(0);
+  const double scale = 1 / std::sqrt(static_cast<double>(spec_.head_size));
+  const Tensor query = project(x, layer.query);
+  // The last query stands behind the last key, at place `count`.
+  const Tensor positions = project(sines(count, queries + count, x.device()), layer.position);
+  const Tensor by_distance =
+      matmul(transpose(add(query, layer.position_bias), 0, 1), transpose(positions, 0, 1), false, true);
+  Tensor scores = reshape(affine(shift_distances(by_distance), scale), Shape{1, spec_.num_heads, queries, count});
+  if (spec_.causal) {
+    std::vector<float> later(static_cast<size_t>(queries * count), 0.0F);
+    for (int64_t i = 0; i < queries; ++i) {
+      for (int64_t k = count - queries + 2 + i; k < count; ++k) {
+        later[static_cast<size_t>(i * count + k)] = std::numeric_limits<float>::lowest();
+      }
+    }
+    scores = add(scores, Tensor::from(later, {1, 1, queries, count}).to(x.device()));
+  }
+  const AttentionOptions options{.scale = scale, .bias = scores, .product_dtype = product_dtype_};
+  const Tensor mixed = attention(add(query, layer.content_bias), project(keys, layer.key), project(keys, layer.value),
+                                 SequenceOffsets::uniform(1, queries, x.device()),
+                                 SequenceOffsets::uniform(1, count, x.device()), options);
+  return project_out(mixed, layer);
 }
 
 }  // namespace mica

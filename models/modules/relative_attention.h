@@ -27,6 +27,7 @@ class RelativeAttention : public SelfAttention {
                     RelativeAttentionSpec spec);
 
   LayerMixer start(const Rows& rows) const override;
+  Tensor mix_next(size_t layer, const Tensor& x, const Tensor& keys) const override;
 
  private:
   struct Layer {
@@ -35,6 +36,9 @@ class RelativeAttention : public SelfAttention {
   };
   struct Call;
 
+  Tensor sines(int64_t first, int64_t count, Device device) const;
+  Tensor project(const Tensor& x, const Tensor& weight) const;
+  Tensor project_out(const Tensor& mixed, const Layer& layer) const;
   Tensor mix(const Layer& layer, const Tensor& x, const Call& call) const;
 
   RelativeAttentionSpec spec_;

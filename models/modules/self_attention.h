@@ -23,6 +23,11 @@ class SelfAttention {
   /// How the layers mix these rows. What they share (masks, tables of positions) is made here, once; valid while this
   /// object and the rows live.
   virtual LayerMixer start(const Rows& rows) const = 0;
+
+  /// Of one text, whose last states are `keys` [count, hidden_size]: how its newest tokens mix, and the place behind
+  /// them, which sees all of them and is seen by none. x [new tokens + 1, hidden_size] to the same. Throws Error where
+  /// there is no such place.
+  virtual Tensor mix_next(size_t layer, const Tensor& x, const Tensor& keys) const;
 };
 
 }  // namespace mica

@@ -55,6 +55,7 @@ VARIANTS = [
     ("longformer", "base", "long", dict(attention_window=[8, 16], max_position_embeddings=160, type_vocab_size=2), "long"),
     ("longformer", "base", "local", dict(attention_window=4), "left_padded"),
     ("longformer", "sequence_classification", "first_token", dict(attention_window=4), "default"),
+    ("xlnet", "causal_lm", "short_memory", dict(mem_len=5), "plain"),
     ("xlnet", "base", "segments", dict(), "left_padded"),
     ("xlnet", "base", "uni", dict(attn_type="uni", clamp_len=4), "unmasked"),
     ("xlnet", "sequence_classification", "three_labels", dict(num_labels=3), "left_padded"),
@@ -182,9 +183,9 @@ def inputs_of(model_type, config, kind):
     inputs = {"input_ids": ids, "attention_mask": mask}
     if getattr(config, "type_vocab_size", 0) and model_type in ("bert", "ernie", "albert", "electra", "megatron-bert"):
         inputs["token_type_ids"] = rng.integers(0, config.type_vocab_size, ids.shape)
-    if kind == "unmasked":
+    if kind in ("unmasked", "plain"):
         del inputs["attention_mask"]
-    if model_type == "xlnet":
+    if model_type == "xlnet" and kind != "plain":
         inputs["token_type_ids"] = rng.integers(0, 2, ids.shape)
     if kind == "task_types":
         inputs["task_type_ids"] = rng.integers(0, config.task_type_vocab_size, ids.shape)
