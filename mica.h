@@ -34,3 +34,6 @@
 #include "mica/tensor/tensor.h"
 #include "mica/tokenizers/tokenizer.h"
 #include "mica/tokenizers/trainers/training.h"
+#include "mica/training/collators/collator.h"
+#include "mica/training/collators/padding.h"
+#include "mica/training/dataset/dataset.h"

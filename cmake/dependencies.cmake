@@ -4,14 +4,15 @@ find_package(Threads REQUIRED)
 find_package(Eigen3 REQUIRED NO_MODULE)
 find_package(nlohmann_json REQUIRED)
 find_package(PkgConfig REQUIRED)
+find_package(ZLIB REQUIRED)
 pkg_check_modules(HWY REQUIRED IMPORTED_TARGET libhwy)
 pkg_check_modules(UTF8PROC REQUIRED IMPORTED_TARGET libutf8proc)
 pkg_check_modules(PCRE2 REQUIRED IMPORTED_TARGET libpcre2-8)
 
-set(MICA_LINK_LIBRARIES Threads::Threads PkgConfig::HWY PkgConfig::UTF8PROC PkgConfig::PCRE2)
+set(MICA_LINK_LIBRARIES Threads::Threads PkgConfig::HWY PkgConfig::UTF8PROC PkgConfig::PCRE2 ZLIB::ZLIB)
 set(MICA_PRIVATE_LIBRARIES ${MICA_LINK_LIBRARIES} Eigen3::Eigen nlohmann_json::nlohmann_json)
 
 # What `mica info` reports.
 string(JOIN ", " MICA_BUILT_WITH "${CMAKE_CXX_COMPILER_ID} ${CMAKE_CXX_COMPILER_VERSION}" "Eigen ${Eigen3_VERSION}"
-       "Highway ${HWY_VERSION}" "utf8proc ${UTF8PROC_VERSION}" "PCRE2 ${PCRE2_VERSION}"
+       "Highway ${HWY_VERSION}" "utf8proc ${UTF8PROC_VERSION}" "PCRE2 ${PCRE2_VERSION}" "zlib ${ZLIB_VERSION}"
        "nlohmann_json ${nlohmann_json_VERSION}")

@@ -7,7 +7,9 @@ file(GLOB MICA_PUBLIC_HEADERS RELATIVE ${PROJECT_SOURCE_DIR} CONFIGURE_DEPENDS
      models/heads/*.h models/auto/*.h models/generation/*.h models/processors/*.h models/pipelines/*.h training/*.h)
 list(APPEND MICA_PUBLIC_HEADERS models/generation/constraints/constraints.h tokenizers/batch_encoding.h
      tokenizers/chat/chat_template.h tokenizers/decode_stream.h tokenizers/options.h tokenizers/tokenizer.h
-     tokenizers/trainers/text_source.h tokenizers/trainers/training.h)
+     tokenizers/trainers/text_source.h tokenizers/trainers/training.h training/collators/collator.h
+     training/collators/padding.h training/dataset/dataset.h training/dataset/example.h training/dataset/features.h
+     training/dataset/value.h)
 list(REMOVE_ITEM MICA_PUBLIC_HEADERS base/json.h models/generation/beam_item.h models/generation/choice.h
      models/generation/decoding.h models/generation/draft.h models/generation/draws.h models/generation/scores.h
      models/generation/stopping.h models/heads/parts.h models/pipelines/json_writer.h
@@ -65,7 +67,7 @@ install(FILES ${PROJECT_BINARY_DIR}/mica-config.cmake ${PROJECT_BINARY_DIR}/mica
 
 # pkg-config: paths are told from where mica.pc lies, so that the whole tree may be moved.
 file(RELATIVE_PATH MICA_PC_PREFIX /${CMAKE_INSTALL_LIBDIR}/pkgconfig /)
-set(MICA_PC_PRIVATE -pthread ${HWY_LDFLAGS} ${UTF8PROC_LDFLAGS} ${PCRE2_LDFLAGS})
+set(MICA_PC_PRIVATE -pthread ${HWY_LDFLAGS} ${UTF8PROC_LDFLAGS} ${PCRE2_LDFLAGS} -lz)
 list(JOIN MICA_PC_PRIVATE " " MICA_PC_PRIVATE)
 configure_file(cmake/mica.pc.in ${PROJECT_BINARY_DIR}/mica.pc @ONLY)
 install(FILES ${PROJECT_BINARY_DIR}/mica.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
