@@ -8,7 +8,8 @@ file(GLOB MICA_PUBLIC_HEADERS RELATIVE ${PROJECT_SOURCE_DIR} CONFIGURE_DEPENDS
 list(APPEND MICA_PUBLIC_HEADERS models/generation/constraints/constraints.h tokenizers/batch_encoding.h
      tokenizers/chat/chat_template.h tokenizers/decode_stream.h tokenizers/options.h tokenizers/tokenizer.h
      tokenizers/trainers/text_source.h tokenizers/trainers/training.h training/collators/collator.h
-     training/collators/padding.h training/dataset/dataset.h training/dataset/example.h training/dataset/features.h
+     training/collators/language_modeling.h training/collators/multiple_choice.h training/collators/padding.h
+     training/collators/seq2seq.h training/collators/token_classification.h training/dataset/dataset.h training/dataset/example.h training/dataset/features.h
      training/dataset/value.h)
 list(REMOVE_ITEM MICA_PUBLIC_HEADERS base/json.h models/generation/beam_item.h models/generation/choice.h
      models/generation/decoding.h models/generation/draft.h models/generation/draws.h models/generation/scores.h

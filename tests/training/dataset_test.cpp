@@ -7,29 +7,18 @@
 
 #include <gtest/gtest.h>
 
-#include "mica/base/error.h"
-#include "mica/tests/support/tiny_model.h"
-#include "mica/tokenizers/tokenizer.h"
+#include "mica/tests/training/dataset_support.h"
 
 namespace mica {
 namespace {
 
 using Strings = std::vector<std::string>;
 
-std::string message_of(const std::function<void()>& call) {
-  try {
-    call();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "no error";
-}
-
-#define EXPECT_ERROR(call, part) EXPECT_PRED_FORMAT2(::testing::IsSubstring, part, message_of([&] { call; }))
-
 Dataset reviews() {
   return Dataset::from_dict({{"text", {"I love this product", "This is terrible"}}, {"label", {1, 0}}});
 }
+
+class DatasetWithTokenizer : public datasets::WithTokenizer {};
 
 TEST(Dataset, FromDict) {
   const Dataset dataset = reviews();
@@ -130,10 +119,8 @@ TEST(Dataset, MapOnSeveralThreadsKeepsTheOrder) {
   EXPECT_ERROR(dataset.map(fail, {.num_proc = 4}), "no (here)");
 }
 
-TEST(Dataset, MapTakesEncodings) {
-  const tiny::TemporaryFolder folder;
-  tiny::write_bert(folder.path(), "sequence_classification");
-  const Tokenizer tokenizer = AutoTokenizer::from_pretrained(folder.path());
+TEST_F(DatasetWithTokenizer, MapTakesEncodings) {
+  const Tokenizer& tokenizer = this->tokenizer();
   const Dataset tokenized = reviews().map([&](const Example& e) {
     return tokenizer(e["text"], {.padding = Padding::max_length, .truncation = true, .max_length = 12});
   });

@@ -9,11 +9,12 @@
 
 namespace mica {
 
-/// Which batch is asked for: whatever a collator draws at random depends on this, the row in the batch, and nothing
-/// else, so that a run that is resumed goes on as if it had never stopped.
+/// Whatever a collator draws at random depends on this, on the row's number in its data set (Example::row(); for rows
+/// of no data set on the place in the batch), and on nothing else: not on threads, not on what else is in the batch. So
+/// a run that is resumed goes on as if it had never stopped, and a batch may be split over processes.
 struct BatchContext {
   uint64_t seed = 0;
-  uint64_t step = 0;  ///< of all steps since the training began
+  uint64_t epoch = 0;
 };
 
 /// A collator makes one batch of rows. Calls may come from several threads at once.

@@ -51,7 +51,21 @@ Tensor TokenLayout::tensor(const TokenRows& values, int64_t padding, std::string
   return result;
 }
 
-TokenLayout layout_of(const TokenRows& ids, const PaddingOptions& options, bool left,
+Tensor TokenLayout::mask(TokenRows masks, std::span<const Example> examples) const {
+  if (masks.empty()) {
+    for (const int64_t length : lengths) masks.emplace_back(static_cast<size_t>(length), 1);
+  }
+  return tensor(masks, 0, "attention_mask", examples);
+}
+
+std::string_view label_column(std::span<const Example> rows) {
+  for (const char* name : {"label", "label_ids"}) {
+    if (rows.front().has(name)) return name;
+  }
+  return "labels";
+}
+
+TokenLayout layout_of(const TokenRows& ids, const PaddingOptions& options, bool left, std::string_view column,
                       std::span<const Example> examples) {
   TokenLayout layout;
   layout.left = left;
@@ -61,10 +75,10 @@ TokenLayout layout_of(const TokenRows& ids, const PaddingOptions& options, bool 
     if (options.max_length && length > *options.max_length) {
       throw Error("a sequence of " + std::to_string(length) + " tokens, beyond max_length " +
                       std::to_string(*options.max_length),
-                  place(examples[i], "input_ids"), "tokenise with truncation, or raise max_length");
+                  place(examples[i], column), "tokenise with truncation, or raise max_length");
     }
     if (length == 0 && options.ragged) {
-      throw Error("a sequence without tokens", place(examples[i], "input_ids"), "filter such rows out");
+      throw Error("a sequence without tokens", place(examples[i], column), "filter such rows out");
     }
     layout.lengths.push_back(length);
     layout.width = std::max(layout.width, length);
@@ -74,11 +88,11 @@ TokenLayout layout_of(const TokenRows& ids, const PaddingOptions& options, bool 
     const int64_t multiple = *options.pad_to_multiple_of;
     layout.width = checked_mul((layout.width + multiple - 1) / multiple, multiple, "pad_to_multiple_of");
   }
-  if (layout.width == 0) throw Error("a batch without tokens", place(examples[0], "input_ids"), "filter such rows out");
+  if (layout.width == 0) throw Error("a batch without tokens", place(examples[0], column), "filter such rows out");
   if (!options.ragged && static_cast<Padding>(options.padding) == Padding::none) {
     for (size_t i = 0; i < ids.size(); ++i) {
       if (layout.lengths[i] != layout.width) {
-        throw Error("rows of unequal lengths without padding", place(examples[i], "input_ids"),
+        throw Error("rows of unequal lengths without padding", place(examples[i], column),
                     "choose Padding::longest, or ragged batches");
       }
     }
@@ -101,22 +115,15 @@ TokenLayout add_tokens(ModelInputs* inputs, std::span<const Example> rows, const
     throw Error("the row is not tokenised: it has no input_ids", place(rows.front(), "input_ids"),
                 "map() the data set through the tokenizer first");
   }
-  const TokenLayout layout = layout_of(ids, options, tokenizer.padding_side() == Side::left, rows);
+  const TokenLayout layout = layout_of(ids, options, tokenizer.padding_side() == Side::left, "input_ids", rows);
   inputs->input_ids = layout.tensor(ids, padding_id(tokenizer, layout), "input_ids", rows);
   const TokenRows types = token_rows(rows, "token_type_ids");
   if (!types.empty()) {
     inputs->token_type_ids = layout.tensor(types, tokenizer.pad_token_type_id(), "token_type_ids", rows);
   }
-  TokenRows masks = token_rows(rows, "attention_mask");
-  if (layout.ragged) {
-    inputs->lengths = layout.lengths;
-    if (!masks.empty()) inputs->attention_mask = layout.tensor(masks, 0, "attention_mask", rows);
-    return layout;
-  }
-  if (masks.empty()) {
-    for (const int64_t length : layout.lengths) masks.emplace_back(static_cast<size_t>(length), 1);
-  }
-  inputs->attention_mask = layout.tensor(masks, 0, "attention_mask", rows);
+  const TokenRows masks = token_rows(rows, "attention_mask");
+  if (layout.ragged) inputs->lengths = layout.lengths;
+  if (!layout.ragged || !masks.empty()) inputs->attention_mask = layout.mask(masks, rows);
   return layout;
 }
 

@@ -29,11 +29,16 @@ struct TokenLayout {
   /// [rows, width], or [sum of lengths] when ragged; each row must have its length.
   Tensor tensor(const TokenRows& values, int64_t padding, std::string_view column,
                 std::span<const Example> examples) const;
+  /// The attention mask of rows that may have their own.
+  Tensor mask(TokenRows masks, std::span<const Example> examples) const;
 };
 
-/// The layout of these rows; throws Error for an empty row when ragged, and for one beyond max_length.
-TokenLayout layout_of(const TokenRows& ids, const PaddingOptions& options, bool left,
+/// The layout of these rows of a column; throws Error for an empty row when ragged, and for one beyond max_length.
+TokenLayout layout_of(const TokenRows& ids, const PaddingOptions& options, bool left, std::string_view column,
                       std::span<const Example> examples);
+
+/// What the rows' labels are called: label, label_ids or labels.
+std::string_view label_column(std::span<const Example> rows);
 
 /// The padding id; throws Error, where rows need padding and the tokenizer has none.
 int64_t padding_id(const Tokenizer& tokenizer, const TokenLayout& layout);

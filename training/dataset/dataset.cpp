@@ -90,6 +90,14 @@ Value Dataset::cell(int64_t row, std::string_view column) const {
   return impl_->cell(row, impl_->features.require(column));
 }
 
+std::vector<int64_t> Dataset::lengths(std::string_view column) const {
+  const size_t index = impl_->features.require(column);
+  std::vector<int64_t> result;
+  result.reserve(static_cast<size_t>(size()));
+  for (int64_t row = 0; row < size(); ++row) result.push_back(impl_->cell(row, index).size());
+  return result;
+}
+
 Dataset Dataset::select(std::span<const int64_t> rows) const {
   std::vector<int64_t> indices;
   indices.reserve(rows.size());

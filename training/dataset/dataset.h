@@ -67,6 +67,8 @@ class Dataset {
   /// All cells of a column; throws Error where there is none of that name.
   std::vector<Value> operator[](std::string_view column) const;
   Value cell(int64_t row, std::string_view column) const;
+  /// How long each row's list is, for samplers that group by length.
+  std::vector<int64_t> lengths(std::string_view column = "input_ids") const;
 
   /// Each row, with what the function makes of it. Rows keep their order whatever num_proc is.
   Dataset map(const std::function<MappedRow(const Example&)>& function, const MapOptions& options = {}) const;
