@@ -9,8 +9,10 @@ list(APPEND MICA_PUBLIC_HEADERS models/generation/constraints/constraints.h toke
      tokenizers/chat/chat_template.h tokenizers/decode_stream.h tokenizers/options.h tokenizers/tokenizer.h
      tokenizers/trainers/text_source.h tokenizers/trainers/training.h training/collators/collator.h
      training/collators/language_modeling.h training/collators/multiple_choice.h training/collators/padding.h
-     training/collators/seq2seq.h training/collators/token_classification.h training/dataset/dataset.h training/dataset/example.h training/dataset/features.h
-     training/dataset/value.h)
+     training/collators/seq2seq.h training/collators/token_classification.h training/dataset/dataset.h
+     training/dataset/example.h training/dataset/features.h training/dataset/value.h
+     training/optimizers/adafactor.h training/optimizers/adamw.h training/optimizers/lion.h
+     training/optimizers/optimizer.h training/optimizers/sgd.h)
 list(REMOVE_ITEM MICA_PUBLIC_HEADERS base/json.h models/generation/beam_item.h models/generation/choice.h
      models/generation/decoding.h models/generation/draft.h models/generation/draws.h models/generation/scores.h
      models/generation/stopping.h models/heads/parts.h models/pipelines/json_writer.h

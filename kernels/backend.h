@@ -26,6 +26,7 @@ class EmbeddingKernels;
 class LinearKernels;
 class LossKernels;
 class NormKernels;
+class OptimizerKernels;
 class RandomKernels;
 class ReduceKernels;
 class RotaryKernels;
@@ -74,6 +75,7 @@ class Backend {
   virtual LinearKernels& linear() = 0;
   virtual LossKernels& loss() = 0;
   virtual NormKernels& norm() = 0;
+  virtual OptimizerKernels& optimizer() = 0;
   virtual RandomKernels& random() = 0;
   virtual ReduceKernels& reduce() = 0;
   virtual RotaryKernels& rotary() = 0;

@@ -12,6 +12,7 @@
 #include "mica/kernels/linear.h"
 #include "mica/kernels/loss.h"
 #include "mica/kernels/norm.h"
+#include "mica/kernels/optimizer.h"
 #include "mica/kernels/random.h"
 #include "mica/kernels/reduce.h"
 #include "mica/kernels/rotary.h"
@@ -91,6 +92,15 @@ class CpuNorm final : public NormKernels {
                 const View& rstd) override;
   void rms_norm_backward(const View& dy, const View& x, const View& rstd, const View& weight, double weight_offset,
                          const View& dx, const View& dweight) override;
+};
+
+class CpuOptimizer final : public OptimizerKernels {
+ public:
+  void adamw(std::span<const AdamWItem> items, double gradient_scale) override;
+  void sgd(std::span<const SgdItem> items, double gradient_scale) override;
+  void lion(std::span<const LionItem> items, double gradient_scale) override;
+  void adafactor(std::span<const AdafactorItem> items, double gradient_scale) override;
+  void sum_of_squares(std::span<const View> tensors, const View& y) override;
 };
 
 class CpuRandom final : public RandomKernels {
@@ -181,6 +191,7 @@ class CpuBackend final : public Backend {
   LinearKernels& linear() override { return linear_; }
   LossKernels& loss() override { return loss_; }
   NormKernels& norm() override { return norm_; }
+  OptimizerKernels& optimizer() override { return optimizer_; }
   RandomKernels& random() override { return random_; }
   ReduceKernels& reduce() override { return reduce_; }
   RotaryKernels& rotary() override { return rotary_; }
@@ -196,6 +207,7 @@ class CpuBackend final : public Backend {
   CpuLinear linear_;
   CpuLoss loss_;
   CpuNorm norm_;
+  CpuOptimizer optimizer_;
   CpuRandom random_;
   CpuReduce reduce_;
   CpuRotary rotary_;

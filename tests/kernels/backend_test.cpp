@@ -37,6 +37,7 @@ TEST(Backend, RegisteredDevicesAreFound) {
     LinearKernels& linear() override { return inner_.linear(); }
     LossKernels& loss() override { return inner_.loss(); }
     NormKernels& norm() override { return inner_.norm(); }
+    OptimizerKernels& optimizer() override { return inner_.optimizer(); }
     RandomKernels& random() override { return inner_.random(); }
     ReduceKernels& reduce() override { return inner_.reduce(); }
     RotaryKernels& rotary() override { return inner_.rotary(); }

@@ -1,0 +1,232 @@
+#include "mica/kernels/optimizer.h"
+
+#include "mica/tests/kernels/simd_support.h"
+#include "mica/tests/kernels/support.h"
+
+namespace mica {
+namespace {
+
+using namespace test;
+
+// Several blocks of rows, chunks of a long vector, batches of matrices, less than a vector, nothing.
+const std::vector<Shape> kShapes{{130, 300}, {20000}, {2, 3, 5}, {7}, {0}, {1, 40}};
+
+// All tensors of a model that an optimizer may need: parameters, gradients, first and second moments, factors.
+template <typename T>
+struct Tensors {
+  std::vector<Array<T>> p, g, m, v, row, column;
+
+  Tensors() {
+    for (size_t i = 0; i < kShapes.size(); ++i) {
+      const Shape& shape = kShapes[i];
+      const int64_t n = product_of(shape);
+      Shape rows = shape, columns = shape;
+      rows.pop_back();
+      if (columns.size() > 1) columns.erase(columns.end() - 2);
+      p.push_back(array<T>(shape, numbers(n, 10 * i)));
+      g.push_back(array<T>(shape, numbers(n, 10 * i + 1)));
+      m.push_back(array<T>(shape, numbers(n, 10 * i + 2)));
+      v.push_back(array<T>(shape, numbers(n, 10 * i + 3, 0.25, 1)));
+      row.push_back(array<T>(rows, numbers(product_of(rows), 10 * i + 4, 0.25, 1)));
+      column.push_back(array<T>(columns, numbers(product_of(columns), 10 * i + 5, 0.25, 1)));
+    }
+  }
+
+  std::vector<T> all() const {
+    std::vector<T> values;
+    for (const auto* each : {&p, &m, &v, &row, &column}) {
+      for (const Array<T>& one : *each) {
+        const std::vector<T> part = one.values();
+        values.insert(values.end(), part.begin(), part.end());
+      }
+    }
+    return values;
+  }
+};
+
+template <typename T>
+using Kernel = void (*)(const Tensors<T>&);
+
+constexpr double kScale = 0.75;
+
+template <typename T>
+void adamw(const Tensors<T>& t) {
+  std::vector<AdamWItem> items;
+  for (size_t i = 0; i < kShapes.size(); ++i) {
+    items.push_back({.parameter = t.p[i].view(),
+                     .gradient = t.g[i].view(),
+                     .mean = t.m[i].view(),
+                     .variance = t.v[i].view(),
+                     .lr = 0.1,
+                     .beta1 = 0.9,
+                     .beta2 = 0.99,
+                     .eps = 1e-3,
+                     .weight_decay = i == 0 ? 0.5 : 0,
+                     .step = static_cast<int64_t>(i) + 7});
+  }
+  tested().optimizer().adamw(items, kScale);
+}
+
+template <typename T, bool momentum, bool nesterov, bool first>
+void sgd(const Tensors<T>& t) {
+  std::vector<SgdItem> items;
+  for (size_t i = 0; i < kShapes.size(); ++i) {
+    items.push_back({.parameter = t.p[i].view(),
+                     .gradient = t.g[i].view(),
+                     .buffer = momentum ? t.m[i].view() : View{},
+                     .lr = 0.1,
+                     .momentum = 0.9,
+                     .dampening = nesterov ? 0 : 0.25,
+                     .weight_decay = 0.5,
+                     .nesterov = nesterov,
+                     .first_step = first});
+  }
+  tested().optimizer().sgd(items, kScale);
+}
+
+template <typename T>
+void lion(const Tensors<T>& t) {
+  std::vector<LionItem> items;
+  for (size_t i = 0; i < kShapes.size(); ++i) {
+    items.push_back({.parameter = t.p[i].view(),
+                     .gradient = t.g[i].view(),
+                     .mean = t.m[i].view(),
+                     .lr = 0.1,
+                     .beta1 = 0.9,
+                     .beta2 = 0.99,
+                     .weight_decay = 0.5});
+  }
+  tested().optimizer().lion(items, kScale);
+}
+
+template <typename T, bool momentum>
+void adafactor(const Tensors<T>& t) {
+  std::vector<AdafactorItem> items;
+  for (size_t i = 0; i < kShapes.size(); ++i) {
+    const bool matrix = kShapes[i].size() > 1;
+    items.push_back({.parameter = t.p[i].view(),
+                     .gradient = t.g[i].view(),
+                     .mean = momentum ? t.m[i].view() : View{},
+                     .row = matrix ? t.row[i].view() : View{},
+                     .column = matrix ? t.column[i].view() : View{},
+                     .variance = matrix ? View{} : t.v[i].view(),
+                     .lr = 0.1,
+                     .beta1 = 0.9,
+                     .beta2 = 0.6,
+                     .eps = 1e-30,
+                     .eps_scale = 1e-3,
+                     .clip_threshold = momentum ? 0.2 : 1,
+                     .weight_decay = 0.5,
+                     .scale_parameter = !momentum});
+  }
+  tested().optimizer().adafactor(items, kScale);
+}
+
+struct Case {
+  const char* name;
+  Kernel<float> single;
+  Kernel<double> exact;
+  double bound;  // of the float32 result's error
+};
+
+// Operands are at most 1 in size and second moments at least 1/4, so that no result exceeds 2 and no division enlarges
+// an error by more than 4: a dozen roundings give less than 48 units of the last place. Adafactor's sums add as many
+// as the longest row or column has elements; its update is at most a tenth of 4.
+const std::vector<Case> kCases{
+    {"adamw", adamw<float>, adamw<double>, 48 * kEpsilon<float>},
+    {"sgd", sgd<float, false, false, false>, sgd<double, false, false, false>, 48 * kEpsilon<float>},
+    {"momentum", sgd<float, true, false, false>, sgd<double, true, false, false>, 48 * kEpsilon<float>},
+    {"first step", sgd<float, true, false, true>, sgd<double, true, false, true>, 48 * kEpsilon<float>},
+    {"nesterov", sgd<float, true, true, false>, sgd<double, true, true, false>, 48 * kEpsilon<float>},
+    {"lion", lion<float>, lion<double>, 48 * kEpsilon<float>},
+    {"adafactor", adafactor<float, false>, adafactor<double, false>, (48 + 300) * kEpsilon<float>},
+    {"adafactor, beta1", adafactor<float, true>, adafactor<double, true>, (48 + 300) * kEpsilon<float>},
+};
+
+TEST(Optimizer, EveryTargetAgreesWithFloat64) {
+  for (const Case& each : kCases) {
+    SCOPED_TRACE(each.name);
+    const Tensors<double> exact;
+    const std::vector<double> before = exact.all();
+    each.exact(exact);
+    const std::vector<double> want = exact.all();
+    EXPECT_NE(want, before);
+    for_each_target([&] {
+      const Tensors<float> single;
+      each.single(single);
+      expect_close(single.all(), want, 0, each.bound, each.name);
+    });
+  }
+}
+
+TEST(Optimizer, StepsDoNotDependOnThreads) {
+  for (const Case& each : kCases) {
+    SCOPED_TRACE(each.name);
+    expect_same_for_any_threads<float>([&] {
+      const Tensors<float> tensors;
+      each.single(tensors);
+      return tensors.all();
+    });
+  }
+}
+
+// The formulas of the header, spelled out for one element.
+TEST(Optimizer, OneElementByHand) {
+  const auto one = [](double value) { return Array<double>({1}, {value}); };
+  const Array<double> p = one(2), g = one(3), m = one(0.5), v = one(4);
+  const AdamWItem item{.parameter = p.view(),
+                       .gradient = g.view(),
+                       .mean = m.view(),
+                       .variance = v.view(),
+                       .lr = 0.1,
+                       .beta1 = 0.9,
+                       .beta2 = 0.5,
+                       .eps = 0.01,
+                       .weight_decay = 0.2,
+                       .step = 2};
+  tested().optimizer().adamw({&item, 1}, 0.5);
+  const double mean = 0.9 * 0.5 + 0.1 * 1.5, variance = 0.5 * 4 + 0.5 * 2.25;
+  EXPECT_NEAR(m.values()[0], mean, 1e-15);
+  EXPECT_NEAR(v.values()[0], variance, 1e-15);
+  const double step = 0.1 / (1 - 0.81) * mean / (std::sqrt(variance / (1 - 0.25)) + 0.01);
+  EXPECT_NEAR(p.values()[0], 2 * 0.98 - step, 1e-14);
+}
+
+TEST(Optimizer, LionLeavesWhatHasNoSign) {
+  const Array<float> p({2}, {1, 1}), g({2}, {0, std::nanf("")}), m({2}, {0, 0});
+  const LionItem item{.parameter = p.view(), .gradient = g.view(), .mean = m.view(), .lr = 0.5, .beta1 = 0.9};
+  tested().optimizer().lion({&item, 1}, 1);
+  EXPECT_EQ(p.values()[0], 1);
+  EXPECT_TRUE(std::isnan(p.values()[1]));
+}
+
+TEST(Optimizer, SumOfSquaresIsExactAndDoesNotOverflow) {
+  std::vector<Array<float>> tensors;
+  double want = 0;
+  for (size_t i = 0; i < kShapes.size(); ++i) {
+    const std::vector<double> values = numbers(product_of(kShapes[i]), 50 + i);
+    want += dot(values, values);
+    tensors.push_back(array<float>(kShapes[i], values));
+  }
+  std::vector<View> views;
+  for (const Array<float>& each : tensors) views.push_back(each.view());
+  const Array<double> y({1});
+  const auto sum = [&] {
+    tested().optimizer().sum_of_squares(views, y.view());
+    return y.values();
+  };
+  for_each_target([&] { EXPECT_NEAR(sum()[0], want, 60000 * kEpsilon<double> * want); });
+  expect_same_for_any_threads<double>(sum);
+
+  const Array<float> large({3}, {1e30F, 0, 2e30F});
+  views.push_back(large.view());
+  EXPECT_NEAR(sum()[0], 5e60, 1e54);
+  const Array<float> bad({2}, {std::nanf(""), 0});
+  views.push_back(bad.view());
+  EXPECT_TRUE(std::isnan(sum()[0]));
+  views.clear();
+  EXPECT_EQ(sum()[0], 0);
+}
+
+}  // namespace
+}  // namespace mica
