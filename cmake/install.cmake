@@ -11,6 +11,9 @@ list(APPEND MICA_PUBLIC_HEADERS models/generation/constraints/constraints.h toke
      training/collators/language_modeling.h training/collators/multiple_choice.h training/collators/padding.h
      training/collators/seq2seq.h training/collators/token_classification.h training/dataset/dataset.h
      training/dataset/example.h training/dataset/features.h training/dataset/value.h
+     training/losses/sentence.h training/metrics/bleu.h training/metrics/chrf.h training/metrics/classification.h
+     training/metrics/correlation.h training/metrics/entities.h training/metrics/error_rate.h
+     training/metrics/retrieval.h training/metrics/rouge.h training/metrics/squad.h
      training/optimizers/adafactor.h training/optimizers/adamw.h training/optimizers/lion.h
      training/optimizers/optimizer.h training/optimizers/sgd.h)
 list(REMOVE_ITEM MICA_PUBLIC_HEADERS base/json.h models/generation/beam_item.h models/generation/choice.h
