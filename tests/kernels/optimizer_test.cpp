@@ -170,6 +170,40 @@ TEST(Optimizer, StepsDoNotDependOnThreads) {
   }
 }
 
+double root_mean_square(const std::vector<double>& x) {
+  return std::sqrt(dot(x, x) / static_cast<double>(x.size()));
+}
+
+// The header's formulas without blocks, passes or threads, on one matrix.
+TEST(Optimizer, AdafactorOfManyBlocksByHand) {
+  constexpr size_t kRows = 130, kColumns = 300;
+  const Tensors<double> tensors;
+  const std::vector<double> p = tensors.p[0].values(), g = tensors.g[0].values();
+  std::vector<double> r = tensors.row[0].values(), c = tensors.column[0].values();
+  for (size_t i = 0; i < kRows; ++i) {
+    double sum = 0;
+    for (size_t j = 0; j < kColumns; ++j) sum += kScale * kScale * g[i * kColumns + j] * g[i * kColumns + j];
+    r[i] = 0.6 * r[i] + 0.4 * (sum / kColumns + 1e-30);
+  }
+  for (size_t j = 0; j < kColumns; ++j) {
+    double sum = 0;
+    for (size_t i = 0; i < kRows; ++i) sum += kScale * kScale * g[i * kColumns + j] * g[i * kColumns + j];
+    c[j] = 0.6 * c[j] + 0.4 * (sum / kRows + 1e-30);
+  }
+  double mean = 0;
+  for (const double each : r) mean += each / kRows;
+  std::vector<double> u(p.size()), want(p.size());
+  for (size_t i = 0; i < u.size(); ++i) u[i] = kScale * g[i] / std::sqrt(r[i / kColumns] * c[i % kColumns] / mean);
+  const double rate = 0.1 * root_mean_square(p);
+  const double clipped = rate / std::max(1.0, root_mean_square(u));
+  for (size_t i = 0; i < u.size(); ++i) want[i] = p[i] - 0.5 * rate * p[i] - clipped * u[i];
+  adafactor<double, false>(tensors);
+  // Sums of at most 39000 terms.
+  expect_close(tensors.row[0].values(), r, 400 * kEpsilon<double>, 0, "row");
+  expect_close(tensors.column[0].values(), c, 400 * kEpsilon<double>, 0, "column");
+  expect_close(tensors.p[0].values(), want, 0, 40000 * kEpsilon<double>, "parameter");
+}
+
 // The formulas of the header, spelled out for one element.
 TEST(Optimizer, OneElementByHand) {
   const auto one = [](double value) { return Array<double>({1}, {value}); };
