@@ -112,16 +112,22 @@ TEST(Metrics, RetrievalIsSentenceTransformers) {
   EXPECT_THROW(retrieval_scores({{1}}, {{1}}, {0}), Error);
 }
 
-TEST(Metrics, RankingIsByAngleThenByPlace) {
-  const Tensor queries = Tensor::from(std::vector<float>{2, 0, 0, 0}, {2, 2});
-  const float nan = std::nanf("");
-  const Tensor documents = Tensor::from(std::vector<float>{0, 1, 5, 5, nan, 0, 0.1F, 0, 1, 1, -1, 0}, {6, 2});
-  const std::vector<DocumentIds> ranked = rank_by_cosine(queries, documents, 6);
-  EXPECT_EQ(ranked[0], (DocumentIds{3, 1, 4, 0, 5, 2}));
-  EXPECT_EQ(ranked[1], (DocumentIds{0, 1, 3, 4, 5, 2}));
-  EXPECT_EQ(rank_by_cosine(queries, documents, 2)[0], (DocumentIds{3, 1}));
-  EXPECT_EQ(rank_by_cosine(queries, documents, 100)[0].size(), 6U);
-  EXPECT_THROW(rank_by_cosine(queries, Tensor::zeros({2, 3}), 1), Error);
+TEST(Metrics, EmbeddingsAreSearchedByTheirAngles) {
+  const Tensor queries = Tensor::from(std::vector<float>{2, 0, 0, 3}, {2, 2});
+  const Tensor documents = Tensor::from(std::vector<float>{0, 1, 5, 5, 0.1F, 0, -1, 0}, {4, 2});
+  // In their order: 2 1 0 3 for the first query, 0 1 2 3 for the second (ties by the row).
+  const auto scores = retrieval_scores(queries, documents, {{1}, {0, 2}}, {1, 2, 9});
+  EXPECT_DOUBLE_EQ(scores[0].accuracy, 0.5);
+  EXPECT_DOUBLE_EQ(scores[1].mrr, (0.5 + 1) / 2);
+  EXPECT_DOUBLE_EQ(scores[1].recall, (1 + 0.5) / 2);
+  EXPECT_DOUBLE_EQ(scores[2].map, (0.5 + (1 + 2.0 / 3) / 2) / 2);
+  EXPECT_THROW(retrieval_scores(queries, documents, {{1}}), Error);
+
+  const Tensor rising = Tensor::from(std::vector<float>{0, 1, 0.5F, 1, 5, 5}, {3, 2});
+  const Tensor base = Tensor::from(std::vector<float>{1, 0, 1, 0, 1, 0}, {3, 2});
+  EXPECT_DOUBLE_EQ(similarity_correlation(rising, base, std::vector<double>{1, 2, 9}).spearman, 1);
+  EXPECT_DOUBLE_EQ(similarity_correlation(rising, base, std::vector<double>{3, 2, 1}).spearman, -1);
+  EXPECT_LT(similarity_correlation(rising, base, std::vector<double>{1, 2, 9}).pearson, 1);
 }
 
 }  // namespace

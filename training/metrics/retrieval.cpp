@@ -2,17 +2,14 @@
 
 #include <algorithm>
 #include <cmath>
-#include <numeric>
 #include <string>
 #include <unordered_set>
 
 #include "mica/base/error.h"
-#include "mica/kernels/linear.h"
+#include "mica/training/metrics/correlation.h"
 
 namespace mica {
 namespace {
-
-constexpr int64_t kQueriesAtOnce = 256;
 
 // Adds one query's share to the scores at k.
 void add_query(const DocumentIds& ranked, const std::unordered_set<int64_t>& relevant, RetrievalScores& scores) {
@@ -33,19 +30,6 @@ void add_query(const DocumentIds& ranked, const std::unordered_set<int64_t>& rel
   scores.recall += hits / static_cast<double>(relevant.size());
   scores.ndcg += gain / best_gain;
   scores.map += precisions / static_cast<double>(wanted);
-}
-
-// Rows of length 1 (zeros stay zeros), float32 on the host.
-Tensor unit_rows(const Tensor& x) {
-  const Tensor rows = x.detach().to(Device{}).to(DType::float32).contiguous().clone();
-  auto* values = rows.data<float>();
-  for (int64_t row = 0; row < rows.size(0); ++row) {
-    float* begin = values + row * rows.size(1);
-    const double length = std::sqrt(std::inner_product(begin, begin + rows.size(1), begin, 0.0));
-    if (length == 0) continue;
-    for (int64_t i = 0; i < rows.size(1); ++i) begin[i] = static_cast<float>(static_cast<double>(begin[i]) / length);
-  }
-  return rows;
 }
 
 }  // namespace
@@ -78,33 +62,22 @@ std::vector<RetrievalScores> retrieval_scores(const std::vector<DocumentIds>& ra
   return scores;
 }
 
-std::vector<DocumentIds> rank_by_cosine(const Tensor& queries, const Tensor& documents, int64_t count) {
-  if (queries.rank() != 2 || documents.rank() != 2 || queries.size(1) != documents.size(1)) {
-    throw Error("queries " + to_string(queries.shape()) + ", documents " + to_string(documents.shape()),
-                "rank_by_cosine", "give [queries, size] and [documents, size]");
+std::vector<RetrievalScores> retrieval_scores(const Tensor& queries, const Tensor& documents,
+                                              const std::vector<DocumentIds>& relevant, const std::vector<int64_t>& ks,
+                                              SimilarityFunction function) {
+  const int64_t deepest = ks.empty() ? 1 : std::max<int64_t>(1, *std::max_element(ks.begin(), ks.end()));
+  std::vector<DocumentIds> ranked;
+  for (const auto& hits : semantic_search(queries, documents, {.top_k = deepest, .score_function = function})) {
+    DocumentIds& ids = ranked.emplace_back();
+    for (const SearchHit& hit : hits) ids.push_back(hit.corpus_id);
   }
-  const Tensor rows = unit_rows(queries), columns = unit_rows(documents);
-  const int64_t n = columns.size(0);
-  const auto kept = static_cast<size_t>(std::clamp<int64_t>(count, 0, n));
-  std::vector<DocumentIds> result;
-  for (int64_t first = 0; first < rows.size(0); first += kQueriesAtOnce) {
-    const Tensor some = rows.slice(0, first, std::min(first + kQueriesAtOnce, rows.size(0)));
-    const Tensor similarities = Tensor::empty({some.size(0), n});
-    backend(Device{}).linear().matmul(some.view(), false, columns.view(), true, similarities.view(), 1, 0);
-    for (int64_t row = 0; row < some.size(0); ++row) {
-      float* values = similarities.data<float>() + row * n;
-      std::replace_if(
-          values, values + n, [](float value) { return std::isnan(value); }, -HUGE_VALF);  // comes last
-      DocumentIds order(static_cast<size_t>(n));
-      std::iota(order.begin(), order.end(), int64_t{0});
-      std::partial_sort(
-          order.begin(), order.begin() + static_cast<std::ptrdiff_t>(kept), order.end(),
-          [&](int64_t a, int64_t b) { return values[a] > values[b] || (values[a] == values[b] && a < b); });
-      order.resize(kept);
-      result.push_back(std::move(order));
-    }
-  }
-  return result;
+  return retrieval_scores(ranked, relevant, ks);
+}
+
+SimilarityCorrelation similarity_correlation(const Tensor& a, const Tensor& b, std::span<const double> scores,
+                                             SimilarityFunction function) {
+  const std::vector<double> similarities = pairwise_similarity(a, b, function).to_vector<double>();
+  return {.pearson = pearson_correlation(similarities, scores), .spearman = spearman_correlation(similarities, scores)};
 }
 
 }  // namespace mica

@@ -1,9 +1,12 @@
 #pragma once
-// How well a search finds what is relevant, as sentence-transformers' InformationRetrievalEvaluator measures it.
+// What sentence embeddings are good for, as sentence-transformers' InformationRetrievalEvaluator and
+// EmbeddingSimilarityEvaluator measure it.
 
 #include <cstdint>
+#include <span>
 #include <vector>
 
+#include "mica/models/pipelines/similarity.h"
 #include "mica/tensor/tensor.h"
 
 namespace mica {
@@ -26,8 +29,18 @@ std::vector<RetrievalScores> retrieval_scores(const std::vector<DocumentIds>& ra
                                               const std::vector<DocumentIds>& relevant,
                                               const std::vector<int64_t>& ks = {1, 3, 5, 10, 100});
 
-/// The best `count` documents of each query by cosine similarity, ties by the document's place. queries [n, size],
-/// documents [m, size], floating. Memory for a few hundred queries' similarities at a time.
-std::vector<DocumentIds> rank_by_cosine(const Tensor& queries, const Tensor& documents, int64_t count);
+/// The same of a search by embeddings: queries [n, size] and documents [m, size], floating; ids are the documents'
+/// rows.
+std::vector<RetrievalScores> retrieval_scores(const Tensor& queries, const Tensor& documents,
+                                              const std::vector<DocumentIds>& relevant,
+                                              const std::vector<int64_t>& ks = {1, 3, 5, 10, 100},
+                                              SimilarityFunction function = SimilarityFunction::cosine);
+
+/// How the similarities of pairs, row i of a with row i of b, follow the scores that they should have.
+struct SimilarityCorrelation {
+  double pearson = 0, spearman = 0;
+};
+SimilarityCorrelation similarity_correlation(const Tensor& a, const Tensor& b, std::span<const double> scores,
+                                             SimilarityFunction function = SimilarityFunction::cosine);
 
 }  // namespace mica
