@@ -35,6 +35,9 @@ struct Column : std::enable_shared_from_this<Column> {
   Value list(int64_t row) const;
 };
 
+/// Columns of a data set, or fields of a struct, at most: each has a place in every row, whether it is there or not.
+inline constexpr size_t kMaxFields = 4096;
+
 /// A cell as a cell of `type`, which is the common feature of its own and others.
 Value conform(Value value, const Feature& type);
 

@@ -159,6 +159,10 @@ ColumnBuilder& ColumnBuilder::field(const std::string& name) {
   for (auto& [each, child] : children_) {
     if (each == name) return child;
   }
+  if (children_.size() == kMaxFields) {
+    throw Error("a struct of more than " + std::to_string(kMaxFields) + " fields", "",
+                "are names taken from the data?");
+  }
   children_.emplace_back(name, ColumnBuilder());
   type_.children.emplace_back(name, Feature());
   ColumnBuilder& added = children_.back().second;

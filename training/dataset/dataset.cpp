@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "mica/base/error.h"
-#include "mica/training/dataset/permutation.h"
 #include "mica/training/dataset/storage.h"
 
 namespace mica {
@@ -70,9 +69,12 @@ void Dataset::check_row(int64_t row) const {
 Example Dataset::operator[](int64_t row) const {
   check_row(row);
   std::vector<Value::Field> fields;
-  fields.reserve(impl_->features.size());
-  for (size_t i = 0; i < impl_->features.size(); ++i) {
-    fields.emplace_back(impl_->features.columns()[i].first, impl_->cell(row, i));
+  const auto add = [&](size_t i) { fields.emplace_back(impl_->features.columns()[i].first, impl_->cell(row, i)); };
+  fields.reserve(shown_ ? shown_->size() : impl_->features.size());
+  if (shown_) {
+    for (const size_t i : *shown_) add(i);
+  } else {
+    for (size_t i = 0; i < impl_->features.size(); ++i) add(i);
   }
   return Example(std::move(fields), row);
 }
@@ -96,25 +98,6 @@ std::vector<int64_t> Dataset::lengths(std::string_view column) const {
   result.reserve(static_cast<size_t>(size()));
   for (int64_t row = 0; row < size(); ++row) result.push_back(impl_->cell(row, index).size());
   return result;
-}
-
-Dataset Dataset::select(std::span<const int64_t> rows) const {
-  std::vector<int64_t> indices;
-  indices.reserve(rows.size());
-  for (const int64_t row : rows) {
-    check_row(row);
-    indices.push_back(impl_->indices ? (*impl_->indices)[static_cast<size_t>(row)] : row);
-  }
-  return Dataset(
-      std::make_shared<const Impl>(impl_->features, impl_->blocks, Table<int64_t>(std::move(indices)), std::string()));
-}
-
-Dataset Dataset::select(std::initializer_list<int64_t> rows) const {
-  return select(std::span(rows.begin(), rows.size()));
-}
-
-Dataset Dataset::shuffle(uint64_t seed) const {
-  return select(permutation(size(), seed, 0));
 }
 
 }  // namespace mica

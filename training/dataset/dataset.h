@@ -7,6 +7,7 @@
 // Columns hold truth values, int64, float64, texts, lists and structs of these, and nulls; their types are inferred
 // over all rows (integers among numbers become numbers). A row that does not fit is an Error that names its column.
 
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <initializer_list>
@@ -20,6 +21,7 @@
 #include "mica/tokenizers/batch_encoding.h"
 #include "mica/training/dataset/example.h"
 #include "mica/training/dataset/features.h"
+#include "mica/training/dataset/reader_options.h"
 #include "mica/training/dataset/value.h"
 
 namespace mica {
@@ -37,10 +39,51 @@ class MappedRow {
   Example row_;
 };
 
+/// Some rows, by columns: what functions of map_batched() take and return.
+class Batch {
+ public:
+  Batch() = default;
+  Batch(std::initializer_list<std::pair<std::string, std::vector<Value>>> columns);
+  /// The columns of an encoding, a row each; with overflowing windows also overflow_to_sample_mapping.
+  Batch(const BatchEncoding& encoding);
+
+  /// Throws Error where there is none of that name.
+  const std::vector<Value>& operator[](std::string_view name) const;
+  /// A column of texts, as tokenizers take a batch.
+  std::vector<std::string> strings(std::string_view name) const;
+  /// Adds or replaces a column.
+  void set(std::string name, std::vector<Value> values);
+  const std::vector<std::pair<std::string, std::vector<Value>>>& columns() const { return columns_; }
+  /// Rows; 0 without columns. Throws Error where columns differ in length.
+  int64_t size() const;
+
+ private:
+  std::vector<std::pair<std::string, std::vector<Value>>> columns_;
+};
+
 struct MapOptions {
   std::vector<std::string> remove_columns = {};  ///< of the source; the function sees them still
   int num_proc = 1;  ///< threads that call the function at once, at most as many as num_threads()
 };
+
+struct MapBatchedOptions {
+  int64_t batch_size = 1000;
+  std::vector<std::string> remove_columns = {};  ///< of the source; the function sees them still
+  int num_proc = 1;                              ///< as in MapOptions
+};
+
+struct FilterOptions {
+  int num_proc = 1;  ///< as in MapOptions
+};
+
+struct SplitOptions {
+  double test_size = 0.25;  ///< below 1 a share of the rows, rounded up; else their number
+  uint64_t seed = 42;
+  bool shuffle = true;
+};
+
+class Dataset;
+struct DatasetSplit;
 
 /// A value: cheap to copy, columns are shared and never change. Const methods may be called from several threads.
 class Dataset {
@@ -54,8 +97,19 @@ class Dataset {
   static Dataset from_dict(const Columns& columns);
   /// Rows; what a row lacks is null.
   static Dataset from_list(std::span<const Example> rows);
-  /// A JSON object a line; blank lines are skipped. May be compressed with gzip.
+  // Readers. Files may be compressed with gzip. An Error names the file, the line and, for a value that does not fit
+  // the rows before, the column.
+  /// A JSON object a line; blank lines are skipped.
   static Dataset from_jsonl(const std::string& path);
+  /// A list of JSON objects, also as the "data" of an object; a SQuAD file; or JSON lines.
+  static Dataset from_json(const std::string& path);
+  static Dataset from_csv(const std::string& path, const CsvOptions& options = {});
+  static Dataset from_text(const std::string& path, const TextOptions& options = {});
+  static Dataset from_conll(const std::string& path, const ConllOptions& options = {});
+  /// A row a question: id, title, context, question, and answers with the lists text and answer_start.
+  static Dataset from_squad(const std::string& path);
+  /// By the name's ending: .jsonl .ndjson .json .csv .tsv .txt .text .conll .iob .bio .conllu, each also .gz.
+  static Dataset from_file(const std::string& path);
 
   int64_t size() const;
   bool empty() const { return size() == 0; }
@@ -72,18 +126,74 @@ class Dataset {
 
   /// Each row, with what the function makes of it. Rows keep their order whatever num_proc is.
   Dataset map(const std::function<MappedRow(const Example&)>& function, const MapOptions& options = {}) const;
+  /// Batches of rows, with what the function makes of them: as many rows as it was given, or any number where all
+  /// columns of the source are removed.
+  Dataset map_batched(const std::function<Batch(const Batch&)>& function, const MapBatchedOptions& options = {}) const;
+  /// The rows for which the function holds.
+  Dataset filter(const std::function<bool(const Example&)>& function, const FilterOptions& options = {}) const;
   /// The rows of these numbers, in this order; they may repeat.
   Dataset select(std::span<const int64_t> rows) const;
   Dataset select(std::initializer_list<int64_t> rows) const;
+  /// Rows [begin, end).
+  Dataset slice(int64_t begin, int64_t end) const;
   /// All rows in an order that depends on the seed and their number alone.
   Dataset shuffle(uint64_t seed) const;
+  DatasetSplit train_test_split(const SplitOptions& options = {}) const;
+
+  // Columns. Each throws Error for a name that is not there; renaming also for one that is there already.
+  Dataset rename_column(const std::string& from, const std::string& to) const;
+  Dataset rename_columns(const std::vector<std::pair<std::string, std::string>>& names) const;
+  Dataset remove_columns(const std::vector<std::string>& names) const;
+  /// These columns, in this order.
+  Dataset select_columns(const std::vector<std::string>& names) const;
+  /// Numbers the values of a column, or the items of its lists: texts in the order of their bytes, numbers by size. The
+  /// column then holds the numbers of the classes, and features() their names.
+  Dataset class_encode_column(const std::string& name) const;
+  /// With given names, such as another split's: texts must be among them; integers stay, as numbers of classes.
+  Dataset class_encode_column(const std::string& name, const std::vector<std::string>& class_names) const;
+
+  /// The columns that rows show from now on; the others are kept out of sight. map() and filter() see these alone.
+  void set_format(const std::vector<std::string>& columns);
+  void reset_format();
+
+  class Iterator {
+   public:
+    using value_type = Example;
+    using difference_type = std::ptrdiff_t;
+    Iterator() = default;
+    Iterator(const Dataset* dataset, int64_t row) : dataset_(dataset), row_(row) {}
+    Example operator*() const { return (*dataset_)[row_]; }
+    Iterator& operator++() {
+      ++row_;
+      return *this;
+    }
+    Iterator operator++(int) { return {dataset_, row_++}; }
+    friend bool operator==(const Iterator&, const Iterator&) = default;
+
+   private:
+    const Dataset* dataset_ = nullptr;
+    int64_t row_ = 0;
+  };
+  Iterator begin() const { return {this, 0}; }
+  Iterator end() const { return {this, size()}; }
 
   struct Impl;
   explicit Dataset(std::shared_ptr<const Impl> impl) : impl_(std::move(impl)) {}
+  const std::shared_ptr<const Impl>& impl() const { return impl_; }
 
  private:
   void check_row(int64_t row) const;
+  Dataset ordered(std::vector<int64_t> rows) const;
   std::shared_ptr<const Impl> impl_;
+  std::shared_ptr<const std::vector<size_t>> shown_;  // null: all columns
 };
+
+struct DatasetSplit {
+  Dataset train, test;
+};
+
+/// The rows of one after the other; a column that one lacks is null there. Throws Error for columns of types that have
+/// nothing in common.
+Dataset concatenate_datasets(const std::vector<Dataset>& datasets);
 
 }  // namespace mica

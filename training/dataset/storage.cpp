@@ -59,10 +59,53 @@ Value Dataset::Impl::cell(int64_t row, size_t column) const {
   return std::move(value).with_origin({(*names)[column], row});
 }
 
+namespace {
+
+// Whether all integers of the column (of its lists' items) are below `n` and none is negative.
+bool all_below(const Column& column, int64_t n) {
+  if (column.type.kind == FeatureKind::list) return all_below(*column.children.front(), n);
+  return std::all_of(column.integers.begin(), column.integers.end(),
+                     [&](int64_t each) { return each >= 0 && each < n; });
+}
+
+// The feature with the names of the source's classes where it has the source's type.
+std::optional<Feature> named(const Feature& feature, const Feature& source) {
+  if (feature.kind == FeatureKind::int64 && source.is_class_label()) return source;
+  if (feature.kind != FeatureKind::list || source.kind != FeatureKind::list) return std::nullopt;
+  const std::optional<Feature> item = named(feature.item(), source.item());
+  return item ? std::optional(Feature::list_of(*item)) : std::nullopt;
+}
+
+int64_t classes_of(const Feature& feature) {
+  return feature.kind == FeatureKind::list ? classes_of(feature.item()) : feature.num_classes();
+}
+
+}  // namespace
+
+std::shared_ptr<const Dataset::Impl> with_labels(std::shared_ptr<const Dataset::Impl> mapped, const Features& source) {
+  Features features = mapped->features;
+  for (size_t i = 0; i < features.size(); ++i) {
+    auto& [name, feature] = features.columns()[i];
+    const std::optional<size_t> known = source.index(name);
+    const std::optional<Feature> labels = known ? named(feature, source.columns()[*known].second) : std::nullopt;
+    if (labels && std::all_of(mapped->blocks.begin(), mapped->blocks.end(), [&](const RowBlock& block) {
+          return !block.columns[i] || all_below(*block.columns[i], classes_of(*labels));
+        })) {
+      feature = *labels;
+    }
+  }
+  if (features == mapped->features) return mapped;
+  return std::make_shared<const Dataset::Impl>(std::move(features), mapped->blocks, mapped->indices,
+                                               mapped->fingerprint);
+}
+
 ColumnBuilder& RowGatherer::column(const std::string& name, size_t hint) {
   if (hint < columns_.size() && columns_[hint].first == name) return columns_[hint].second;
   for (auto& [each, builder] : columns_) {
     if (each == name) return builder;
+  }
+  if (columns_.size() == kMaxFields) {
+    throw Error("more than " + std::to_string(kMaxFields) + " columns", "data set", "are names taken from the data?");
   }
   columns_.emplace_back(name, ColumnBuilder());
   ColumnBuilder& added = columns_.back().second;

@@ -83,7 +83,8 @@ bool TextLines::next(std::string* line) {
     left_.remove_prefix(std::min(left_.size(), part.size() + 1));
     if (end != std::string_view::npos || (left_.empty() && !fill())) break;
   }
-  if (line->ends_with('\r')) line->pop_back();
+  crlf_ = line->ends_with('\r');
+  if (crlf_) line->pop_back();
   return true;
 }
 

@@ -27,6 +27,8 @@ class TextLines {
   std::string rest(size_t limit);
   /// The number of the line that next() gave last, from 1.
   int64_t number() const { return number_; }
+  /// Whether that line ended with "\r\n".
+  bool crlf() const { return crlf_; }
   /// "PATH line 17".
   std::string where() const;
   const std::string& path() const { return path_; }
@@ -40,6 +42,7 @@ class TextLines {
   std::string path_;
   std::string_view left_;  // of what was read
   int64_t number_ = 0;
+  bool crlf_ = false;
 };
 
 }  // namespace mica
