@@ -1,5 +1,6 @@
 #include "mica/base/file.h"
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <cstring>
@@ -56,6 +57,12 @@ Descriptor open_regular(const std::string& path, int64_t* size) {
 [[noreturn]] void write_failed(const std::string& path, int code) {
   throw Error("cannot write file: " + system_message(code), printable(path, 400),
               "check free space and permissions; the previous file, if any, is untouched");
+}
+
+// A rename reaches the disk with the directory; failing to sync it loses no data, only its date.
+void sync_directory(const std::string& path) {
+  const Descriptor directory(::open(path.empty() ? "." : path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (directory.get() >= 0) ::fsync(directory.get());
 }
 
 }  // namespace
@@ -142,10 +149,7 @@ void write_file_atomically(const std::string& path, const FileWriter& writer) {
     ::unlink(partial.c_str());
     throw;
   }
-  // The rename itself reaches the disk with the directory; failing to sync it loses no data, only its date.
-  const std::string folder = std::filesystem::path(path).parent_path().string();
-  const Descriptor directory(::open(folder.empty() ? "." : folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (directory.get() >= 0) ::fsync(directory.get());
+  sync_directory(std::filesystem::path(path).parent_path().string());
 }
 
 void write_file_atomically(const std::string& path, std::string_view content) {
@@ -159,6 +163,47 @@ void make_directories(const std::string& path) {
     throw Error("cannot make directory: " + (code ? code.message() : "a file is in the way"), printable(path, 400),
                 "choose a folder that can be written");
   }
+}
+
+GrowingFile::GrowingFile(std::string path, bool fresh)
+    : path_(std::move(path)),
+      fd_(::open(path_.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | (fresh ? O_TRUNC : 0), 0644)) {
+  if (fd_ < 0) write_failed(path_, errno);
+}
+
+GrowingFile::~GrowingFile() {
+  ::close(fd_);
+}
+
+void GrowingFile::append(std::string_view bytes) const {
+  while (!bytes.empty()) {
+    const ssize_t n = ::write(fd_, bytes.data(), bytes.size());
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) write_failed(path_, errno);
+    bytes.remove_prefix(static_cast<size_t>(n));
+  }
+}
+
+void publish_directory(const std::string& from, const std::string& to) {
+  sync_directory(from);
+  if (::rename(from.c_str(), to.c_str()) != 0) write_failed(to, errno);
+  sync_directory(std::filesystem::path(to).parent_path().string());
+}
+
+void remove_directory(const std::string& path) {
+  std::error_code code;
+  std::filesystem::remove_all(path, code);
+  if (code) throw Error("cannot remove folder: " + code.message(), printable(path, 400), "check its permissions");
+}
+
+std::vector<std::string> list_directory(const std::string& path) {
+  std::vector<std::string> names;
+  std::error_code code;
+  for (std::filesystem::directory_iterator at(path, code), end; !code && at != end; at.increment(code)) {
+    names.push_back(at->path().filename().string());
+  }
+  std::sort(names.begin(), names.end());
+  return names;
 }
 
 std::string join_path(std::string_view folder, std::string_view name) {

@@ -8,6 +8,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace mica {
 
@@ -49,6 +50,29 @@ using FileWriter = std::function<void(const std::function<void(std::span<const s
 /// disk fills up or the process dies half-way. Throws Error and removes the partial file on failure.
 void write_file_atomically(const std::string& path, const FileWriter& writer);
 void write_file_atomically(const std::string& path, std::string_view content);
+
+/// A file that grows: each append() is in the file when it returns. Throws Error when that fails.
+class GrowingFile {
+ public:
+  /// Opens it for appending, made anew where `fresh` or missing.
+  GrowingFile(std::string path, bool fresh);
+  ~GrowingFile();
+  GrowingFile(const GrowingFile&) = delete;
+  GrowingFile& operator=(const GrowingFile&) = delete;
+  void append(std::string_view bytes) const;
+
+ private:
+  std::string path_;
+  int fd_;
+};
+
+/// Renames a folder that was written as a whole, its files synced first: `to`, which must not exist, appears complete
+/// or not at all.
+void publish_directory(const std::string& from, const std::string& to);
+/// Removes a folder and all that is in it; nothing where there is none.
+void remove_directory(const std::string& path);
+/// Names of what is in a folder, sorted; empty where there is none.
+std::vector<std::string> list_directory(const std::string& path);
 
 /// Makes the directory and its parents; throws when that is not possible.
 void make_directories(const std::string& path);

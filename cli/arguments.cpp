@@ -51,6 +51,13 @@ void Arguments::text(const char* name, std::string& value, const char* help) {
 void Arguments::text(const char* name, std::optional<std::string>& value, const char* help, const char* type) {
   add_text(app_, name, help, [&value](const std::string& text) { value = text; })->type_name(type);
 }
+void Arguments::optional_value(const char* name, std::optional<std::string>& value, const char* help) {
+  const auto take = [&value](const CLI::results_t& words) {
+    value = words.empty() || words.back().empty() ? "true" : unmarked(words.back());
+    return true;
+  };
+  app_->add_option(name, CLI::callback_t(take), help)->type_name("[true|false]")->expected(0, 1);
+}
 void Arguments::repeated(const char* name, std::vector<std::string>& values, const char* help) {
   const auto take = [&values](const CLI::results_t& words) {
     values.clear();

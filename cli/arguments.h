@@ -22,6 +22,8 @@ class Arguments {
   void text(const char* name, std::string& value, const char* help);
   /// `type` is what the help shows for the value.
   void text(const char* name, std::optional<std::string>& value, const char* help, const char* type = "TEXT");
+  /// An option whose value may be left out: it is "true" then.
+  void optional_value(const char* name, std::optional<std::string>& value, const char* help);
   void required_text(const char* name, std::string& value, const char* help);
   /// Any number of words.
   void texts(const char* name, std::vector<std::string>& values, const char* help);

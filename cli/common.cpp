@@ -141,20 +141,23 @@ void end_progress() {
   std::fputs("\r\x1b[K", stderr);
 }
 
+void draw_progress(const std::string& label, int64_t done, int64_t total) {
+  const int64_t percent = total > 0 ? 100 * done / total : 100;
+  constexpr int64_t width = 30;
+  const int64_t filled = percent * width / 100;
+  std::string bar;
+  for (int64_t i = 0; i < width; ++i) bar += i < filled ? "█" : "░";
+  std::fprintf(stderr, "\r\x1b[K%s %s %3d%% %lld/%lld", label.c_str(), bar.c_str(), static_cast<int>(percent),
+               static_cast<long long>(done), static_cast<long long>(total));
+  bar_on_screen = true;
+  if (done >= total) end_progress();
+}
+
 Progress progress_bar(std::string label) {
   if (isatty(STDERR_FILENO) == 0) return {};
   return [label = std::move(label), last = int64_t{-1}](int64_t done, int64_t total) mutable {
     const int64_t percent = total > 0 ? 100 * done / total : 100;
-    if (percent == last) return;
-    last = percent;
-    constexpr int64_t width = 30;
-    const int64_t filled = percent * width / 100;
-    std::string bar;
-    for (int64_t i = 0; i < width; ++i) bar += i < filled ? "█" : "░";
-    std::fprintf(stderr, "\r%s %s %3d%% %lld/%lld", label.c_str(), bar.c_str(), static_cast<int>(percent),
-                 static_cast<long long>(done), static_cast<long long>(total));
-    bar_on_screen = true;
-    if (done >= total) end_progress();
+    if (std::exchange(last, percent) != percent) draw_progress(label, done, total);
   };
 }
 

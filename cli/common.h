@@ -48,6 +48,9 @@ void flush_output();
 /// A bar on a terminal's standard error; empty (draws nothing) elsewhere.
 Progress progress_bar(std::string label);
 
+/// Draws that bar as it is now; gone once done is total.
+void draw_progress(const std::string& label, int64_t done, int64_t total);
+
 /// The last bar, if any is on the screen, is wiped out. Called before anything else goes to the terminal.
 void end_progress();
 

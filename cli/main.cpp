@@ -36,6 +36,7 @@ int main(int argc, char** argv) {
       {"fill", "words for the masks in texts", fill},
       {"generate", "texts that go on from prompts, or summaries and translations of texts", generate},
       {"chat", "turns with a model, by its chat template", chat},
+      {"train", "train a model for a task on a file of data", train},
       {"run", "feed named tensors to a model and write its outputs", run},
       {"bench", "latency, throughput and memory of a model on this machine", bench},
   };

@@ -19,5 +19,6 @@ Action run(Arguments& arguments);
 Action tag(Arguments& arguments);
 Action tokenize(Arguments& arguments);
 Action tokenizer_train(Arguments& arguments);
+Action train(Arguments& arguments);
 
 }  // namespace mica::cli

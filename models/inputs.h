@@ -33,13 +33,17 @@ struct ModelInputs {
   Tensor decoder_attention_mask;  ///< likewise: 0 hides a token
   Tensor decoder_inputs_embeds;   ///< [batch, decoder tokens, embedding_size] in place of decoder_input_ids
 
-  Tensor labels;                ///< of the task's usual shape; makes the call return a loss
+  /// Of the task's usual shape, [sum of lengths] for the tokens of a ragged batch; makes the call return a loss.
+  Tensor labels;
   Tensor start_positions;       ///< int64 [batch]
   Tensor end_positions;         ///< int64 [batch]
   Tensor next_sentence_label;   ///< int64 [batch]
   Tensor sentence_order_label;  ///< int64 [batch]
 
   bool output_hidden_states = false;
+  /// With labels: the loss is all that is wanted. A language head then computes logits only of tokens that have a
+  /// label, and gives none.
+  bool loss_only = false;
   /// Not negative: the first so many tokens see each other, every later one itself and what is before it.
   int64_t prefix_length = -1;
 

@@ -39,6 +39,7 @@ void apply(const LoadOptions& options, Config* config) {
     config->num_labels = options.num_labels;
   }
   if (!options.problem_type.empty()) config->problem_type = options.problem_type;
+  for (const auto& [key, value] : options.config) config->set_json(key, value);
 }
 
 }  // namespace

@@ -30,7 +30,10 @@ struct LoadOptions {
   Device device;
   bool ignore_mismatched_sizes = false;  ///< make tensors of another shape than the config's anew
   int64_t max_parameters = 0;            ///< an Error beyond, before they are allocated; 0: what memory holds
-  bool add_pooling_layer = true;         ///< false: a base model without its pooler, for callers who pool themselves
+  /// Any fields of the config, each with a value written as JSON (text that is none is a string); they win over all
+  /// else.
+  std::vector<std::pair<std::string, std::string>> config = {};
+  bool add_pooling_layer = true;  ///< false: a base model without its pooler, for callers who pool themselves
 };
 
 /// How the vocabulary's size changes.

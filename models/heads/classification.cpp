@@ -160,10 +160,12 @@ class TokenClassification : public Head {
                ModelOutput* output) const override {
     const Tensor logits = classifier_(dropout(hidden, rows.training ? dropout_ : 0));
     if (inputs.labels.defined()) {
-      refuse_ragged_labels(rows, inputs.labels);
       output->loss = cross_entropy(logits, flat_labels(inputs.labels, rows.rows(), "labels"));
     }
     output->logits = per_token(logits, rows);
+  }
+  std::vector<int64_t> targets(const ModelInputs& inputs) const override {
+    return flat_labels(inputs.labels, inputs.labels.numel(), "labels").to_vector<int64_t>();
   }
 
  private:

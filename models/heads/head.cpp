@@ -107,14 +107,12 @@ std::unique_ptr<Head> make_head(Task task, const HeadStyle& style, const Config&
   throw Error("task without a head", "heads", "this is a fault of the table");
 }
 
-Tensor Head::logits(const Tensor&) const {
-  throw Error("this head does not predict tokens", "heads", "open the model for causal_lm or seq2seq_lm");
+std::vector<int64_t> Head::targets(const ModelInputs&) const {
+  return {};
 }
 
-void refuse_ragged_labels(const Rows& rows, const Tensor& labels) {
-  if (labels.defined() && rows.tokens_shape.rank() == 1) {
-    throw Error("labels with a ragged batch", "model inputs", "pad the batch, or compute the loss from the logits");
-  }
+Tensor Head::logits(const Tensor&) const {
+  throw Error("this head does not predict tokens", "heads", "open the model for causal_lm or seq2seq_lm");
 }
 
 Tensor flat_labels(const Tensor& labels, int64_t expected, const char* name) {

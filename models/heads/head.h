@@ -115,6 +115,9 @@ class Head {
                        ModelOutput* output) const = 0;
   /// Of a language head: logits [rows, vocab_size] of hidden states [rows, hidden_size]. Throws Error for others.
   virtual Tensor logits(const Tensor& hidden) const;
+  /// Of a head whose loss is a mean over tokens: what each row of logits is to predict, -100 where it does not count.
+  /// Empty for other heads.
+  virtual std::vector<int64_t> targets(const ModelInputs& inputs) const;
 };
 
 /// Whether this task's model has the encoder's pooler.

@@ -1,5 +1,6 @@
 // Heads that predict words: masked and causal language modelling, BERT's and ALBERT's pre-training, ELECTRA's.
 
+#include <algorithm>
 #include <utility>
 
 #include "mica/autograd/activation.h"
@@ -55,19 +56,30 @@ Tensor LanguageHead::operator()(const Tensor& hidden) const {
 
 namespace {
 
-// The loss of predicting labels [batch, tokens] from logits [rows, vocab]; causal: each token from those before it.
-Tensor language_loss(const Tensor& logits, const Tensor& labels, const Rows& rows, bool causal) {
-  refuse_ragged_labels(rows, labels);
-  const Tensor flat = flat_labels(labels, rows.rows(), "labels");
-  if (!causal) return cross_entropy(logits, flat);
-  // Shifting the labels left and ignoring each last one gives the loss of logits[:, :-1] against labels[:, 1:].
-  std::vector<int64_t> shifted = flat.to_vector<int64_t>();
-  const int64_t tokens = rows.tokens_shape[1];
-  for (size_t i = 0; i < shifted.size(); ++i) {
-    const bool last = static_cast<int64_t>(i) % tokens == tokens - 1;
-    shifted[i] = last ? -100 : shifted[i + 1];
+// What each row is to predict, -100: nothing. Causal: shifting the labels left and ignoring each sequence's last one
+// gives the loss of logits[:, :-1] against labels[:, 1:]. Labels are [batch, tokens], or [rows] of a ragged batch.
+std::vector<int64_t> language_targets(const ModelInputs& inputs, bool causal) {
+  const Tensor& labels = inputs.labels;
+  std::vector<int64_t> targets = flat_labels(labels, labels.numel(), "labels").to_vector<int64_t>();
+  if (!causal || targets.empty()) return targets;
+  std::rotate(targets.begin(), targets.begin() + 1, targets.end());
+  if (labels.rank() == 1 && !inputs.lengths.empty()) {
+    int64_t end = 0;
+    for (const int64_t length : inputs.lengths) {
+      end += length;
+      if (length > 0 && end <= labels.numel()) targets[static_cast<size_t>(end - 1)] = -100;
+    }
+  } else {
+    const auto tokens = static_cast<size_t>(labels.size(-1));
+    for (size_t last = tokens - 1; last < targets.size(); last += tokens) targets[last] = -100;
   }
-  return cross_entropy(logits, Tensor::from(shifted).to(logits.device()));
+  return targets;
+}
+
+// The loss of predicting labels [batch, tokens] from logits [rows, vocab]; causal: each token from those before it.
+Tensor language_loss(const Tensor& logits, const ModelInputs& inputs, bool causal) {
+  flat_labels(inputs.labels, logits.size(0), "labels");
+  return cross_entropy(logits, Tensor::from(language_targets(inputs, causal)).to(logits.device()));
 }
 
 class LanguageModel : public Head {
@@ -76,13 +88,34 @@ class LanguageModel : public Head {
 
   void forward(const Network&, const Tensor& hidden, const Rows& rows, const ModelInputs& inputs,
                ModelOutput* output) const override {
+    if (inputs.labels.defined() && inputs.loss_only) {
+      flat_labels(inputs.labels, rows.rows(), "labels");
+      output->loss = loss_of_labelled(hidden, language_targets(inputs, causal_));
+      return;
+    }
     const Tensor logits = head_(hidden);
-    if (inputs.labels.defined()) output->loss = language_loss(logits, inputs.labels, rows, causal_);
+    if (inputs.labels.defined()) output->loss = language_loss(logits, inputs, causal_);
     output->logits = per_token(logits, rows);
   }
   Tensor logits(const Tensor& hidden) const override { return head_(hidden); }
+  std::vector<int64_t> targets(const ModelInputs& inputs) const override { return language_targets(inputs, causal_); }
 
  private:
+  // Rows that predict nothing are not multiplied by the vocabulary: of masked words 85 % of all.
+  Tensor loss_of_labelled(const Tensor& hidden, const std::vector<int64_t>& all) const {
+    std::vector<int64_t> labelled, labels;
+    for (size_t i = 0; i < all.size(); ++i) {
+      if (all[i] == -100) continue;
+      labelled.push_back(static_cast<int64_t>(i));
+      labels.push_back(all[i]);
+    }
+    if (labelled.empty() || labelled.size() == all.size()) {
+      return cross_entropy(head_(hidden), Tensor::from(all).to(hidden.device()));
+    }
+    const Tensor chosen = index_select(hidden, Tensor::from(labelled).to(hidden.device()));
+    return cross_entropy(head_(chosen), Tensor::from(labels).to(hidden.device()));
+  }
+
   LanguageHead head_;
   bool causal_;
 };
@@ -103,7 +136,7 @@ class PreTraining : public Head {
     ModelInputs named = inputs;
     const Tensor label = named[order_label_];
     if (inputs.labels.defined() && label.defined()) {
-      output->loss = add(language_loss(logits, inputs.labels, rows, false),
+      output->loss = add(language_loss(logits, inputs, false),
                          cross_entropy(order, flat_labels(label, rows.batch(), order_label_.c_str())));
     }
     output->prediction_logits = per_token(logits, rows);
@@ -129,7 +162,6 @@ class ReplacedToken : public Head {
     const Tensor logits = reshape(projection_(dense_(hidden, {.activation = activation_})), Shape{rows.rows()});
     output->logits = reshape(logits, rows.tokens_shape);
     if (!inputs.labels.defined()) return;
-    refuse_ragged_labels(rows, inputs.labels);
     if (inputs.labels.numel() != rows.rows()) flat_labels(inputs.labels, rows.rows(), "labels");
     const Tensor targets = inputs.labels.contiguous().reshape({rows.rows()}).to(logits.dtype()).to(logits.device());
     // Only visible tokens count.

@@ -7,9 +7,6 @@
 
 namespace mica {
 
-/// Throws Error when labels came with a ragged batch, whose per-token labels have no agreed shape.
-void refuse_ragged_labels(const Rows& rows, const Tensor& labels);
-
 /// Labels int64, flat, on the device of the logits.
 Tensor flat_labels(const Tensor& labels, int64_t expected, const char* name);
 

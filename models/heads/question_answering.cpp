@@ -22,13 +22,28 @@ class QuestionAnswering : public Head {
     output->start_logits = reshape(select(scores, 1, 0), rows.tokens_shape);
     output->end_logits = reshape(select(scores, 1, 1), rows.tokens_shape);
     if (!inputs.start_positions.defined() || !inputs.end_positions.defined()) return;
-    refuse_ragged_labels(rows, inputs.start_positions);
-    output->loss = affine(add(position_loss(output->start_logits, inputs.start_positions, "start_positions"),
-                              position_loss(output->end_logits, inputs.end_positions, "end_positions")),
+    const Tensor scored = padded(scores, rows);  // [batch, tokens, 2]
+    output->loss = affine(add(position_loss(select(scored, 2, 0), inputs.start_positions, "start_positions"),
+                              position_loss(select(scored, 2, 1), inputs.end_positions, "end_positions")),
                           0.5);
   }
 
  private:
+  // Per sequence; a ragged batch's shorter ones end in tokens that have no chance.
+  static Tensor padded(const Tensor& scores, const Rows& rows) {
+    if (rows.tokens_shape.rank() == 2) return reshape(scores, Shape{rows.tokens_shape[0], rows.tokens_shape[1], 2});
+    const int64_t longest = rows.offsets.longest();
+    std::vector<int64_t> places;
+    for (int64_t i = 0; i < rows.batch(); ++i) {
+      for (int64_t t = 0; t < longest; ++t) {
+        places.push_back(t < rows.offsets.length(i) ? rows.offsets.begin(i) + t : rows.rows());
+      }
+    }
+    const Tensor none = Tensor::full({1, 2}, -1e30, scores.dtype(), scores.device());
+    const Tensor all = cat({scores, none}, 0);
+    return reshape(index_select(all, Tensor::from(places).to(scores.device())), Shape{rows.batch(), longest, 2});
+  }
+
   // A position outside the sequence (the answer was truncated away) doesn't count.
   static Tensor position_loss(const Tensor& logits, const Tensor& positions, const char* name) {
     const int64_t tokens = logits.size(1);

@@ -36,6 +36,7 @@ class Transformed : public Head {
     head_->forward(network, transform_(hidden), rows, inputs, output);
   }
   Tensor logits(const Tensor& hidden) const override { return head_->logits(transform_(hidden)); }
+  std::vector<int64_t> targets(const ModelInputs& inputs) const override { return head_->targets(inputs); }
 
  private:
   HeadTransform transform_;

@@ -159,8 +159,23 @@ void check(const QuestionAnsweringOptions& options, int64_t window, int64_t stri
   if (stride < 0 || stride > window) refuse("doc_stride", stride, "use 0 to max_seq_len, " + std::to_string(window));
 }
 
-BatchEncoding encode_windows(const Tokenizer& tokenizer, const std::vector<QuestionContext>& inputs, int64_t window,
-                             int64_t stride, bool question_first) {
+void write(JsonWriter& json, const Answer& answer) {
+  json.begin_object().key("score").value(answer.score).key("start").value(answer.start);
+  json.key("end").value(answer.end).key("answer").value(answer.answer).end_object();
+}
+
+}  // namespace
+
+bool reads_question_first(const Tokenizer& tokenizer) {
+  return tokenizer.padding_side() == Side::right;
+}
+
+BatchEncoding encode_question_windows(const Tokenizer& tokenizer, const std::vector<QuestionContext>& inputs,
+                                      std::optional<int64_t> limit, const QuestionAnsweringOptions& options) {
+  const int64_t window = options.max_seq_len.value_or(std::min(limit.value_or(kDefaultWindow), kDefaultWindow));
+  const int64_t stride = options.doc_stride.value_or(std::min(window / 2, kDefaultStride));
+  check(options, window, stride);
+  const bool question_first = reads_question_first(tokenizer);
   std::vector<std::string_view> questions;
   std::vector<std::string_view> contexts;
   for (size_t i = 0; i < inputs.size(); ++i) {
@@ -180,12 +195,30 @@ BatchEncoding encode_windows(const Tokenizer& tokenizer, const std::vector<Quest
                                  .return_attention_mask = false});
 }
 
-void write(JsonWriter& json, const Answer& answer) {
-  json.begin_object().key("score").value(answer.score).key("start").value(answer.start);
-  json.key("end").value(answer.end).key("answer").value(answer.answer).end_object();
+std::vector<std::vector<Answer>> read_answers(const Tokenizer& tokenizer, const BatchEncoding& encoding,
+                                              const std::vector<std::vector<float>>& starts,
+                                              const std::vector<std::vector<float>>& ends,
+                                              const std::vector<QuestionContext>& inputs,
+                                              const QuestionAnsweringOptions& options) {
+  const Reader reader(tokenizer, options, reads_question_first(tokenizer));
+  // Windows are read in order: which of two equal answers is kept depends on it.
+  std::vector<Candidates> candidates(inputs.size());
+  for (size_t row = 0; row < encoding.size(); ++row) {
+    const auto input = static_cast<size_t>(encoding.overflow_to_sample_mapping[row]);
+    reader.read(encoding, row, starts[row], ends[row], inputs[input].context, &candidates[input]);
+  }
+  std::vector<std::vector<Answer>> results;
+  for (Candidates& each : candidates) {
+    if (options.handle_impossible_answer) each.answers.push_back({"", each.impossible, 0, 0});
+    std::stable_sort(each.answers.begin(), each.answers.end(),
+                     [](const Answer& a, const Answer& b) { return a.score > b.score; });
+    if (each.answers.size() > static_cast<size_t>(options.top_k)) {
+      each.answers.resize(static_cast<size_t>(options.top_k));
+    }
+    results.push_back(std::move(each.answers));
+  }
+  return results;
 }
-
-}  // namespace
 
 QuestionAnsweringPipeline::QuestionAnsweringPipeline(const std::string& name_or_folder, const PipelineOptions& options)
     : parts_(PipelineParts::open(name_or_folder, Task::question_answering, options)) {}
@@ -206,13 +239,7 @@ std::vector<Answer> QuestionAnsweringPipeline::operator()(std::string_view quest
 std::vector<std::vector<Answer>> QuestionAnsweringPipeline::operator()(const std::vector<QuestionContext>& inputs,
                                                                        const QuestionAnsweringOptions& options) const {
   const auto& [model, tokenizer] = parts_;
-  const std::optional<int64_t> limit = token_limit(model, tokenizer);
-  const int64_t window = options.max_seq_len.value_or(std::min(limit.value_or(kDefaultWindow), kDefaultWindow));
-  const int64_t stride = options.doc_stride.value_or(std::min(window / 2, kDefaultStride));
-  check(options, window, stride);
-  const bool question_first = tokenizer.padding_side() == Side::right;
-  const BatchEncoding encoding = encode_windows(tokenizer, inputs, window, stride, question_first);
-  const Reader reader(tokenizer, options, question_first);
+  const BatchEncoding encoding = encode_question_windows(tokenizer, inputs, token_limit(model, tokenizer), options);
   std::vector<std::vector<float>> starts(encoding.size());
   std::vector<std::vector<float>> ends(encoding.size());
   run_batches(model, encoding, options.batch_size, options.progress,
@@ -231,23 +258,7 @@ std::vector<std::vector<Answer>> QuestionAnsweringPipeline::operator()(const std
                   begin = next;
                 }
               });
-  // Windows are read in order: which of two equal answers is kept depends on it.
-  std::vector<Candidates> candidates(inputs.size());
-  for (size_t row = 0; row < encoding.size(); ++row) {
-    const auto input = static_cast<size_t>(encoding.overflow_to_sample_mapping[row]);
-    reader.read(encoding, row, starts[row], ends[row], inputs[input].context, &candidates[input]);
-  }
-  std::vector<std::vector<Answer>> results;
-  for (Candidates& each : candidates) {
-    if (options.handle_impossible_answer) each.answers.push_back({"", each.impossible, 0, 0});
-    std::stable_sort(each.answers.begin(), each.answers.end(),
-                     [](const Answer& a, const Answer& b) { return a.score > b.score; });
-    if (each.answers.size() > static_cast<size_t>(options.top_k)) {
-      each.answers.resize(static_cast<size_t>(options.top_k));
-    }
-    results.push_back(std::move(each.answers));
-  }
-  return results;
+  return read_answers(tokenizer, encoding, starts, ends, inputs, options);
 }
 
 std::string to_json(const Answer& answer) {

@@ -51,6 +51,21 @@ class QuestionAnsweringPipeline {
   PipelineParts parts_;
 };
 
+// The pipeline's two halves, for those who run the model themselves.
+
+/// Whether the question stands before the context: where texts are padded on the right.
+bool reads_question_first(const Tokenizer& tokenizer);
+/// Questions with windows of their contexts: a row a window, whose input overflow_to_sample_mapping names. `limit`: the
+/// longest row that model and tokenizer take.
+BatchEncoding encode_question_windows(const Tokenizer& tokenizer, const std::vector<QuestionContext>& inputs,
+                                      std::optional<int64_t> limit, const QuestionAnsweringOptions& options = {});
+/// The answers to each input, best first, from the start and end logits of each of those rows.
+std::vector<std::vector<Answer>> read_answers(const Tokenizer& tokenizer, const BatchEncoding& encoding,
+                                              const std::vector<std::vector<float>>& starts,
+                                              const std::vector<std::vector<float>>& ends,
+                                              const std::vector<QuestionContext>& inputs,
+                                              const QuestionAnsweringOptions& options = {});
+
 std::string to_json(const Answer& answer);
 std::string to_json(const std::vector<Answer>& answers);
 

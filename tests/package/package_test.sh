@@ -65,6 +65,16 @@ symbols() {
   done
 }
 
+# What an example is given: a model that has its head, or a text to train on.
+argument_of() {
+  case $1 in
+    */train_causal_lm.cpp) echo "$source/tests/data/models/stories260K" ;;
+    */train_seq2seq.cpp) echo "$source/tests/data/models/aren-transliteration" ;;
+    */pretrain.cpp) echo "$source/README.md" ;;
+    *) echo "$work/model" ;;
+  esac
+}
+
 # find_package, with the shared or the static library: builds the examples and runs each on the tiny model.
 examples() {
   cmake -S "$source/examples" -B "$work/examples-$1" -G Ninja -DCMAKE_PREFIX_PATH="$prefix" -DMICA_KIND="$1" \
@@ -79,7 +89,7 @@ examples() {
     else
       [[ $libraries != *libmica* ]] || fail "$program uses the shared library"
     fi
-    (cd "$work" && "$program" "$work/model") >"$program.txt" || fail "$program failed"
+    (cd "$work" && "$program" $(argument_of "$example")) >"$program.txt" || fail "$program failed"
     [ -s "$program.txt" ] || fail "$program printed nothing"
   done
 }

@@ -33,6 +33,25 @@ double draw(uint64_t h, long long i) {
   return 2 * (static_cast<double>(z >> 40) * 0x1p-24) - 1;
 }
 
+// Numbers of the stream times `scale` plus `offset`.
+struct Scaled {
+  double scale = 1, offset = 0;
+};
+
+Scaled weight_rule(const std::string& name, const Shape& shape) {
+  if (shape.rank() >= 2) return {std::sqrt(3.0 / static_cast<double>(shape.numel() / shape[0])), 0};
+  return {0.1, name.ends_with("bias") ? 0.0 : 1.0};
+}
+
+Tensor drawn(const std::string& text, const Shape& shape, const Scaled& rule) {
+  const uint64_t h = fnv(text);
+  std::vector<float> values(static_cast<size_t>(shape.numel()));
+  for (size_t i = 0; i < values.size(); ++i) {
+    values[i] = static_cast<float>(rule.offset + rule.scale * draw(h, static_cast<long long>(i)));
+  }
+  return Tensor::from(values, shape);
+}
+
 std::string digits(double value) {
   std::ostringstream out;
   out << std::setprecision(8) << value;
@@ -89,27 +108,14 @@ class Runner {
   }
 
   void fill_parameters() {
+    const NoGrad no_grad;
     for (const auto& [name, tensor] : model_.parameters()) {
-      const uint64_t h = fnv(salt_ + name);
-      double scale = 0.1;
-      double offset = 1;
-      if (tensor.rank() >= 2) {
-        scale = std::sqrt(3.0 / static_cast<double>(tensor.numel() / tensor.size(0)));
-        offset = 0;
-      } else if (name.ends_with("bias")) {
-        offset = 0;
-      }
+      Scaled rule = weight_rule(name, tensor.shape());
       if (case_.contains("fill") && case_["fill"].contains(name)) {
         const Json& fill = case_["fill"][name];
-        scale = fill.value("scale", 1.0);
-        offset = fill.value("offset", 0.0);
+        rule = {fill.value("scale", 1.0), fill.value("offset", 0.0)};
       }
-      std::vector<float> values(static_cast<size_t>(tensor.numel()));
-      for (size_t i = 0; i < values.size(); ++i) {
-        values[i] = static_cast<float>(offset + scale * draw(h, static_cast<long long>(i)));
-      }
-      const NoGrad no_grad;
-      tensor.copy_(Tensor::from(values, tensor.shape()));
+      tensor.copy_(drawn(salt_ + name, tensor.shape(), rule));
     }
   }
 
@@ -257,6 +263,13 @@ class Runner {
 };
 
 }  // namespace
+
+void fill_by_rule(const Model& model) {
+  const NoGrad no_grad;
+  for (const auto& [name, tensor] : model.parameters()) {
+    tensor.copy_(drawn(name, tensor.shape(), weight_rule(name, tensor.shape())));
+  }
+}
 
 double uniform(const std::string& text, long long i) {
   return draw(fnv(text), i);

@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "mica/models/auto/model.h"
+
 namespace mica::golden {
 
 /// A case's files, below the folder of its model type.
@@ -25,6 +27,9 @@ std::vector<Case> find_cases(const std::string& folder);
 
 /// The i-th number of the hash stream of `text`, in [-1, 1).
 double uniform(const std::string& text, long long i);
+
+/// Gives a model's parameters the values that the rule makes from their names.
+void fill_by_rule(const Model& model);
 
 /// Runs one case: builds the model from its config, checks names and shapes, fills the weights, compares outputs, loss,
 /// gradients and greedy tokens. Returns what differs, one line each; empty when the case passes.

@@ -1,0 +1,244 @@
+// mica train: a model, a task and a file of data to a trained model with its checkpoints, log and report.
+
+#include <memory>
+#include <utility>
+
+#include "cli/common.h"
+#include "cli/generation_flags.h"
+#include "cli/subcommands.h"
+#include "cli/training_progress.h"
+
+#include "mica/autograd/random.h"
+#include "mica/base/error.h"
+#include "mica/base/json.h"
+#include "mica/base/parallel.h"
+#include "mica/models/auto/auto_config.h"
+#include "mica/training/pretraining.h"
+#include "mica/training/tasks/recipe.h"
+#include "mica/training/trainer.h"
+
+namespace mica::cli {
+namespace {
+
+struct TrainFlags {
+  std::string task, model, train, eval, test, output, tokenizer, objective, dtype = "float32";
+  std::vector<std::string> config;
+  int64_t threads = 0;
+  std::optional<int64_t> vocab_size;
+  bool json = false, from_scratch = false;
+  RecipeOptions recipe;
+  std::optional<std::string> mlm_probability;
+  std::vector<std::optional<std::string>> arguments;  // as training_argument_fields()
+};
+
+[[noreturn]] void misuse(const std::string& problem, const std::string& mend) {
+  throw UsageError{problem, "mica train", mend};
+}
+
+// "a=1, b=2" and "a=1" "b=2": pairs of a field and its value.
+std::vector<std::pair<std::string, std::string>> config_fields(const std::vector<std::string>& words) {
+  std::vector<std::pair<std::string, std::string>> fields;
+  for (const std::string& word : words) {
+    // Commas inside brackets and quotes belong to a value.
+    int depth = 0;
+    bool quoted = false;
+    std::string part;
+    const auto finish = [&] {
+      const size_t begin = part.find_first_not_of(" \t");
+      if (begin != std::string::npos) {
+        part = part.substr(begin, part.find_last_not_of(" \t") + 1 - begin);
+        const size_t equals = part.find('=');
+        if (equals == 0 || equals == std::string::npos) {
+          misuse("--config \"" + printable(part) + "\"", "write FIELD=VALUE");
+        }
+        fields.emplace_back(part.substr(0, equals), part.substr(equals + 1));
+      }
+      part.clear();
+    };
+    for (const char c : word) {
+      quoted ^= c == '"';
+      if (!quoted) depth += c == '[' || c == '{' ? 1 : c == ']' || c == '}' ? -1 : 0;
+      if (c == ',' && depth == 0 && !quoted) {
+        finish();
+      } else {
+        part += c;
+      }
+    }
+    finish();
+  }
+  return fields;
+}
+
+TrainingArguments arguments_of(const TrainFlags& flags) {
+  TrainingArguments arguments;
+  const auto& fields = training_argument_fields();
+  bool reports = false;
+  for (size_t i = 0; i < fields.size(); ++i) {
+    if (!flags.arguments[i]) continue;
+    fields[i].set(arguments, *flags.arguments[i]);
+    reports = reports || std::string_view(fields[i].name) == "report_to";
+  }
+  if (!flags.output.empty()) arguments.output_dir = flags.output;
+  if (!reports) arguments.report_to = {"all"};
+  if (flags.dtype == "bfloat16") arguments.bf16 = true;
+  return arguments;
+}
+
+struct Run {
+  Model model;
+  Tokenizer tokenizer;
+  std::unique_ptr<Recipe> recipe;
+};
+
+Run from_folder(const TrainFlags& flags, const Dataset& train, DType dtype) {
+  auto recipe = make_recipe(flags.task, flags.recipe);
+  const Config config = AutoConfig::from_pretrained(flags.model);
+  const std::vector<std::string> labels = recipe->labels(train, config);
+  LoadOptions load{.labels = labels, .problem_type = recipe->problem_type(), .dtype = dtype};
+  // A classifier of other labels gets a head of its own.
+  load.ignore_mismatched_sizes = !labels.empty() && labels.size() != config.labels().size();
+  load.config = config_fields(flags.config);
+  Model model = flags.from_scratch ? Model::from_config(config, recipe->model_task(), load)
+                                   : Model::from_pretrained(flags.model, recipe->model_task(), load);
+  Tokenizer tokenizer = Tokenizer::from_pretrained(flags.tokenizer.empty() ? flags.model : flags.tokenizer);
+  return {std::move(model), std::move(tokenizer), std::move(recipe)};
+}
+
+Run from_nothing(const TrainFlags& flags, DType dtype) {
+  FromScratchOptions options;
+  if (!flags.objective.empty()) options.task = task_from_name(flags.objective);
+  options.config = config_fields(flags.config);
+  options.tokenizer = flags.tokenizer;
+  options.vocab_size = flags.vocab_size.value_or(0);
+  options.dtype = dtype;
+  auto [model, tokenizer] = from_scratch(flags.model, {flags.train}, options);
+  auto recipe = make_recipe(name(model.task()), flags.recipe);
+  return {std::move(model), std::move(tokenizer), std::move(recipe)};
+}
+
+void show(const LogEntry& metrics, bool json) {
+  if (json) {
+    Json line = Json::object();
+    for (const auto& [name, value] : metrics) line[name] = value;
+    write_line(line.dump(-1, ' ', false, Json::error_handler_t::replace));
+    return;
+  }
+  for (const auto& [name, value] : metrics) {
+    write_line("  " + fit(name, 32) + " " + fixed(value, std::abs(value) < 0.01 && value != 0 ? 8 : 4));
+  }
+}
+
+void execute(TrainFlags flags) {
+  if (flags.task.empty()) misuse("no --task", "name one of them");
+  if (flags.train.empty()) misuse("no --train", "name a file of training data");
+  if (flags.threads > 0) set_num_threads(static_cast<int>(flags.threads));
+  if (flags.mlm_probability) {
+    try {
+      flags.recipe.mlm_probability = std::stod(*flags.mlm_probability);
+    } catch (const std::exception&) {
+      misuse("--mlm_probability \"" + printable(*flags.mlm_probability) + "\"", "give a number");
+    }
+  }
+  TrainingArguments arguments = arguments_of(flags);
+  check(arguments);  // before anything is read
+  const DType dtype = arguments.bf16 ? DType::bfloat16 : DType::float32;
+  const Dataset train = Dataset::from_file(flags.train);
+  if (train.empty()) throw Error("no rows", flags.train, "give a file with at least one row");
+  manual_seed(static_cast<uint64_t>(arguments.seed));
+  Run run = flags.task == "pretraining" ? from_nothing(flags, dtype) : from_folder(flags, train, dtype);
+  run.recipe->adjust(&arguments);
+
+  const auto prepare = [&](const Dataset& data) { return run.recipe->prepare(data, run.model, run.tokenizer); };
+  const PreparedData training = prepare(train);
+  TrainerParts parts;
+  if (!flags.eval.empty()) {
+    const PreparedData evaluation = prepare(Dataset::from_file(flags.eval));
+    parts.eval_dataset = evaluation.rows;
+    parts.compute_metrics = evaluation.metrics;
+  } else if (arguments.eval_strategy != IntervalStrategy::no) {
+    misuse("--eval_strategy without --eval", "name a file to evaluate on");
+  }
+  parts.processing_class = run.tokenizer;
+  parts.data_collator = run.recipe->collator(run.model, run.tokenizer);
+  parts.compute_loss = run.recipe->loss(run.model, run.tokenizer);
+  parts.preprocess_logits_for_metrics = run.recipe->preprocess_logits();
+  parts.interrupted = [] { return Interrupt::flag().load(); };
+  if (!arguments.disable_tqdm) parts.callbacks.push_back(training_progress());
+
+  const Interrupt interrupt;
+  Trainer trainer(run.model, arguments, training.rows, parts);
+  const TrainOutput output = trainer.train();
+  if (output.interrupted) {
+    throw Error("interrupted at step " + std::to_string(output.global_step), arguments.output_dir,
+                "go on with --resume_from_checkpoint true");
+  }
+  trainer.save_model();
+  trainer.save_state();
+  LogEntry metrics = output.metrics;
+  if (parts.eval_dataset) {
+    for (const auto& [name, value] : trainer.evaluate()) {
+      if (name != "epoch") metrics.emplace_back(name, value);
+    }
+    trainer.save_state();
+  }
+  if (!flags.test.empty()) {
+    const PreparedData test = prepare(Dataset::from_file(flags.test));
+    parts.compute_metrics = test.metrics;
+    parts.callbacks.clear();
+    Trainer tester(run.model, arguments, parts);
+    for (const auto& [name, value] : tester.predict(test.rows).metrics) metrics.emplace_back(name, value);
+  }
+  show(metrics, flags.json);
+}
+
+}  // namespace
+
+Action train(Arguments& arguments) {
+  auto flags = std::make_shared<TrainFlags>();
+  std::vector<std::string> tasks = recipe_names();
+  tasks.emplace_back("pretraining");
+  arguments.choice("--task", flags->task, tasks, "what the model learns");
+  arguments.required_text("--model", flags->model, "model folder or hub id; of pretraining also a model type");
+  arguments.text("--train", flags->train, "training data: JSONL, CSV, TSV, text, CoNLL or SQuAD JSON, also gzipped");
+  arguments.text("--eval", flags->eval, "data to evaluate on, during training and at its end");
+  arguments.text("--test", flags->test, "data to evaluate on at the end alone");
+  arguments.text("--output", flags->output, "the folder for the model, as --output_dir");
+  arguments.text("--tokenizer", flags->tokenizer, "folder or hub id of another tokenizer");
+  arguments.texts("--config", flags->config, "fields of the config: hidden_dropout_prob=0,...");
+  arguments.flag("--from_scratch", flags->from_scratch, "the model's config with new weights");
+  arguments.choice("--objective", flags->objective, {"masked_lm", "causal_lm"}, "of pretraining");
+  arguments.integer("--vocab_size", flags->vocab_size, 16, 100'000'000, "of the tokenizer that pretraining trains");
+  RecipeOptions& recipe = flags->recipe;
+  arguments.integer("--max_length", recipe.max_length, 1, 1 << 24, "tokens of a row; longer ones are cut");
+  arguments.integer("--max_target_length", recipe.max_target_length, 1, 1 << 24, "tokens of a target text");
+  arguments.integer("--doc_stride", recipe.doc_stride, 0, 1 << 24, "tokens that windows of a context share");
+  arguments.integer("--block_size", recipe.block_size, 1, 1 << 24, "tokens of a block of language modelling");
+  arguments.flag("--line_by_line", recipe.line_by_line, "of language modelling: each text is a row");
+  arguments.text("--mlm_probability", flags->mlm_probability, "share of tokens that are masked (0.15)", "NUMBER");
+  arguments.flag("--whole_word_mask", recipe.whole_word_mask, "mask whole words");
+  arguments.text("--source_prefix", recipe.source_prefix, "text before each source text");
+  arguments.text("--label_scheme", recipe.label_scheme, "IOB1, IOB2, IOE1, IOE2, IOBES, BILOU or none");
+  arguments.text("--text_column", recipe.text_column, "column of the text, the words or the source");
+  arguments.text("--text_pair_column", recipe.text_pair_column, "column of the second text or the target");
+  arguments.text("--label_column", recipe.label_column, "column of the label or labels");
+  arguments.text("--question_column", recipe.question_column, "column of the question");
+  arguments.text("--context_column", recipe.context_column, "column of the context");
+  arguments.text("--answers_column", recipe.answers_column, "column of the answers");
+  arguments.text("--choices_column", recipe.choices_column, "column of the list of choices");
+  arguments.choice("--dtype", flags->dtype, {"float32", "bfloat16"}, "of matrix products; bfloat16 is --bf16");
+  arguments.integer("--threads", flags->threads, 1, 1024, "threads to use (default: as many as the machine has)");
+  arguments.flag("--json", flags->json, "the final figures as one line of JSON");
+  const auto& fields = training_argument_fields();
+  flags->arguments.resize(fields.size());
+  for (size_t i = 0; i < fields.size(); ++i) {
+    const std::string option = std::string("--") + fields[i].name;
+    if (fields[i].is_flag) {
+      arguments.optional_value(option.c_str(), flags->arguments[i], fields[i].help);
+    } else {
+      arguments.text(option.c_str(), flags->arguments[i], fields[i].help, "VALUE");
+    }
+  }
+  return [flags] { execute(*flags); };
+}
+
+}  // namespace mica::cli

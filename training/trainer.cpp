@@ -1,0 +1,339 @@
+#include "mica/training/trainer.h"
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include "mica/autograd/elementwise.h"
+#include "mica/autograd/random.h"
+#include "mica/autograd/tape.h"
+#include "mica/base/error.h"
+#include "mica/base/file.h"
+#include "mica/kernels/random.h"
+#include "mica/training/collators/padding.h"
+#include "mica/training/loss.h"
+#include "mica/training/reports/reports.h"
+#include "mica/training/trainer_impl.h"
+
+namespace mica {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+// Steps, or a share of all steps where the number is below 1.
+int64_t steps_of(double number, int64_t max_steps) {
+  return static_cast<int64_t>(std::ceil(number < 1 ? number * static_cast<double>(max_steps) : number));
+}
+
+bool wanted(const TrainingArguments& arguments, const char* report) {
+  const auto& names = arguments.report_to;
+  const auto has = [&](const char* name) { return std::find(names.begin(), names.end(), name) != names.end(); };
+  return has(report) || has("all");
+}
+
+// Dropout's numbers of one batch: they depend on the seed and on where the run stands, so that a resumed run draws the
+// same.
+uint64_t dropout_seed(int64_t seed, int64_t step, size_t batch) {
+  const auto at = static_cast<uint64_t>(step);
+  const auto part = static_cast<uint64_t>(batch);
+  const auto low = philox({static_cast<uint32_t>(at), static_cast<uint32_t>(at >> 32), static_cast<uint32_t>(part), 0},
+                          static_cast<uint64_t>(seed));
+  return uint64_t{low[0]} << 32 | low[1];
+}
+
+}  // namespace
+
+// ---- construction
+
+Trainer::Impl::Impl(Model m, TrainingArguments a, TrainerParts o)
+    : model(std::move(m)), arguments(std::move(a)), options(std::move(o)), collator(options.data_collator) {
+  check(arguments);
+  if (collator == nullptr && options.processing_class) {
+    collator = std::make_shared<DataCollatorWithPadding>(*options.processing_class, PaddingOptions{.ragged = true});
+  }
+  if (collator == nullptr) collator = std::make_shared<DefaultDataCollator>();
+  callbacks.push_back(std::make_shared<StrategyCallback>());
+  if (arguments.early_stopping_patience) {
+    callbacks.push_back(std::make_shared<EarlyStoppingCallback>(*arguments.early_stopping_patience,
+                                                                arguments.early_stopping_threshold));
+  }
+  const std::string& folder = arguments.output_dir;
+  if (wanted(arguments, "json")) callbacks.push_back(json_log(join_path(folder, "log.jsonl")));
+  if (wanted(arguments, "tensorboard")) callbacks.push_back(tensorboard_log(join_path(folder, "runs")));
+  if (wanted(arguments, "html")) callbacks.push_back(html_report(join_path(folder, "report.html")));
+  callbacks.insert(callbacks.end(), options.callbacks.begin(), options.callbacks.end());
+}
+
+Trainer::Trainer(Model model, TrainingArguments arguments, Dataset train_dataset, TrainerParts options)
+    : impl_(std::make_unique<Impl>(std::move(model), std::move(arguments), std::move(options))) {
+  impl_->train_dataset = std::move(train_dataset);
+}
+
+Trainer::Trainer(Model model, TrainingArguments arguments, TrainerParts options)
+    : impl_(std::make_unique<Impl>(std::move(model), std::move(arguments), std::move(options))) {}
+
+Trainer::~Trainer() = default;
+
+TrainOutput Trainer::train() {
+  return impl_->train();
+}
+LogEntry Trainer::evaluate() {
+  if (!impl_->options.eval_dataset) {
+    throw Error("no data to evaluate on", "trainer", "set TrainerParts::eval_dataset, or call evaluate(dataset)");
+  }
+  return impl_->evaluate(*impl_->options.eval_dataset, "eval");
+}
+LogEntry Trainer::evaluate(const Dataset& dataset, const std::string& metric_key_prefix) {
+  return impl_->evaluate(dataset, metric_key_prefix);
+}
+PredictionOutput Trainer::predict(const Dataset& dataset, const std::string& metric_key_prefix) {
+  return impl_->predict(dataset, metric_key_prefix, false);
+}
+void Trainer::save_model(const std::string& folder) const {
+  impl_->save_model(folder.empty() ? impl_->arguments.output_dir : folder);
+}
+void Trainer::save_state() const {
+  make_directories(impl_->arguments.output_dir);
+  write_file_atomically(join_path(impl_->arguments.output_dir, "trainer_state.json"), impl_->state.to_json());
+}
+void Trainer::add_callback(std::shared_ptr<TrainerCallback> callback) {
+  impl_->callbacks.push_back(std::move(callback));
+}
+const TrainingArguments& Trainer::arguments() const {
+  return impl_->arguments;
+}
+const TrainerState& Trainer::state() const {
+  return impl_->state;
+}
+const Model& Trainer::model() const {
+  return impl_->model;
+}
+
+// ---- the run
+
+RunPlan Trainer::Impl::plan() const {
+  if (!train_dataset || train_dataset->empty()) {
+    throw Error("no rows to train on", "trainer", "give a data set with at least one row");
+  }
+  const TrainingArguments& a = arguments;
+  RunPlan plan;
+  plan.rows = train_dataset->size();
+  const int64_t batch = a.per_device_train_batch_size;
+  plan.batches_per_epoch = a.dataloader_drop_last ? plan.rows / batch : (plan.rows + batch - 1) / batch;
+  if (plan.batches_per_epoch == 0) {
+    throw Error("dataloader_drop_last leaves no batch: " + std::to_string(plan.rows) + " rows, batches of " +
+                    std::to_string(batch),
+                "trainer", "make batches smaller, or keep the last one");
+  }
+  plan.steps_per_epoch = (plan.batches_per_epoch + a.gradient_accumulation_steps - 1) / a.gradient_accumulation_steps;
+  if (a.max_steps > 0) {
+    plan.max_steps = a.max_steps;
+    plan.epochs = (a.max_steps + plan.steps_per_epoch - 1) / plan.steps_per_epoch;
+  } else {
+    plan.max_steps = static_cast<int64_t>(std::ceil(a.num_train_epochs * static_cast<double>(plan.steps_per_epoch)));
+    plan.epochs = static_cast<int64_t>(std::ceil(a.num_train_epochs));
+  }
+  return plan;
+}
+
+TrainOutput Trainer::Impl::train() {
+  const RunPlan run = plan();
+  const TrainingArguments& a = arguments;
+  make_directories(a.output_dir);
+  optimizer = make_optimizer(a, parameter_groups(model, a));
+  const int64_t warmup = a.warmup_steps > 0
+                             ? steps_of(a.warmup_steps, run.max_steps)
+                             : static_cast<int64_t>(std::ceil(a.warmup_ratio * static_cast<double>(run.max_steps)));
+  schedule = make_schedule(a.lr_scheduler_type, warmup, run.max_steps, a.learning_rate, a.lr_scheduler_kwargs);
+
+  state = {};
+  control = {};
+  resume(run);
+  state.max_steps = run.max_steps;
+  state.num_train_epochs = static_cast<double>(run.epochs);
+  state.train_batch_size = a.per_device_train_batch_size;
+  state.logging_steps = steps_of(a.logging_steps, run.max_steps);
+  state.eval_steps = steps_of(a.eval_steps.value_or(a.logging_steps), run.max_steps);
+  state.save_steps = steps_of(a.save_steps, run.max_steps);
+  const int64_t first_step = state.global_step;
+
+  start = Clock::now();
+  model.train();
+  model.zero_grad();
+  notify(&TrainerCallback::on_train_begin);
+  if (a.eval_on_start && first_step == 0 && options.eval_dataset) evaluate(*options.eval_dataset, "eval");
+  bool interrupted = false;
+  const DataLoader loader = training_loader();
+  for (int64_t epoch = first_step / run.steps_per_epoch; epoch < run.epochs && state.global_step < run.max_steps;
+       ++epoch) {
+    interrupted = run_epoch(run, loader, epoch, state.global_step % run.steps_per_epoch);
+    if (interrupted || control.should_training_stop) break;
+  }
+  model.eval();
+  if (interrupted) {
+    save_checkpoint();
+  } else if (a.load_best_model_at_end) {
+    load_best();
+  }
+
+  TrainOutput output;
+  output.global_step = state.global_step;
+  output.interrupted = interrupted;
+  const int64_t steps = state.global_step - first_step;
+  state.total_loss += state.loss_since_log;
+  state.loss_since_log = 0;
+  output.training_loss = state.global_step > 0 ? state.total_loss / static_cast<double>(state.global_step) : 0;
+  const double runtime = seconds_since(start);
+  const double samples = static_cast<double>(steps * a.per_device_train_batch_size * a.gradient_accumulation_steps);
+  output.metrics = {{"train_runtime", runtime},
+                    {"train_samples_per_second", samples / std::max(runtime, 1e-9)},
+                    {"train_steps_per_second", static_cast<double>(steps) / std::max(runtime, 1e-9)},
+                    {"train_loss", output.training_loss}};
+  log(output.metrics);
+  output.metrics.emplace_back("epoch", state.epoch);
+  notify(&TrainerCallback::on_train_end);
+  return output;
+}
+
+// True: interrupted.
+bool Trainer::Impl::run_epoch(const RunPlan& run, const DataLoader& loader, int64_t epoch, int64_t first_step) {
+  const TrainingArguments& a = arguments;
+  const int64_t accumulate = a.gradient_accumulation_steps;
+  BatchStream stream = loader.epoch(static_cast<uint64_t>(epoch), a.ignore_data_skip ? 0 : first_step * accumulate);
+  notify(&TrainerCallback::on_epoch_begin);
+  double gradient_norm = 0, learning_rate = 0;
+  for (int64_t in_epoch = first_step; in_epoch < run.steps_per_epoch; ++in_epoch) {
+    std::vector<ModelInputs> batches;
+    for (int64_t i = 0; i < std::min(accumulate, run.batches_per_epoch - in_epoch * accumulate); ++i) {
+      std::optional<ModelInputs> batch = stream.next();
+      if (!batch) break;
+      batches.push_back(std::move(*batch));
+    }
+    if (batches.empty()) break;
+    notify(&TrainerCallback::on_step_begin);
+    for (const ModelInputs& batch : batches)
+      state.num_input_tokens_seen += a.include_num_input_tokens_seen ? batch_tokens(batch) : 0;
+    learning_rate = a.learning_rate * (*schedule)(state.global_step);
+    optimizer->set_learning_rate(learning_rate);
+    gradient_norm = step(std::move(batches));
+    ++state.global_step;
+    const int64_t done = std::min((in_epoch + 1) * accumulate, run.batches_per_epoch);
+    state.epoch = static_cast<double>(epoch) + static_cast<double>(done) / static_cast<double>(run.batches_per_epoch);
+    notify(&TrainerCallback::on_step_end);
+    log_save_evaluate(gradient_norm, learning_rate);
+    if (options.interrupted && options.interrupted()) return true;
+    if (control.should_epoch_stop || control.should_training_stop) break;
+  }
+  control.should_epoch_stop = false;
+  notify(&TrainerCallback::on_epoch_end);
+  log_save_evaluate(gradient_norm, learning_rate);
+  return false;
+}
+
+Tensor Trainer::Impl::loss_of(const ModelInputs& batch) const {
+  if (options.compute_loss) return options.compute_loss(model, batch);
+  ModelInputs inputs = batch;
+  const bool smooth = arguments.label_smoothing_factor > 0 && batch.labels.defined();
+  inputs.loss_only = !smooth;
+  const ModelOutput output = model(inputs);
+  if (smooth) return smoothed_loss(model, inputs, output, arguments.label_smoothing_factor);
+  if (!output.loss.defined()) {
+    throw Error("the model gives no loss for these rows", "trainer",
+                "the data needs a column \"labels\", or TrainerParts::compute_loss is needed");
+  }
+  return output.loss;
+}
+
+// One step; its gradient is that of the loss's mean over all items of all batches. Returns the gradient's norm.
+double Trainer::Impl::step(std::vector<ModelInputs> batches) {
+  std::vector<int64_t> items(batches.size(), 1);
+  int64_t all = 1;
+  if (batches.size() > 1) {
+    all = 0;
+    for (size_t i = 0; i < batches.size(); ++i) {
+      items[i] = options.compute_loss ? batch_rows(batches[i]) : loss_items(model, batches[i]);
+      all += items[i];
+    }
+  }
+  double total = 0;
+  for (size_t i = 0; i < batches.size(); ++i) {
+    if (batches.size() > 1 && items[i] == 0 && all > 0) continue;  // a batch without any label
+    manual_seed(dropout_seed(arguments.seed, state.global_step, i));
+    const double share = all > 0 ? static_cast<double>(items[i]) / static_cast<double>(all) : 1;
+    Tensor loss = loss_of(batches[i]);
+    batches[i] = {};
+    if (share != 1) loss = affine(loss, share);
+    const auto value = loss.item<double>();
+    if (!std::isfinite(value)) {
+      throw Error("the loss of step " + std::to_string(state.global_step + 1) + " is " +
+                      (std::isnan(value) ? "not a number" : "infinite"),
+                  "trainer", "lower learning_rate, check the labels of these rows, or train without bf16");
+    }
+    total += value;
+    backward(loss);
+    if (i + 1 < batches.size()) notify(&TrainerCallback::on_substep_end);
+  }
+  state.loss_since_log += total;
+
+  const double norm = optimizer->gradient_norm();
+  if (!std::isfinite(norm)) {
+    throw Error("the gradient of step " + std::to_string(state.global_step + 1) + " is no number", "trainer",
+                "lower learning_rate, or train without bf16");
+  }
+  // As clip_grad_norm_ has it: max / (norm + 1e-6), at most 1.
+  const double scale = arguments.max_grad_norm > 0 ? std::min(1.0, arguments.max_grad_norm / (norm + 1e-6)) : 1;
+  notify(&TrainerCallback::on_pre_optimizer_step);
+  optimizer->step(scale);
+  model.zero_grad();
+  return norm;
+}
+
+void Trainer::Impl::log_save_evaluate(double gradient_norm, double learning_rate) {
+  const bool due = control.should_log && state.global_step > state.last_logged_step;
+  control.should_log = false;
+  if (due) {
+    const auto steps = static_cast<double>(state.global_step - state.last_logged_step);
+    const LogEntry entry{
+        {"loss", state.loss_since_log / steps}, {"grad_norm", gradient_norm}, {"learning_rate", learning_rate}};
+    state.total_loss += state.loss_since_log;
+    state.loss_since_log = 0;
+    state.last_logged_step = state.global_step;
+    log(entry);
+  }
+  if (std::exchange(control.should_evaluate, false) && options.eval_dataset) {
+    const LogEntry metrics = evaluate(*options.eval_dataset, "eval");
+    model.train();
+    const std::string name = best_metric_name(arguments);
+    const std::optional<double> value = find(metrics, name);
+    if (value) schedule->observe(*value);
+    if (!value && (!arguments.metric_for_best_model.empty() || arguments.load_best_model_at_end)) {
+      std::string known;
+      for (const auto& [each, number] : metrics) known += (known.empty() ? "" : ", ") + each;
+      throw Error("no metric " + name, "training arguments, metric_for_best_model", "there are " + known);
+    }
+    const bool better = value && (!state.best_metric || (greater_is_better(arguments) ? *value > *state.best_metric
+                                                                                      : *value < *state.best_metric));
+    if (better) {
+      state.best_metric = value;
+      state.best_global_step = state.global_step;
+    }
+    if (arguments.save_strategy == SaveStrategy::best) control.should_save = better;
+  }
+  if (std::exchange(control.should_save, false)) save_checkpoint();
+}
+
+void Trainer::Impl::log(LogEntry entry) {
+  entry.emplace_back("epoch", state.epoch);
+  if (arguments.include_num_input_tokens_seen) {
+    entry.emplace_back("num_input_tokens_seen", static_cast<double>(state.num_input_tokens_seen));
+  }
+  entry.emplace_back("step", static_cast<double>(state.global_step));
+  state.log_history.push_back(entry);
+  notify(&TrainerCallback::on_log, entry);
+}
+
+}  // namespace mica
