@@ -1,6 +1,6 @@
 // Attention in its plain form; float32 goes through the SIMD kernels, but for gradients of the bias. One (sequence,
 // head) at a time and a block of its queries at once: the scores of the block in full, softmax, product with the
-// values. The backward pass makes the weights again from the scores and log_sum_exp.
+// values. The backward pass makes the weights again from the scores.
 
 #include "mica/kernels/attention.h"
 
@@ -59,8 +59,7 @@ struct Gradients {
 };
 
 template <typename T>
-void backward_block(const Block<T>& block, const View& output, const View& log_sum_exp, const View& d_output,
-                    const Gradients& d) {
+void backward_block(const Block<T>& block, const View& output, const View& d_output, const Gradients& d) {
   const AttentionArguments& a = block.arguments;
   const int64_t keys = block.keys;
   const int64_t value_size = a.value.size(2);
@@ -71,6 +70,7 @@ void backward_block(const Block<T>& block, const View& output, const View& log_s
   const Rows<T> d_out = block.query_rows(d_output);
   const Rows<T> out = block.query_rows(output);
 
+  const T* sink = block.of_head(a.sinks);
   make_scores(block, weights, slopes);
   multiply<T>(block.rows, keys, value_size, d_out.data, d_out.stride, 1, block.any_key_rows(a.value), true, T(1), false,
               d_scores, keys);
@@ -78,7 +78,8 @@ void backward_block(const Block<T>& block, const View& output, const View& log_s
     T* p = weights + r * keys;
     T* ds = d_scores + r * keys;
     const int64_t query = block.first + r;
-    weights_row(p, keys, block.total(log_sum_exp, r), bool{a.sinks});
+    // Not from the log sum exp: beside scores as large as a mask's it has no room for the logarithm of the sum.
+    softmax_row(p, keys, sink);
     const auto total = static_cast<T>(sum_of(value_size, [&](int64_t i) {
       return static_cast<double>(d_out.data[r * d_out.stride + i]) * static_cast<double>(out.data[r * out.stride + i]);
     }));
@@ -116,7 +117,7 @@ void backward_block(const Block<T>& block, const View& output, const View& log_s
 // All query heads that share one key head, so that dK and dV are summed in order.
 template <typename T>
 void backward_group(const AttentionArguments& arguments, int64_t sequence, int64_t key_head, const View& output,
-                    const View& log_sum_exp, const View& d_output, const Gradients& d) {
+                    const View& d_output, const Gradients& d) {
   const int64_t group = arguments.query.size(1) / arguments.key.size(1);
   for (int64_t head = key_head * group; head < (key_head + 1) * group; ++head) {
     Block<T> block(arguments, sequence, head);
@@ -130,7 +131,7 @@ void backward_group(const AttentionArguments& arguments, int64_t sequence, int64
     }
     for (; block.first < block.queries; block.first += kQueries) {
       block.rows = std::min(kQueries, block.queries - block.first);
-      backward_block(block, output, log_sum_exp, d_output, d);
+      backward_block(block, output, d_output, d);
     }
   }
 }
@@ -173,8 +174,7 @@ void sink_gradients(const AttentionArguments& a, const View& output, const View&
 }
 
 template <typename T>
-void backward(const AttentionArguments& arguments, const View& output, const View& log_sum_exp, const View& d_output,
-              const Gradients& d) {
+void backward(const AttentionArguments& arguments, const View& output, const View& d_output, const Gradients& d) {
   const int64_t sequences = arguments.query_segments.count();
   const int64_t key_heads = arguments.key.size(1);
   if (d.bias) clear_bias<T>(d.bias);
@@ -189,7 +189,7 @@ void backward(const AttentionArguments& arguments, const View& output, const Vie
       const int64_t first_head = heads_apart ? task % outer_heads : 0;
       for (int64_t s = first_sequence; s < (sequences_apart ? first_sequence + 1 : sequences); ++s) {
         for (int64_t h = first_head; h < (heads_apart ? first_head + 1 : key_heads); ++h) {
-          backward_group<T>(arguments, s, h, output, log_sum_exp, d_output, d);
+          backward_group<T>(arguments, s, h, output, d_output, d);
         }
       }
     }
@@ -221,7 +221,7 @@ void CpuAttention::backward(const AttentionArguments& arguments, const View& out
     if (dtype == DType::float32 && !d_bias) {
       return cpu::simd::attention_backward(arguments, output, log_sum_exp, d_output, d_query, d_key, d_value);
     }
-    cpu::backward<T>(arguments, output, log_sum_exp, d_output, {d_query, d_key, d_value, d_bias});
+    cpu::backward<T>(arguments, output, d_output, {d_query, d_key, d_value, d_bias});
   });
 }
 

@@ -162,13 +162,6 @@ T softmax_row(T* row, int64_t keys, const T* sink) {
   return static_cast<T>(static_cast<double>(largest) + std::log(sum));
 }
 
-/// Scores to weights from a known log sum exp.
-template <typename T>
-void weights_row(T* row, int64_t keys, T log_sum_exp, bool sink) {
-  if (!sees_any(row, keys)) return blind_row(row, keys, sink);
-  for (int64_t k = 0; k < keys; ++k) row[k] = std::exp(row[k] - log_sum_exp);
-}
-
 /// factors[k] = 1 / (1 - p) for a kept weight of the query, 0 for a dropped one.
 template <typename T>
 void dropout_row(const Block<T>& block, int64_t query, T* factors) {

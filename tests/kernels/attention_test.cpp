@@ -300,7 +300,7 @@ struct Rows {
 };
 
 template <typename T>
-Results run(const Case& c, const Inputs& in, bool backward) {
+Results run(const Case& c, const Inputs& in, bool backward, bool bias_gradient = true) {
   const Rows<T> query(c.queries(), c.heads, c.size, c.row_gap, in.query);
   const Rows<T> key(c.keys(), c.key_heads, c.size, c.row_gap, in.key);
   const Rows<T> value(c.keys(), c.key_heads, c.values(), c.row_gap, in.value);
@@ -334,7 +334,7 @@ Results run(const Case& c, const Inputs& in, bool backward) {
   if (c.mask) a.key_mask = mask.boolean();
   if (!c.bias.empty()) {
     bias.emplace(c.bias, cast<T>(in.bias));
-    d_bias.emplace(c.bias);
+    if (bias_gradient) d_bias.emplace(c.bias);
     a.bias = bias->view();
   }
   a.dropout = c.dropout;
@@ -434,6 +434,34 @@ TEST(Attention, BackwardOfQueriesThatSeeNothingIsThatOfEqualWeights) {
   expect_close(got.d_value, {0.5, 5, 0.5, 5}, 1e-14, 0);
   expect_close(got.d_query, {kScale * (ds0 * 3 + ds1 * 5), kScale * (ds0 * 4 + ds1 * 6)}, 1e-14, 0);
   expect_close(got.d_key, {kScale * ds0, kScale * ds0 * 2, kScale * ds1, kScale * ds1 * 2}, 1e-14, 0);
+}
+
+// The lowest number as bias for each key: all scores are alike, and the keys that are not hidden weigh the same. Their
+// log sum exp has no room for the logarithm of their number.
+TYPED_TEST(AttentionTest, BackwardOfTheLowestBiasIsThatOfEqualWeights) {
+  Case c{.what = "lowest", .heads = 1, .key_heads = 1, .size = 2, .query_offsets = {0, 1}, .key_offsets = {0, 4}};
+  c.mask = true;
+  c.bias = {1, 1, 1, 4};
+  Inputs in;
+  in.query = {1, 2};
+  in.key = {3, 4, 5, 6, 7, 8, 1, 2};
+  in.value = {1, 0, 0, 2, 9, 9, 3, 3};
+  in.d_output = {3, 6};
+  in.mask = {1, 1, 0, 1};
+  in.bias.assign(4, static_cast<double>(std::numeric_limits<TypeParam>::lowest()));
+  const double epsilon = 64 * kEpsilon<TypeParam>;
+  for (const bool bias_gradient : {true, false}) {
+    const Results got = run<TypeParam>(c, in, true, bias_gradient);
+    expect_close(got.output, {4 / 3.0, 5 / 3.0}, epsilon, 0);
+    // dS = P (dO v - rowsum(dO O)) with dO v = 3, 12, -, 27 and rowsum(dO O) = 14.
+    const double ds0 = (3 - 14) / 3.0, ds1 = (12 - 14) / 3.0, ds3 = (27 - 14) / 3.0;
+    expect_close(got.d_value, {1, 2, 1, 2, 0, 0, 1, 2}, epsilon, 0);
+    expect_close(got.d_query, {kScale * (ds0 * 3 + ds1 * 5 + ds3), kScale * (ds0 * 4 + ds1 * 6 + ds3 * 2)}, epsilon, 0);
+    expect_close(got.d_key,
+                 {kScale * ds0, kScale * ds0 * 2, kScale * ds1, kScale * ds1 * 2, 0, 0, kScale * ds3, kScale * ds3 * 2},
+                 epsilon, 0);
+    if (bias_gradient) expect_close(got.d_bias, {ds0, ds1, 0, ds3}, epsilon, 0);
+  }
 }
 
 TEST(Attention, BackwardInFloatMatchesDouble) {

@@ -125,14 +125,32 @@ void scores(const ScoreRows& task, float* s, int64_t first_key, int64_t keys, bo
   }
 }
 
+// Beyond it a log sum exp has no room left for the logarithm of the sum, as beside a mask's scores.
+constexpr float kCoarse = 65536;
+
+// A row of prepared scores to weights by its own largest and sum, all alike where no key is seen.
+void own_weights(const ScoreRows& task, float* row, int64_t keys) {
+  float largest = -kInfinity, sum = 0;
+  for (int64_t k = 0; k < keys; ++k) largest = std::max(largest, row[k]);
+  if (largest == -kInfinity) {
+    std::fill_n(row, keys, 1 / static_cast<float>(task.all_keys));
+    return;
+  }
+  const Vector m = constant(largest), c = constant(task.exponent * kLog2E);
+  for_vectors(keys, [&](int64_t i, int64_t n)
+                        HWY_ATTR { store(exp2_negative(hn::Mul(hn::Sub(load(row + i, n), m), c)), row + i, n); });
+  for (int64_t k = 0; k < keys; ++k) sum += row[k];
+  for (int64_t k = 0; k < keys; ++k) row[k] /= sum;
+}
+
 void weights(const ScoreRows& task, float* s, int64_t first_key, int64_t keys, const float* log_sum_exp) {
   for (int64_t r = 0; r < task.rows; ++r) {
     float* row = s + r * task.stride;
-    if (!task.sinks && log_sum_exp[r] == std::numeric_limits<float>::lowest()) {
-      std::fill_n(row, keys, 1 / static_cast<float>(task.all_keys));
+    prepare_row(task, r, row, first_key, keys);
+    if (!task.sinks && std::abs(log_sum_exp[r]) > kCoarse) {
+      own_weights(task, row, keys);
       continue;
     }
-    prepare_row(task, r, row, first_key, keys);
     const Vector exponent = constant(task.exponent), shift = constant(-log_sum_exp[r]), log2e = constant(kLog2E);
     const Four exponent4 = {{exponent, exponent, exponent, exponent}}, shift4 = {{shift, shift, shift, shift}};
     const int64_t end = (keys + kLanes - 1) / kLanes * kLanes;
