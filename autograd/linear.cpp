@@ -28,10 +28,57 @@ Tensor sum_rows(const Tensor& x) {
   return sum;
 }
 
+// A weight [out, in] as it lies in memory: by rows, or, seen through a transposition, by columns.
+struct Weight {
+  bool transposed;
+  Tensor stored;  // [out, in], or [in, out] if transposed; the last dimension dense
+  explicit Weight(const Tensor& weight)
+      : transposed(weight.stride(1) != 1 && weight.size(1) != 1 && weight.stride(0) == 1),
+        stored(transposed              ? weight.transpose(0, 1)
+               : weight.stride(1) == 1 ? weight
+                                       : weight.contiguous()) {}
+  Tensor by_rows() const { return transposed ? stored.transpose(0, 1).contiguous() : stored; }
+};
+
 Shape with_last(const Shape& shape, int64_t last) {
   Shape result = shape;
   result.set(-1, last);
   return result;
+}
+
+struct Kept {
+  Weight weight;
+  bool need_weight, need_bias;
+};
+
+// y [rows, out].
+Tensor forward(const Tensor& rows, const Weight& weight, const Tensor& bias, DType factors) {
+  const int64_t out = weight.stored.size(weight.transposed ? 1 : 0);
+  const Tensor y = Tensor::empty({rows.size(0), out}, rows.dtype(), rows.device());
+  LinearKernels& kernels = backend(rows.device()).linear();
+  if (weight.stored.dtype() == rows.dtype()) {
+    kernels.product(rows.view(), false, weight.stored.view(), !weight.transposed, bias.view(), y.view(), factors,
+                    false);
+  } else {
+    kernels.forward(rows.view(), weight.by_rows().view(), {.bias = bias.view()}, y.view());
+  }
+  return y;
+}
+
+// dx = dy · W, or that added to dx.
+void input_gradient(const Tensor& dy, const Weight& weight, DType factors, bool add, const Tensor& dx) {
+  backend(dy.device())
+      .linear()
+      .product(dy.view(), false, weight.stored.to(dy.dtype()).view(), weight.transposed, {}, dx.view(), factors, add);
+}
+
+// dW = dyᵀ · x, lying as the weight is stored.
+Tensor weight_gradient(const Tensor& dy, const Tensor& x, const Weight& weight, DType factors) {
+  const Tensor dw = Tensor::empty(weight.stored.shape(), dy.dtype(), dy.device());
+  const Tensor &left = weight.transposed ? x : dy, &right = weight.transposed ? dy : x;
+  backend(dy.device()).linear().product(left.view(), true, right.view(), false, {}, dw.view(), factors, false);
+  const Tensor result = dw.to(weight.stored.dtype());
+  return weight.transposed ? result.transpose(0, 1) : result;
 }
 
 void check(const Tensor& x, const Tensor& weight, const Tensor& bias) {
@@ -45,26 +92,51 @@ void check(const Tensor& x, const Tensor& weight, const Tensor& bias) {
 
 }  // namespace
 
-Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias) {
-  check(x, weight, bias);
-  const int64_t in = weight.size(1);
-  const int64_t out = weight.size(0);
+Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias, DType factors) {
+  return linears(x, {{weight, bias}}, factors)[0];
+}
+
+std::vector<Tensor> linears(const Tensor& x, const std::vector<LinearParameters>& layers, DType factors) {
+  std::vector<Kept> kept;
+  std::vector<Tensor> inputs{x}, results;
+  bool tracked = wants_grad({&x});
+  for (const auto& [weight, bias] : layers) {
+    check(x, weight, bias);
+    kept.push_back({Weight(weight.detach()), weight.requires_grad(), bias.requires_grad()});
+    inputs.insert(inputs.end(), {weight, bias});
+    tracked = tracked || wants_grad({&weight, &bias});
+  }
+  const int64_t in = x.size(-1);
   const Tensor rows = x.detach().contiguous().reshape({in > 0 ? x.numel() / in : 0, in});
-  const Tensor w = weight.stride(1) == 1 || in == 1 ? weight.detach() : weight.detach().contiguous();
-  const Tensor y = Tensor::empty({rows.size(0), out}, x.dtype(), x.device());
-  backend(x.device()).linear().forward(rows.view(), w.view(), {.bias = bias.view()}, y.view());
-  Tensor result = y.reshape(with_last(x.shape(), out));
-  if (wants_grad({&x, &weight, &bias})) {
-    record("linear", {x, weight, bias}, {result},
-           [rows, w, shape = x.shape(), need_x = x.requires_grad(), need_w = weight.requires_grad(),
-            need_b = bias.requires_grad()](const std::vector<Tensor>& g) -> std::vector<Tensor> {
-             const Tensor dy = g[0].contiguous().reshape({rows.size(0), w.size(0)});
-             return {need_x ? product(dy, false, w.to(dy.dtype()), false).reshape(shape) : Tensor(),
-                     need_w ? product(dy, true, rows, false).to(w.dtype()) : Tensor(),
-                     need_b ? sum_rows(dy) : Tensor()};
+  for (size_t i = 0; i < layers.size(); ++i) {
+    results.push_back(
+        forward(rows, kept[i].weight, layers[i].bias, factors).reshape(with_last(x.shape(), layers[i].weight.size(0))));
+  }
+  if (tracked) {
+    record("linear", inputs, results,
+           [rows, kept, factors, shape = x.shape(),
+            need_x = x.requires_grad()](const std::vector<Tensor>& g) -> std::vector<Tensor> {
+             std::vector<Tensor> gradients(1);
+             Tensor dx;
+             for (size_t i = 0; i < kept.size(); ++i) {
+               if (!g[i].defined()) {
+                 gradients.insert(gradients.end(), 2, Tensor());
+                 continue;
+               }
+               const Tensor dy = g[i].contiguous().reshape({rows.size(0), g[i].size(-1)});
+               if (need_x) {
+                 const bool first = !dx.defined();
+                 if (first) dx = Tensor::empty(rows.shape(), dy.dtype(), dy.device());
+                 input_gradient(dy, kept[i].weight, factors, !first, dx);
+               }
+               gradients.push_back(kept[i].need_weight ? weight_gradient(dy, rows, kept[i].weight, factors) : Tensor());
+               gradients.push_back(kept[i].need_bias ? sum_rows(dy) : Tensor());
+             }
+             if (dx.defined()) gradients[0] = dx.reshape(shape);
+             return gradients;
            });
   }
-  return result;
+  return results;
 }
 
 Tensor matmul(const Tensor& a, const Tensor& b, bool transpose_a, bool transpose_b) {

@@ -1,12 +1,24 @@
 #pragma once
 // Products with weights, differentiable.
 
+#include <vector>
+
 #include "mica/tensor/tensor.h"
 
 namespace mica {
 
-/// y[..., out] = x[..., in] · weight[out, in]ᵀ + bias[out]. bias may be undefined.
-Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias = {});
+/// y[..., out] = x[..., in] · weight[out, in]ᵀ + bias[out]. bias may be undefined. `factors`: bfloat16 rounds what is
+/// multiplied, here and in the gradients, where the device is faster so; sums, y and the gradients keep their dtype.
+Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias = {}, DType factors = DType::float32);
+
+struct LinearParameters {
+  Tensor weight;  ///< [out, in]
+  Tensor bias;    ///< [out], or undefined
+};
+
+/// linear() of one x with each layer's parameters; the gradient of x is summed while it is made.
+std::vector<Tensor> linears(const Tensor& x, const std::vector<LinearParameters>& layers,
+                            DType factors = DType::float32);
 
 /// c = op(a) · op(b) over the last two dimensions; the leading ones must agree. op transposes when asked for.
 Tensor matmul(const Tensor& a, const Tensor& b, bool transpose_a = false, bool transpose_b = false);

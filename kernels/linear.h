@@ -43,6 +43,13 @@ class LinearKernels {
   virtual void matmul(const View& a, bool transpose_a, const View& b, bool transpose_b, const View& c, double alpha,
                       double beta) = 0;
 
+  /// c[m, n] = op(a) · op(b) + bias (+ c when add), of rank 2: the products of training, whose factors come as they are
+  /// and are used but once or twice. One dtype; the last dimension of each operand has stride 1; bias [n] may be empty.
+  /// `factors`: bfloat16 rounds a and b to it where the device multiplies that faster, else float32. Sums are of c's
+  /// dtype either way; they may be grouped otherwise than matmul()'s, but not by m.
+  virtual void product(const View& a, bool transpose_a, const View& b, bool transpose_b, const View& bias,
+                       const View& c, DType factors, bool add) = 0;
+
   /// y[rows, out] = epilogue(x[rows, in] · weight[out, in]ᵀ). x and y of one dtype, their last dimension with stride 1;
   /// the weight may have another floating dtype.
   virtual void forward(const View& x, const View& weight, const Epilogue& epilogue, const View& y) = 0;

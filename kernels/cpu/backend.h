@@ -62,6 +62,8 @@ class CpuLinear final : public LinearKernels {
  public:
   void matmul(const View& a, bool transpose_a, const View& b, bool transpose_b, const View& c, double alpha,
               double beta) override;
+  void product(const View& a, bool transpose_a, const View& b, bool transpose_b, const View& bias, const View& c,
+               DType factors, bool add) override;
   void forward(const View& x, const View& weight, const Epilogue& epilogue, const View& y) override;
   DType packed_dtype(DType weight_dtype) const override;
   int64_t packed_bytes(int64_t out, int64_t in, DType packed_dtype) const override;
@@ -154,17 +156,22 @@ class CpuMemory final : public Memory {
   int64_t cached() const;
 
  private:
-  struct Block {
-    void* data;
+  // Free pages that follow each other.
+  struct Range {
     int64_t bytes;
+    uint64_t freed;  // when the last of them were
   };
   void* take_cached(int64_t bytes);
-  bool keep(Block block);
+  void* take_large(int64_t bytes);
+  bool keep(void* data, int64_t bytes);
+  void keep_large(char* data, int64_t bytes);
+  void release(int64_t bytes);
   void release_all();
 
   mutable std::mutex mutex_;
   std::map<int64_t, std::vector<void*>> small_;  // by class
-  std::vector<Block> large_;                     // the longest unused first
+  std::map<char*, Range> large_;                 // no two touch
+  uint64_t clock_ = 0;
   int64_t used_ = 0, cached_ = 0, peak_ = 0;
 };
 

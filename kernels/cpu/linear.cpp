@@ -13,6 +13,7 @@
 #include "mica/kernels/cpu/simd/matmul.h"
 #include "mica/kernels/cpu/simd/packed_chain.h"
 #include "mica/kernels/cpu/simd/packed_linear.h"
+#include "mica/kernels/cpu/simd/pieces.h"
 #include "mica/kernels/cpu/support.h"
 
 namespace mica {
@@ -98,6 +99,12 @@ void matmul(const View& a, bool transpose_a, const View& b, bool transpose_b, co
   });
 }
 
+// Of products in float32: whether taking the factors to pieces pays. Not a matter of m, so that a row's bits do not
+// depend on how many there are.
+bool by_pieces(DType factors, int64_t columns, int64_t depth) {
+  return columns >= 8 && depth >= 8 && simd::multiplies_pieces(factors == DType::bfloat16 ? 1 : 3);
+}
+
 // The same epilogue with its parameter vectors as contiguous float32.
 Epilogue in_float32(Epilogue epilogue) {
   const auto convert_vector = [](View& vector, Scratch use) {
@@ -122,6 +129,38 @@ void CpuLinear::matmul(const View& a, bool transpose_a, const View& b, bool tran
   if (c.dtype == DType::float32) return simd::matmul(a, transpose_a, b, transpose_b, c, alpha, beta);
   with_floating("linear.matmul", c.dtype,
                 [&](auto tag) { cpu::matmul<decltype(tag)>(a, transpose_a, b, transpose_b, c, alpha, beta); });
+}
+
+void CpuLinear::product(const View& a, bool transpose_a, const View& b, bool transpose_b, const View& bias,
+                        const View& c, DType factors, bool add) {
+  const float* addend = c.dtype == DType::float32 ? parameter<float>(bias, Scratch::parameter_a) : nullptr;
+  const int64_t depth = a.size(transpose_a ? 0 : 1);
+  if (c.dtype == DType::float32 && by_pieces(factors, c.size(1), depth)) {
+    return simd::multiply_pieces({.a = a.as<const float>(),
+                                  .a_row = transpose_a ? 1 : a.stride(0),
+                                  .a_depth = transpose_a ? a.stride(0) : 1,
+                                  .b = b.as<const float>(),
+                                  .b_depth = transpose_b ? 1 : b.stride(0),
+                                  .b_column = transpose_b ? b.stride(0) : 1,
+                                  .bias = addend,
+                                  .c = c.as<float>(),
+                                  .c_row = c.stride(0),
+                                  .add = add,
+                                  .rows = c.size(0),
+                                  .columns = c.size(1),
+                                  .depth = depth},
+                                 factors == DType::bfloat16 ? 1 : 3);
+  }
+  if (c.dtype == DType::float32) {
+    return simd::matmul(a, transpose_a, b, transpose_b, c, 1, add ? 1 : 0, addend);
+  }
+  with_floating("linear.product", c.dtype, [&](auto tag) {
+    using T = decltype(tag);
+    cpu::matmul<T>(a, transpose_a, b, transpose_b, c, 1, add ? 1 : 0);
+    const T* row = parameter<T>(bias, Scratch::parameter_a);
+    for (int64_t r = 0; row != nullptr && r < c.size(0); ++r)
+      for (int64_t i = 0; i < c.size(1); ++i) c.as<T>()[r * c.stride(0) + i] += row[i];
+  });
 }
 
 void CpuLinear::forward(const View& x, const View& weight, const Epilogue& epilogue, const View& y) {

@@ -149,9 +149,7 @@ Attention::Parts Attention::project(const Tensor& x, const AttentionContext& con
     if (spec_.layout == ProjectionLayout::separate) {
       flat = separate_(x);
     } else {
-      const Tensor all = fused_(x);
-      flat = {slice(all, 1, 0, heads * size), slice(all, 1, heads * size, (heads + key_heads) * size),
-              slice(all, 1, (heads + key_heads) * size, (heads + 2 * key_heads) * size)};
+      flat = split(fused_(x), {heads * size, key_heads * size, key_heads * size}, 1);
     }
     parts.query = by_heads(flat[0], heads);
     parts.key = by_heads(flat[1], key_heads);

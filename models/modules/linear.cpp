@@ -19,6 +19,9 @@ class PackedWeights {
  public:
   explicit PackedWeights(DType dtype) : dtype_(dtype) {}
 
+  // Of the products.
+  DType dtype() const { return dtype_; }
+
   struct View {
     PackedWeight weight;
     Tensor bias;  // of all layers, or undefined
@@ -129,8 +132,8 @@ void run_fused(const Tensor& x, const Linear& layer, const After& after, const T
 }
 
 // The same by separate differentiable ops: the oracle of the fused form, and what training runs.
-Tensor compose(const Tensor& x, const Tensor& weight, const Tensor& bias, const After& after) {
-  Tensor y = dropout(activate(linear(x, weight, bias), after.activation), after.dropout);
+Tensor compose(const Tensor& x, const Tensor& weight, const Tensor& bias, DType factors, const After& after) {
+  Tensor y = dropout(activate(linear(x, weight, bias, factors), after.activation), after.dropout);
   if (after.norm != nullptr && after.residual.defined()) return (*after.norm)(y, after.residual);
   if (after.residual.defined()) y = add(y, after.residual);
   return after.norm != nullptr ? (*after.norm)(y) : y;
@@ -164,7 +167,7 @@ Linear::Linear(Tensor shared_weight, Tensor own_bias, const BuildOptions& option
       packed_(std::make_shared<PackedWeights>(options.dtype)) {}
 
 Tensor Linear::operator()(const Tensor& x, const After& after) const {
-  if (needs_tape(x, after)) return compose(x, weight(), bias_, after);
+  if (needs_tape(x, after)) return compose(x, weight(), bias_, packed_->dtype(), after);
   if (needs_parts(after)) {
     After product = after;
     product.norm = nullptr;
@@ -240,8 +243,9 @@ std::vector<Tensor> LinearGroup::operator()(const Tensor& x) const {
   bool tracked = false;
   for (const Linear& layer : layers_) tracked = tracked || layer.needs_tape(x, {});
   if (tracked) {
-    for (const Linear& layer : layers_) results.push_back(layer(x));
-    return results;
+    std::vector<LinearParameters> parameters;
+    for (const Linear& layer : layers_) parameters.push_back({layer.weight(), layer.bias()});
+    return linears(x, parameters, packed_->dtype());
   }
   std::vector<std::pair<Tensor, Tensor>> parameters;
   int64_t out = 0, column = 0;

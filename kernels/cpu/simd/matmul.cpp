@@ -84,8 +84,8 @@ void multiply_unpacked(const Product& whole, const Right& b) {
 
 }  // namespace
 
-void matmul(const View& a, bool transpose_a, const View& b, bool transpose_b, const View& c, double alpha,
-            double beta) {
+void matmul(const View& a, bool transpose_a, const View& b, bool transpose_b, const View& c, double alpha, double beta,
+            const float* bias) {
   const int dims = c.rank - 2;
   int64_t batches = 1;
   for (int d = 0; d < dims; ++d) batches *= c.size(d);
@@ -107,6 +107,7 @@ void matmul(const View& a, bool transpose_a, const View& b, bool transpose_b, co
     product.columns = c.size(-1);
     product.depth = a.size(transpose_a ? -2 : -1);
     product.finish.scale = static_cast<float>(alpha);
+    product.finish.bias = bias;
     product.finish.y = c.as<float>() + c_offset;
     product.finish.y_row = c.stride(-2);
     if (beta != 0) {
