@@ -1,10 +1,14 @@
 // The CPU's memory: see CpuMemory. Fresh pages cost more than most kernels (the system clears them, one fault each 4
-// KiB), so that blocks are reused, and large ones are mapped where the system can back them with huge pages.
+// KiB), so that blocks are reused, and large ones are mapped where the system can back them with huge pages. Free large
+// blocks that touch become one, and one that is too large is cut: a step of training frees activations while it asks
+// for gradients of other sizes, and must not need memory for both.
 
+#include <algorithm>
 #include <array>
 #include <bit>
 #include <cstdlib>
 #include <cstring>
+#include <iterator>
 #include <memory>
 #include <string>
 
@@ -69,20 +73,30 @@ struct ThreadBuffer {
 }  // namespace
 
 void* CpuMemory::take_cached(int64_t bytes) {
-  if (!is_large(bytes)) {
-    const auto found = small_.find(bytes);
-    if (found == small_.end() || found->second.empty()) return nullptr;
-    void* data = found->second.back();
-    found->second.pop_back();
-    return data;
+  if (is_large(bytes)) return take_large(bytes);
+  const auto found = small_.find(bytes);
+  if (found == small_.end() || found->second.empty()) return nullptr;
+  void* data = found->second.back();
+  found->second.pop_back();
+  return data;
+}
+
+// From the smallest range that is large enough; of several the last freed, the likeliest to be in a cache.
+void* CpuMemory::take_large(int64_t bytes) {
+  auto best = large_.end();
+  for (auto it = large_.begin(); it != large_.end(); ++it) {
+    const Range& range = it->second;
+    if (range.bytes < bytes) continue;
+    const bool better = best == large_.end() || range.bytes < best->second.bytes ||
+                        (range.bytes == best->second.bytes && range.freed > best->second.freed);
+    if (better) best = it;
   }
-  for (size_t i = large_.size(); i-- > 0;) {  // the last freed is the likeliest to be in a cache
-    if (large_[i].bytes != bytes) continue;
-    void* data = large_[i].data;
-    large_.erase(large_.begin() + static_cast<std::ptrdiff_t>(i));
-    return data;
-  }
-  return nullptr;
+  if (best == large_.end()) return nullptr;
+  // Cut from the end, so that the range keeps its place in the map and nothing can throw.
+  best->second.bytes -= bytes;
+  char* data = best->first + best->second.bytes;
+  if (best->second.bytes == 0) large_.erase(best);
+  return data;
 }
 
 void* CpuMemory::allocate(int64_t bytes) {
@@ -105,29 +119,51 @@ void* CpuMemory::allocate(int64_t bytes) {
   return data;
 }
 
-// Keeps a freed block if used and cached memory together stay within a quarter of the most that was ever in use at
-// once; large blocks that nobody has asked for longest make room.
-bool CpuMemory::keep(Block block) {
-  if (!kCaching) return false;
-  const int64_t bound = peak_ + peak_ / 4 + kSlack;
-  size_t evicted = 0;
-  while (used_ + cached_ + block.bytes > bound && evicted < large_.size()) {
-    cached_ -= large_[evicted].bytes;
-    system_free(large_[evicted].data, large_[evicted].bytes);
-    ++evicted;
+// Gives the pages back that nobody has asked for longest, until it was so many bytes or none are left.
+void CpuMemory::release(int64_t bytes) {
+  while (bytes > 0 && !large_.empty()) {
+    const auto oldest = std::min_element(large_.begin(), large_.end(),
+                                         [](const auto& a, const auto& b) { return a.second.freed < b.second.freed; });
+    Range& range = oldest->second;
+    const int64_t part = std::min(range.bytes, round_up(bytes, kHuge));
+    range.bytes -= part;
+    system_free(oldest->first + range.bytes, part);
+    cached_ -= part;
+    bytes -= part;
+    if (range.bytes == 0) large_.erase(oldest);
   }
-  large_.erase(large_.begin(), large_.begin() + static_cast<std::ptrdiff_t>(evicted));
-  if (used_ + cached_ + block.bytes > bound) return false;
+}
+
+void CpuMemory::keep_large(char* data, int64_t bytes) {
+  const auto [place, added] = large_.emplace(data, Range{bytes, ++clock_});
+  if (const auto next = std::next(place); next != large_.end() && data + bytes == next->first) {
+    place->second.bytes += next->second.bytes;
+    large_.erase(next);
+  }
+  if (place == large_.begin()) return;
+  const auto before = std::prev(place);
+  if (before->first + before->second.bytes != data) return;
+  before->second = {before->second.bytes + place->second.bytes, place->second.freed};
+  large_.erase(place);
+}
+
+// Keeps a freed block if used and cached memory together stay near the most that was ever in use at once; other free
+// pages make room.
+bool CpuMemory::keep(void* data, int64_t bytes) {
+  if (!kCaching) return false;
+  const int64_t bound = peak_ + peak_ / 16 + kSlack;
+  release(used_ + cached_ + bytes - bound);
+  if (used_ + cached_ + bytes > bound) return false;
   try {
-    if (is_large(block.bytes)) {
-      large_.push_back(block);
+    if (is_large(bytes)) {
+      keep_large(static_cast<char*>(data), bytes);
     } else {
-      small_[block.bytes].push_back(block.data);
+      small_[bytes].push_back(data);
     }
   } catch (const std::bad_alloc&) {
     return false;
   }
-  cached_ += block.bytes;
+  cached_ += bytes;
   return true;
 }
 
@@ -136,11 +172,11 @@ void CpuMemory::free(void* data, int64_t bytes) noexcept {
   const int64_t size = class_of(bytes);
   const std::scoped_lock lock(mutex_);
   used_ -= size;
-  if (!keep({data, size})) system_free(data, size);
+  if (!keep(data, size)) system_free(data, size);
 }
 
 void CpuMemory::release_all() {
-  for (const Block& block : large_) system_free(block.data, block.bytes);
+  for (const auto& [data, range] : large_) system_free(data, range.bytes);
   large_.clear();
   for (const auto& [bytes, blocks] : small_) {
     for (void* data : blocks) system_free(data, bytes);

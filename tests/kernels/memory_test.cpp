@@ -51,6 +51,32 @@ TEST(Memory, FreedBlocksAreHandedOutAgain) {
   EXPECT_EQ(memory.cached(), 0);
 }
 
+TEST(Memory, FreedBlocksServeRequestsOfOtherSizes) {
+  if (!kCaching) GTEST_SKIP();
+  CpuMemory memory;
+  char* const large = static_cast<char*>(memory.allocate(24 * kMega));
+  memory.free(large, 24 * kMega);
+  // Cut into three.
+  std::vector<char*> parts;
+  for (const int64_t size : {4, 12, 8}) parts.push_back(static_cast<char*>(memory.allocate(size * kMega)));
+  EXPECT_EQ(memory.cached(), 0);
+  for (size_t i = 0; i < parts.size(); ++i) {
+    EXPECT_GE(parts[i], large);
+    EXPECT_LT(parts[i], large + 24 * kMega);
+    std::memset(parts[i], static_cast<int>(i), 4 * kMega);
+  }
+  EXPECT_EQ(parts[0][0], 0);
+  EXPECT_EQ(parts[1][0], 1);
+  EXPECT_EQ(parts[2][0], 2);
+  // And one again, in whatever order they come back.
+  memory.free(parts[0], 4 * kMega);
+  memory.free(parts[2], 8 * kMega);
+  memory.free(parts[1], 12 * kMega);
+  EXPECT_EQ(memory.cached(), 24 * kMega);
+  EXPECT_EQ(memory.allocate(24 * kMega), large);
+  memory.free(large, 24 * kMega);
+}
+
 TEST(Memory, WhatIsCachedIsBoundedByWhatWasUsed) {
   CpuMemory memory;
   // Each size is used once only: without a bound 40 + 41 + ... MiB would pile up.
