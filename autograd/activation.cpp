@@ -61,7 +61,7 @@ Tensor activate(const Tensor& x, Activation activation) {
   backend(x.device()).activation().forward(activation, source.view(), y.view());
   if (wants_grad({&x})) {
     record("activate", {x}, {y}, [source, activation](const std::vector<Tensor>& g) -> std::vector<Tensor> {
-      const Tensor dx = Tensor::empty(source.shape(), source.dtype(), source.device());
+      const Tensor dx = reuse_or_new(g[0]);
       backend(source.device()).activation().backward(activation, source.view(), g[0].contiguous().view(), dx.view());
       return {dx};
     });
@@ -163,7 +163,7 @@ Tensor softcap(const Tensor& x, double cap) {
   backend(x.device()).activation().softcap(x.detach().contiguous().view(), cap, y.view());
   if (wants_grad({&x})) {
     record("softcap", {x}, {y}, [y = y.detach(), cap](const std::vector<Tensor>& g) -> std::vector<Tensor> {
-      const Tensor dx = Tensor::empty(y.shape(), y.dtype(), y.device());
+      const Tensor dx = reuse_or_new(g[0]);
       backend(y.device()).activation().softcap_backward(y.view(), g[0].contiguous().view(), cap, dx.view());
       return {dx};
     });

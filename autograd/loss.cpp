@@ -51,7 +51,8 @@ Tensor cross_entropy(const Tensor& logits, const Tensor& labels, int64_t ignore_
   if (wants_grad({&logits})) {
     record("cross_entropy", {logits}, {loss},
            [x, y, log_sum_exp, ignore_index](const std::vector<Tensor>& g) -> std::vector<Tensor> {
-             const Tensor dx = Tensor::empty(x.shape(), x.dtype(), x.device());
+             // Over the logits, the largest tensor of a language model, where nobody wants them any more.
+             const Tensor dx = reuse_or_new(x);
              backend(x.device())
                  .loss()
                  .cross_entropy_backward(g[0].view(), x.view(), y.view(), ignore_index, log_sum_exp.view(), dx.view());

@@ -17,6 +17,10 @@ struct RandomStream {
 };
 RandomStream next_random_stream();
 
+/// Where next_random_stream() of this thread stands, to draw the same numbers again.
+RandomStream random_state();
+void set_random_state(const RandomStream& state);
+
 Tensor uniform(const Shape& shape, double low, double high, DType dtype = DType::float32, Device device = {});
 Tensor normal(const Shape& shape, double mean, double deviation, DType dtype = DType::float32, Device device = {});
 

@@ -1,6 +1,9 @@
 #include "mica/autograd/tape.h"
 
+#include <algorithm>
+#include <atomic>
 #include <unordered_map>
+#include <unordered_set>
 #include <utility>
 
 #include "mica/base/error.h"
@@ -9,39 +12,81 @@
 namespace mica {
 namespace {
 
-// a + b into fresh memory: gradients may be shared between inputs, so none is ever changed in place.
+// a + b, in a's memory where nothing else shares that.
 Tensor sum_of(const Tensor& a, const Tensor& b) {
-  const Tensor result = Tensor::empty(a.shape(), a.dtype(), a.device());
+  const Tensor result = a.dtype() == b.dtype() ? reuse_or_new(a) : Tensor::empty(a.shape(), a.dtype(), a.device());
   backend(a.device()).elementwise().binary(BinaryOp::add, a.view(), b.view(), result.view());
   return result;
 }
 
+// Each slot has a handle of its own, so that the owners of a tensor's memory say who else may see it: closures give one
+// handle to several inputs, callers keep theirs.
 void accumulate(Tensor* slot, const Tensor& gradient) {
-  *slot = slot->defined() ? sum_of(*slot, gradient) : gradient;
+  *slot = slot->defined() ? sum_of(*slot, gradient) : gradient.detach();
 }
 
-// Nodes reachable from the roots, each after all nodes that use its outputs.
-std::vector<TapeNode*> order_from(const std::vector<TapeNode*>& roots) {
-  std::vector<TapeNode*> finished;
-  std::unordered_map<TapeNode*, bool> seen;
-  std::vector<std::pair<TapeNode*, size_t>> stack;  // a node and its next input: recursion would overflow on deep nets
-  for (TapeNode* root : roots) {
-    if (!seen.emplace(root, true).second) continue;
-    stack.emplace_back(root, 0);
-    while (!stack.empty()) {
-      TapeNode* node = stack.back().first;
-      if (stack.back().second == node->inputs.size()) {
-        finished.push_back(node);
-        stack.pop_back();
-        continue;
-      }
-      const auto& input = node->inputs[stack.back().second++];
-      if (input != nullptr && input->node != nullptr && seen.emplace(input->node.get(), true).second) {
-        stack.emplace_back(input->node.get(), 0);
-      }
+// All nodes ever, so that a checkpoint tells its own from earlier ones.
+std::atomic<uint64_t> recorded{0};
+
+// Nodes from position `start` on that are reachable from the roots, the last recorded first: each after all nodes that
+// use its outputs, and in the same order whether or not some of them are inside a checkpoint.
+std::vector<TapeNode*> order_from(const std::vector<TapeNode*>& roots, uint64_t start) {
+  std::vector<TapeNode*> reached;
+  std::unordered_set<TapeNode*> seen;
+  const auto visit = [&](TapeNode* node) {
+    if (node != nullptr && node->position >= start && seen.insert(node).second) reached.push_back(node);
+  };
+  for (TapeNode* root : roots) visit(root);
+  for (size_t i = 0; i < reached.size(); ++i) {
+    for (size_t k = 0; k < reached[i]->inputs.size(); ++k) {
+      const auto& input = reached[i]->inputs[k];
+      if (input != nullptr) visit(input->node.get());
     }
   }
-  return {finished.rbegin(), finished.rend()};
+  std::sort(reached.begin(), reached.end(), [](auto* a, auto* b) { return a->position > b->position; });
+  return reached;
+}
+
+using Pending = std::unordered_map<TapeNode*, std::vector<Tensor>>;
+
+// Slot of a result's gradient, of a node that waits for it.
+Tensor* slot_of(Pending* pending, const AutogradMeta& meta) {
+  auto& slots = (*pending)[meta.node.get()];
+  slots.resize(meta.node->output_count);
+  return &slots[static_cast<size_t>(meta.output_index)];
+}
+
+// The gradients of the pass that this thread is in, for a checkpoint inside of it.
+thread_local Pending* running = nullptr;
+
+// Runs the nodes that `pending` leads to, down to position `start`; gradients of earlier nodes stay in it.
+void run_back(const std::vector<TapeNode*>& roots, uint64_t start, Pending* pending) {
+  struct Restore {
+    Pending* outer;
+    ~Restore() { running = outer; }
+  } const restore{std::exchange(running, pending)};
+  for (TapeNode* node : order_from(roots, start)) {
+    const auto found = pending->find(node);
+    if (found == pending->end()) continue;  // reachable only through outputs that got no gradient
+    if (!node->backward) {
+      throw Error("backward through a tape that was used already", node->op, "run the forward pass again");
+    }
+    std::vector<Tensor> input_gradients = node->backward(found->second);
+    pending->erase(found);
+    node->backward = nullptr;  // frees what it kept
+    for (size_t i = 0; i < node->inputs.size(); ++i) {
+      const auto& input = node->inputs[i];
+      if (input == nullptr || i >= input_gradients.size() || !input_gradients[i].defined()) continue;
+      // A checkpoint's closure has checked them, node by node.
+      if (i < node->input_shapes.size() && !(input_gradients[i].shape() == node->input_shapes[i])) {
+        throw Error("gradient of shape " + to_string(input_gradients[i].shape()) + " for input " + std::to_string(i) +
+                        " of shape " + to_string(node->input_shapes[i]),
+                    node->op, "this is a fault of the op's backward");
+      }
+      accumulate(input->node == nullptr ? &input->grad : slot_of(pending, *input), input_gradients[i]);
+      input_gradients[i] = Tensor();
+    }
+  }
 }
 
 }  // namespace
@@ -69,6 +114,7 @@ void record(const char* op, const std::vector<Tensor>& inputs, const std::vector
             BackwardFunction backward) {
   auto node = std::make_shared<TapeNode>();
   node->op = op;
+  node->position = recorded++;
   for (const Tensor& input : inputs) {
     node->inputs.push_back(input.requires_grad() ? input.autograd_meta() : nullptr);
     node->input_shapes.push_back(input.defined() ? input.shape() : Shape{});
@@ -83,6 +129,11 @@ void record(const char* op, const std::vector<Tensor>& inputs, const std::vector
     meta->output_index = static_cast<int>(i);
     outputs[i].set_autograd_meta(std::move(meta));
   }
+}
+
+Tensor reuse_or_new(const Tensor& x) {
+  if (x.storage().use_count() == 1 && x.is_contiguous()) return x;
+  return Tensor::empty(x.shape(), x.dtype(), x.device());
 }
 
 void refuse_grad(const char* op, std::initializer_list<const Tensor*> inputs) {
@@ -103,7 +154,7 @@ void backward(const Tensor& output, const Tensor& gradient) {
 
 void backward(const std::vector<Tensor>& outputs, const std::vector<Tensor>& gradients) {
   const NoGrad no_grad;
-  std::unordered_map<TapeNode*, std::vector<Tensor>> pending;
+  Pending pending;
   std::vector<TapeNode*> roots;
   std::vector<std::shared_ptr<TapeNode>> keep_alive;
   for (size_t i = 0; i < outputs.size(); ++i) {
@@ -122,38 +173,55 @@ void backward(const std::vector<Tensor>& outputs, const std::vector<Tensor>& gra
       accumulate(&meta->grad, gradients[i]);
       continue;
     }
-    auto& slots = pending[meta->node.get()];
-    slots.resize(meta->node->output_count);
-    accumulate(&slots[static_cast<size_t>(meta->output_index)], gradients[i]);
+    accumulate(slot_of(&pending, *meta), gradients[i]);
     roots.push_back(meta->node.get());
     keep_alive.push_back(meta->node);
   }
-  for (TapeNode* node : order_from(roots)) {
-    const auto found = pending.find(node);
-    if (found == pending.end()) continue;  // reachable only through outputs that got no gradient
-    if (!node->backward) {
-      throw Error("backward through a tape that was used already", node->op, "run the forward pass again");
-    }
-    const std::vector<Tensor> input_gradients = node->backward(found->second);
-    pending.erase(found);
-    node->backward = nullptr;  // frees what it kept
-    for (size_t i = 0; i < node->inputs.size(); ++i) {
-      const auto& input = node->inputs[i];
-      if (input == nullptr || i >= input_gradients.size() || !input_gradients[i].defined()) continue;
-      if (!(input_gradients[i].shape() == node->input_shapes[i])) {
-        throw Error("gradient of shape " + to_string(input_gradients[i].shape()) + " for input " + std::to_string(i) +
-                        " of shape " + to_string(node->input_shapes[i]),
-                    node->op, "this is a fault of the op's backward");
-      }
-      if (input->node == nullptr) {
-        accumulate(&input->grad, input_gradients[i]);
-      } else {
-        auto& slots = pending[input->node.get()];
-        slots.resize(input->node->output_count);
-        accumulate(&slots[static_cast<size_t>(input->output_index)], input_gradients[i]);
-      }
+  run_back(roots, 0, &pending);
+}
+
+uint64_t tape_position() {
+  return recorded;
+}
+
+std::vector<std::shared_ptr<AutogradMeta>> tape_inputs(const Tensor& output, uint64_t start) {
+  const auto& own = output.autograd_meta();
+  std::vector<std::shared_ptr<AutogradMeta>> inputs;
+  for (const TapeNode* node : order_from({own->node.get()}, start)) {
+    for (const auto& input : node->inputs) {
+      const bool earlier = input != nullptr && input->node != nullptr && input->node->position < start;
+      if (earlier && std::find(inputs.begin(), inputs.end(), input) == inputs.end()) inputs.push_back(input);
     }
   }
+  return inputs;
+}
+
+void record_checkpoint(const std::vector<std::shared_ptr<AutogradMeta>>& inputs, const Tensor& output,
+                       BackwardFunction backward) {
+  record("checkpoint", {}, {output}, std::move(backward));
+  TapeNode& node = *output.autograd_meta()->node;
+  node.inputs = inputs;
+}
+
+std::vector<Tensor> backward_to(const Tensor& output, const Tensor& gradient, uint64_t start,
+                                const std::vector<std::shared_ptr<AutogradMeta>>& inputs) {
+  const NoGrad no_grad;
+  Pending pending;
+  const auto& meta = output.autograd_meta();
+  accumulate(slot_of(&pending, *meta), gradient);
+  // What the outer pass has for the inputs so far is gone on with, so that sums round as they do without a checkpoint.
+  for (const auto& input : inputs) {
+    if (running != nullptr && running->count(input->node.get()) != 0)
+      *slot_of(&pending, *input) = std::exchange(*slot_of(running, *input), Tensor());
+  }
+  run_back({meta->node.get()}, start, &pending);
+  std::vector<Tensor> gradients;
+  for (const auto& input : inputs) {
+    const auto found = pending.find(input->node.get());
+    const auto index = static_cast<size_t>(input->output_index);
+    gradients.push_back(found != pending.end() ? std::exchange(found->second[index], Tensor()) : Tensor());
+  }
+  return gradients;
 }
 
 }  // namespace mica

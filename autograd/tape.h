@@ -5,6 +5,7 @@
 // gradients of its outputs into those of its inputs. A closure keeps what it needs as detached tensors: a tensor that
 // knew its node would keep the node, and itself, alive for ever.
 
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
@@ -29,6 +30,7 @@ class TapeNode {
   std::vector<std::shared_ptr<AutogradMeta>> inputs;  ///< null where no gradient is tracked
   std::vector<Shape> input_shapes;                    ///< checked against what the closure returns
   size_t output_count = 0;
+  uint64_t position = 0;  ///< how many nodes were recorded before
   BackwardFunction backward;
 };
 
@@ -39,6 +41,10 @@ bool wants_grad(std::initializer_list<const Tensor*> inputs);
 void record(const char* op, const std::vector<Tensor>& inputs, const std::vector<Tensor>& outputs,
             BackwardFunction backward);
 
+/// Memory for a tensor like `x`, of which the caller has no more need: x itself where no other handle shares its
+/// memory. For gradients that a closure is given, and for tensors that it made by detach() and keeps alone.
+Tensor reuse_or_new(const Tensor& x);
+
 /// For an op without a backward: throws Error when a gradient would be lost.
 void refuse_grad(const char* op, std::initializer_list<const Tensor*> inputs);
 
@@ -47,5 +53,23 @@ void refuse_grad(const char* op, std::initializer_list<const Tensor*> inputs);
 void backward(const Tensor& output, const Tensor& gradient = {});
 /// The same for several outputs at once, each with its gradient.
 void backward(const std::vector<Tensor>& outputs, const std::vector<Tensor>& gradients);
+
+// For checkpoints: a piece of the tape that is made twice.
+
+/// Above the position of every node so far, and at most that of the next.
+uint64_t tape_position();
+
+/// What the nodes that lead to `output`, recorded from `start` on, used of the tape before: results of earlier nodes,
+/// in the order of their use. Leaves are not among them.
+std::vector<std::shared_ptr<AutogradMeta>> tape_inputs(const Tensor& output, uint64_t start);
+
+/// Makes `output` the result of one node whose inputs are those.
+void record_checkpoint(const std::vector<std::shared_ptr<AutogradMeta>>& inputs, const Tensor& output,
+                       BackwardFunction backward);
+
+/// backward() through the nodes from `start` on: leaves get theirs, and the gradients of `inputs` are returned,
+/// undefined for those that the output does not depend on.
+std::vector<Tensor> backward_to(const Tensor& output, const Tensor& gradient, uint64_t start,
+                                const std::vector<std::shared_ptr<AutogradMeta>>& inputs);
 
 }  // namespace mica

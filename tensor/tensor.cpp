@@ -6,6 +6,7 @@
 #include "mica/base/error.h"
 #include "mica/kernels/reduce.h"
 #include "mica/kernels/shape.h"
+#include "mica/tensor/grad_mode.h"
 
 namespace mica {
 namespace {
@@ -48,6 +49,11 @@ bool grad_enabled() {
 }
 NoGrad::NoGrad() : previous_(std::exchange(recording, false)) {}
 NoGrad::~NoGrad() {
+  recording = previous_;
+}
+
+EnableGrad::EnableGrad() : previous_(std::exchange(recording, true)) {}
+EnableGrad::~EnableGrad() {
   recording = previous_;
 }
 
@@ -309,14 +315,16 @@ const Tensor& Tensor::set_requires_grad(bool value) const {
   return *this;
 }
 
+// The tape adds to a gradient in place where it is the only one who sees it: everyone else gets a handle of their own.
 Tensor Tensor::grad() const {
-  return impl_ != nullptr && impl_->autograd != nullptr ? impl_->autograd->grad : Tensor();
+  const bool has = impl_ != nullptr && impl_->autograd != nullptr && impl_->autograd->grad.defined();
+  return has ? impl_->autograd->grad.detach() : Tensor();
 }
 
 void Tensor::set_grad(const Tensor& grad) const {
   Impl& impl = get();
   if (impl.autograd == nullptr) impl.autograd = std::make_shared<AutogradMeta>();
-  impl.autograd->grad = grad;
+  impl.autograd->grad = grad.defined() ? grad.detach() : grad;
 }
 
 }  // namespace mica

@@ -52,6 +52,7 @@ uint64_t dropout_seed(int64_t seed, int64_t step, size_t batch) {
 Trainer::Impl::Impl(Model m, TrainingArguments a, TrainerParts o)
     : model(std::move(m)), arguments(std::move(a)), options(std::move(o)), collator(options.data_collator) {
   check(arguments);
+  if (arguments.gradient_checkpointing) model.gradient_checkpointing_enable();
   if (collator == nullptr && options.processing_class) {
     collator = std::make_shared<DataCollatorWithPadding>(*options.processing_class, PaddingOptions{.ragged = true});
   }

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <utility>
 
+#include "mica/autograd/checkpoint.h"
 #include "mica/autograd/elementwise.h"
 #include "mica/autograd/embedding.h"
 #include "mica/autograd/random.h"
@@ -255,7 +256,10 @@ EncoderOutput Encoder::operator()(const Rows& rows) const {
   return output;
 }
 
-EncoderOutput Encoder::run(const Rows& rows) const {
+EncoderOutput Encoder::run(const Rows& given) const {
+  // Layers of a checkpoint run again when the caller's rows are gone.
+  const auto held = grad_enabled() ? std::make_shared<const Rows>(given) : nullptr;
+  const Rows& rows = held != nullptr ? *held : given;
   if (attention_ != nullptr && rows.prefix_length >= 0) {
     throw Error("a prefix of texts that are not read from left to right", "encoder",
                 "this model only reads whole texts");
@@ -265,7 +269,7 @@ EncoderOutput Encoder::run(const Rows& rows) const {
   const LayerMixer mix = attention_ != nullptr ? attention_->start(rows) : plain_attention(rows);
   for (const size_t i : layer_of_) {
     if (rows.output_hidden_states) output.hidden_states.push_back(x);
-    x = layer(i, x, rows, mix);
+    x = run_layer([this, i, x, held, &rows, mix] { return layer(i, x, rows, mix); });
   }
   if (final_norm_.defined()) x = final_norm_(x);
   x = dropout(x, rows.training ? spec_.final_dropout : 0);

@@ -5,6 +5,7 @@
 #include <numeric>
 #include <utility>
 
+#include "mica/autograd/checkpoint.h"
 #include "mica/autograd/elementwise.h"
 #include "mica/autograd/embedding.h"
 #include "mica/autograd/random.h"
@@ -285,7 +286,17 @@ Tensor Stack::run(const Layer& layer, size_t index, const Tensor& input, const C
               spec_.residual_from_norm ? second : x, layer.mlp_post_norm, layer.mlp_sum_norm, call.dropout);
 }
 
-Stack::Output Stack::operator()(const Rows& rows, KeyValueCache* cache, const CrossStates* cross) const {
+Stack::Output Stack::operator()(const Rows& given, KeyValueCache* cache, const CrossStates* given_cross) const {
+  // Layers of a checkpoint run again when what the caller gave is gone.
+  struct Held {
+    Rows rows;
+    CrossStates cross;
+  };
+  std::shared_ptr<const Held> held;
+  if (grad_enabled() && cache == nullptr)
+    held = std::make_shared<const Held>(Held{given, given_cross != nullptr ? *given_cross : CrossStates()});
+  const Rows& rows = held != nullptr ? held->rows : given;
+  const CrossStates* cross = held != nullptr && given_cross != nullptr ? &held->cross : given_cross;
   if (cache != nullptr) {
     if (rows.key_mask.defined()) {
       throw Error("an attention_mask with hidden tokens, and a cache", "model inputs", "give a ragged batch instead");
@@ -317,7 +328,8 @@ Stack::Output Stack::operator()(const Rows& rows, KeyValueCache* cache, const Cr
     if (attention.relative_table().defined()) {
       call.self.bias = relative_bias(attention.relative_table(), attention.spec().relative, rows, cache);
     }
-    x = run(layers_[i], i, x, call);
+    x = held != nullptr ? run_layer([this, i, x, call, held] { return run(layers_[i], i, x, call); })
+                        : run(layers_[i], i, x, call);
   }
   if (cache != nullptr) cache->end();
   if (final_norm_.defined()) x = final_norm_(x);

@@ -1,5 +1,6 @@
 #include "mica/models/auto/model.h"
 
+#include "mica/autograd/checkpoint.h"
 #include "mica/autograd/shape.h"
 #include "mica/base/error.h"
 #include "mica/base/file.h"
@@ -21,6 +22,7 @@ struct Model::Impl {
   std::unique_ptr<Head> head;
   std::shared_ptr<const GenerationConfig> generation;  // null: not a model that generates
   bool training = false;
+  bool checkpointing = false;
 
   Impl(Config c, Task t, LoadOptions o, ParameterStore s)
       : config(std::move(c)), task(t), options(std::move(o)), store(std::move(s)) {}
@@ -118,6 +120,7 @@ int64_t Model::resize_token_embeddings(int64_t new_num_tokens, const ResizeOptio
                 "resize the part that has it");
   }
   resized->training = impl_->training;
+  resized->checkpointing = impl_->checkpointing;
   resized->generation = impl_->generation;
   *impl_ = std::move(*resized);  // every handle of this model sees it
   return rows;
@@ -125,6 +128,7 @@ int64_t Model::resize_token_embeddings(int64_t new_num_tokens, const ResizeOptio
 
 ModelOutput Model::operator()(const ModelInputs& inputs) const {
   const Impl& impl = *impl_;
+  const Checkpointing checkpointing(impl.checkpointing && impl.training);
   const NetworkOutput result = impl.network->forward(inputs, device(), impl.training);
   ModelOutput output;
   for (const Tensor& hidden : result.hidden_states) output.hidden_states.push_back(per_token(hidden, result.rows));
@@ -190,6 +194,10 @@ const Head& Model::head() const {
 
 void Model::train(bool on) const {
   impl_->training = on;
+}
+
+void Model::gradient_checkpointing_enable(bool on) const {
+  impl_->checkpointing = on;
 }
 
 void Model::zero_grad() const {

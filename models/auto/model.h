@@ -100,6 +100,9 @@ class Model {
   void train(bool on = true) const;
   void eval() const { train(false); }
   void zero_grad() const;
+  /// In training mode the layers keep their inputs alone and run again in the backward pass: a third of the memory of
+  /// activations or less, a third more time, the same bits.
+  void gradient_checkpointing_enable(bool on = true) const;
 
   /// Writes config.json, model.safetensors (sharded beyond `max_shard_bytes`) and, of a model that generates,
   /// generation_config.json: a folder that transformers opens.
