@@ -38,7 +38,7 @@ def build(workload: str):
     return transformers.BertForSequenceClassification(transformers.BertConfig(**common))
 
 
-def torch_step(workload: str, dtype: str, steps: int, optimizer: bool) -> dict:
+def torch_step(workload: str, dtype: str, steps: int) -> dict:
     import torch
 
     torch.set_num_threads(2)
@@ -50,7 +50,7 @@ def torch_step(workload: str, dtype: str, steps: int, optimizer: bool) -> dict:
     inputs = {"input_ids": ids, "labels": ids if workload == "gpt2" else torch.arange(batch) % 2}
     if workload == "ragged":
         inputs["attention_mask"] = (torch.arange(tokens)[None] < torch.tensor(LENGTHS)[:, None]).long()
-    adam = torch.optim.AdamW(model.parameters(), lr=1e-5, fused=True) if optimizer else None
+    adam = torch.optim.AdamW(model.parameters(), lr=1e-5, fused=True)
     times = []
     for step in range(steps + 2):
         start = time.perf_counter()
@@ -59,9 +59,8 @@ def torch_step(workload: str, dtype: str, steps: int, optimizer: bool) -> dict:
         mid = time.perf_counter()
         loss.backward()
         after = time.perf_counter()
-        if adam is not None:
-            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0, foreach=True)
-            adam.step()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0, foreach=True)
+        adam.step()
         model.zero_grad(set_to_none=True)
         end = time.perf_counter()
         if step >= 2:
@@ -99,11 +98,10 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=3)
     parser.add_argument("--workloads", default="minilm,bert,ragged,gpt2")
     parser.add_argument("--dtypes", default="float32,bfloat16")
-    parser.add_argument("--no-optimizer", action="store_true", help="forward and backward alone")
     parser.add_argument("--json")
     arguments = parser.parse_args()
     if arguments.one:
-        print(json.dumps(torch_step(*arguments.one, arguments.steps, not arguments.no_optimizer)))
+        print(json.dumps(torch_step(*arguments.one, arguments.steps)))
         return
     rows = []
     for workload in arguments.workloads.split(","):
@@ -112,14 +110,12 @@ def main() -> None:
             for _ in range(arguments.rounds):
                 runs["mica"].append(last_line([arguments.bench, workload, dtype, str(arguments.steps)]))
                 command = [sys.executable, __file__, "--one", workload, dtype, "--steps", str(arguments.steps)]
-                if arguments.no_optimizer:
-                    command.append("--no-optimizer")
                 runs["torch"].append(last_line(command, environment()))
             best = {side: min(each, key=lambda run: run["step_ms"]) for side, each in runs.items()}
             mica, torch = best["mica"], best["torch"]
             print(
                 f"{workload:8} {dtype:8} mica {mica['step_ms']:7.0f} ms ({mica['forward_ms']:.0f} + "
-                f"{mica['backward_ms']:.0f}), {mica['peak_rss_mb']:5.0f} MB   torch {torch['step_ms']:7.0f} ms "
+                f"{mica['backward_ms']:.0f} + {mica['optimizer_ms']:.0f}), {mica['peak_rss_mb']:5.0f} MB   torch {torch['step_ms']:7.0f} ms "
                 f"({torch['forward_ms']:.0f} + {torch['backward_ms']:.0f} + {torch['optimizer_ms']:.0f}), "
                 f"{torch['peak_rss_mb']:5.0f} MB   {torch['step_ms'] / mica['step_ms']:.2f} x, "
                 f"memory {mica['peak_rss_mb'] / torch['peak_rss_mb']:.2f}",
