@@ -13,6 +13,7 @@
 #include "mica/base/json.h"
 #include "mica/base/parallel.h"
 #include "mica/models/auto/auto_config.h"
+#include "mica/models/auto/lora.h"
 #include "mica/training/pretraining.h"
 #include "mica/training/tasks/recipe.h"
 #include "mica/training/trainer.h"
@@ -22,7 +23,7 @@ namespace {
 
 struct TrainFlags {
   std::string task, model, train, eval, test, output, tokenizer, objective, dtype = "float32";
-  std::vector<std::string> config;
+  std::vector<std::string> config, lora;
   int64_t threads = 0;
   std::optional<int64_t> vocab_size;
   bool json = false, from_scratch = false;
@@ -36,7 +37,7 @@ struct TrainFlags {
 }
 
 // "a=1, b=2" and "a=1" "b=2": pairs of a field and its value.
-std::vector<std::pair<std::string, std::string>> config_fields(const std::vector<std::string>& words) {
+std::vector<std::pair<std::string, std::string>> fields_of(const char* flag, const std::vector<std::string>& words) {
   std::vector<std::pair<std::string, std::string>> fields;
   for (const std::string& word : words) {
     // Commas inside brackets and quotes belong to a value.
@@ -49,7 +50,7 @@ std::vector<std::pair<std::string, std::string>> config_fields(const std::vector
         part = part.substr(begin, part.find_last_not_of(" \t") + 1 - begin);
         const size_t equals = part.find('=');
         if (equals == 0 || equals == std::string::npos) {
-          misuse("--config \"" + printable(part) + "\"", "write FIELD=VALUE");
+          misuse(std::string(flag) + " \"" + printable(part) + "\"", "write FIELD=VALUE");
         }
         fields.emplace_back(part.substr(0, equals), part.substr(equals + 1));
       }
@@ -84,6 +85,49 @@ TrainingArguments arguments_of(const TrainFlags& flags) {
   return arguments;
 }
 
+// "r=8,alpha=16,dropout=0.1,target_modules=query|value".
+std::optional<LoraConfig> lora_of(const std::vector<std::string>& words) {
+  if (words.empty()) return std::nullopt;
+  LoraConfig config;
+  bool alpha = false;
+  const auto names = [](const std::string& text) {
+    std::vector<std::string> list{""};
+    for (const char c : text) {
+      if (c == '|') {
+        list.emplace_back();
+      } else {
+        list.back() += c;
+      }
+    }
+    return list;
+  };
+  for (const auto& [name, value] : fields_of("--lora", words)) {
+    try {
+      if (name == "r") {
+        config.r = std::stoll(value);
+      } else if (name == "alpha" || name == "lora_alpha") {
+        config.lora_alpha = std::stod(value);
+        alpha = true;
+      } else if (name == "dropout" || name == "lora_dropout") {
+        config.lora_dropout = std::stod(value);
+      } else if (name == "target_modules") {
+        config.target_modules = names(value);
+      } else if (name == "modules_to_save") {
+        config.modules_to_save = names(value);
+      } else if (name == "use_rslora" || name == "rslora") {
+        config.use_rslora = value == "true" || value == "1";
+      } else {
+        misuse("--lora " + printable(name),
+               "it takes r, alpha, dropout, target_modules, modules_to_save and use_rslora");
+      }
+    } catch (const std::logic_error&) {
+      misuse("--lora " + printable(name) + "=" + printable(value), "give a number");
+    }
+  }
+  if (!alpha) config.lora_alpha = 2 * static_cast<double>(config.r);
+  return config;
+}
+
 struct Run {
   Model model;
   Tokenizer tokenizer;
@@ -97,7 +141,7 @@ Run from_folder(const TrainFlags& flags, const Dataset& train, DType dtype) {
   LoadOptions load{.labels = labels, .problem_type = recipe->problem_type(), .dtype = dtype};
   // A classifier of other labels gets a head of its own.
   load.ignore_mismatched_sizes = !labels.empty() && labels.size() != config.labels().size();
-  load.config = config_fields(flags.config);
+  load.config = fields_of("--config", flags.config);
   Model model = flags.from_scratch ? Model::from_config(config, recipe->model_task(), load)
                                    : Model::from_pretrained(flags.model, recipe->model_task(), load);
   Tokenizer tokenizer = Tokenizer::from_pretrained(flags.tokenizer.empty() ? flags.model : flags.tokenizer);
@@ -107,7 +151,7 @@ Run from_folder(const TrainFlags& flags, const Dataset& train, DType dtype) {
 Run from_nothing(const TrainFlags& flags, DType dtype) {
   FromScratchOptions options;
   if (!flags.objective.empty()) options.task = task_from_name(flags.objective);
-  options.config = config_fields(flags.config);
+  options.config = fields_of("--config", flags.config);
   options.tokenizer = flags.tokenizer;
   options.vocab_size = flags.vocab_size.value_or(0);
   options.dtype = dtype;
@@ -147,6 +191,7 @@ void execute(TrainFlags flags) {
   manual_seed(static_cast<uint64_t>(arguments.seed));
   Run run = flags.task == "pretraining" ? from_nothing(flags, dtype) : from_folder(flags, train, dtype);
   run.recipe->adjust(&arguments);
+  if (const auto lora = lora_of(flags.lora)) add_adapter(run.model, *lora);
 
   const auto prepare = [&](const Dataset& data) { return run.recipe->prepare(data, run.model, run.tokenizer); };
   const PreparedData training = prepare(train);
@@ -159,6 +204,7 @@ void execute(TrainFlags flags) {
     misuse("--eval_strategy without --eval", "name a file to evaluate on");
   }
   parts.processing_class = run.tokenizer;
+  parts.adapter_base_model = flags.model;
   parts.data_collator = run.recipe->collator(run.model, run.tokenizer);
   parts.compute_loss = run.recipe->loss(run.model, run.tokenizer);
   parts.preprocess_logits_for_metrics = run.recipe->preprocess_logits();
@@ -205,6 +251,8 @@ Action train(Arguments& arguments) {
   arguments.text("--output", flags->output, "the folder for the model, as --output_dir");
   arguments.text("--tokenizer", flags->tokenizer, "folder or hub id of another tokenizer");
   arguments.texts("--config", flags->config, "fields of the config: hidden_dropout_prob=0,...");
+  arguments.texts("--lora", flags->lora,
+                  "train a low-rank adapter: r=8,alpha=16,dropout=0.1,target_modules=query|value");
   arguments.flag("--from_scratch", flags->from_scratch, "the model's config with new weights");
   arguments.choice("--objective", flags->objective, {"masked_lm", "causal_lm"}, "of pretraining");
   arguments.integer("--vocab_size", flags->vocab_size, 16, 100'000'000, "of the tokenizer that pretraining trains");

@@ -37,9 +37,8 @@ int main(int argc, char** argv) try {
   trainer.save_model();
 
   TokenClassificationPipeline tagger = pipeline("token-classification", output);
-  for (const auto& entity :
-       tagger("Ada Lovelace lived in London", {.aggregation_strategy = AggregationStrategy::simple})) {
-    std::cout << entity.word << "  " << entity.entity << '\n';
+  for (const auto& entity : tagger("Ada Lovelace lived in London", {.aggregation_strategy = Aggregation::simple})) {
+    std::cout << entity.word << "  " << entity.label << '\n';
   }
 } catch (const Error& error) {
   std::cerr << error.what() << '\n';

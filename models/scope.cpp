@@ -270,4 +270,12 @@ void Scope::ignore(std::string_view name) const {
   store_->ignore(prefix_ + std::string(name));
 }
 
+std::shared_ptr<AdapterSlot> Scope::adapter_slot(int64_t in, int64_t out, bool transposed) const {
+  auto slot = std::make_shared<AdapterSlot>(in, out, transposed);
+  std::string module = prefix_;
+  if (module.ends_with('.')) module.pop_back();
+  store_->adapters().slots.emplace_back(std::move(module), slot);
+  return slot;
+}
+
 }  // namespace mica

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "mica/kernels/device.h"
+#include "mica/models/adapter_slot.h"
 #include "mica/tensor/checkpoint.h"
 #include "mica/tensor/tensor.h"
 
@@ -57,6 +58,7 @@ class ParameterStore {
 
   const BuildOptions& options() const { return options_; }
   const std::vector<std::pair<std::string, Tensor>>& parameters() const { return parameters_; }
+  AdapterRegistry& adapters() { return adapters_; }
   /// Throws one Error that lists missing and mis-shaped tensors; warns once about new and unused ones.
   void finish(const std::string& where, const std::string& model) const;
 
@@ -70,6 +72,7 @@ class ParameterStore {
   std::shared_ptr<const Checkpoint> checkpoint_;
   std::string base_prefix_;
   std::vector<std::pair<std::string, Tensor>> parameters_;
+  AdapterRegistry adapters_;
   std::unordered_map<std::string, Tensor> before_;
   NewRows new_rows_ = NewRows::mean;
   int64_t num_parameters_ = 0;
@@ -100,6 +103,9 @@ class Scope {
   Tensor computed(std::string_view name, const Tensor& value) const;
   /// A tensor that files may hold although the model has no use for it (a copy of a tied weight, a buffer).
   void ignore(std::string_view name) const;
+
+  /// Where the linear layer of this scope finds its adapters.
+  std::shared_ptr<AdapterSlot> adapter_slot(int64_t in, int64_t out, bool transposed) const;
 
   const BuildOptions& options() const { return store_->options(); }
   const std::string& prefix() const { return prefix_; }

@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "mica/base/error.h"
+#include "mica/models/auto/lora.h"
 
 namespace mica {
 namespace {
@@ -81,7 +82,9 @@ std::vector<ParameterGroup> parameter_groups(const Model& model, const TrainingA
   int64_t layers = 0;
   for (const auto& [name, parameter] : model.parameters()) layers = std::max(layers, layer_of(name).value_or(-1) + 1);
   std::map<std::pair<int64_t, bool>, ParameterGroup> groups;
-  for (const auto& [name, parameter] : model.parameters()) {
+  std::vector<std::pair<std::string, Tensor>> parameters = model.parameters();
+  for (auto& adapter : adapter_parameters(model)) parameters.push_back(std::move(adapter));
+  for (const auto& [name, parameter] : parameters) {
     if (!parameter.requires_grad()) continue;
     const int64_t above = arguments.layerwise_lr_decay == 1 ? 0 : layers + 1 - depth_of(name, layers);
     const bool with_decay = decays(name);

@@ -39,6 +39,8 @@ struct TrainerParts {
   /// Asked after each step; when it says true, a checkpoint is saved and train() returns.
   std::function<bool()> interrupted{};
   Callbacks callbacks{};
+  /// What a saved adapter's base_model_name_or_path says: the folder or hub id of the model it was trained on.
+  std::string adapter_base_model{};
 };
 
 struct TrainOutput {
@@ -66,7 +68,7 @@ class Trainer {
   LogEntry evaluate(const Dataset& dataset, const std::string& metric_key_prefix = "eval");
   PredictionOutput predict(const Dataset& dataset, const std::string& metric_key_prefix = "test");
 
-  /// Model and tokenizer, as a folder that opens; by default in output_dir.
+  /// Model (of one with adapters the adapter alone) and tokenizer, as a folder that opens; by default in output_dir.
   void save_model(const std::string& folder = "") const;
   /// trainer_state.json in output_dir.
   void save_state() const;

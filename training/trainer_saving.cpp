@@ -6,15 +6,30 @@
 #include "mica/base/error.h"
 #include "mica/base/file.h"
 #include "mica/base/warnings.h"
+#include "mica/models/auto/lora.h"
 #include "mica/tensor/safetensors.h"
 #include "mica/training/checkpoint.h"
 #include "mica/training/trainer_impl.h"
 
 namespace mica {
+namespace {
+
+// The values of a checkpoint: of the adapter alone, where the model has one.
+void load_values(const Model& model, const std::string& folder) {
+  if (!has_adapters(model)) return load_weights(model, folder);
+  load_adapter_values(model, folder, adapter_names(model).front());
+}
+
+}  // namespace
 
 void Trainer::Impl::save_model(const std::string& folder) const {
   make_directories(folder);
-  model.save_pretrained(folder);
+  if (has_adapters(model)) {
+    save_adapter(model, folder, adapter_names(model).front(), options.adapter_base_model);
+    model.config().save_pretrained(folder);
+  } else {
+    model.save_pretrained(folder);
+  }
   if (options.processing_class) options.processing_class->save_pretrained(folder);
   write_file_atomically(join_path(folder, "training_args.json"), to_json(arguments));
 }
@@ -60,7 +75,7 @@ void Trainer::Impl::resume(const RunPlan& plan) {
   const SafeTensors tensors = SafeTensors::open(optimizer_path);
   NamedTensors named;
   for (const TensorEntry& entry : tensors.entries()) named.emplace_back(entry.name, tensors.tensor(entry.name));
-  load_weights(model, folder);
+  load_values(model, folder);
   optimizer->load_state(named, optimizer_path);
   const std::string schedule_path = join_path(folder, "scheduler.json");
   schedule->load_state(read_file(schedule_path), schedule_path);
@@ -79,7 +94,7 @@ void Trainer::Impl::resume(const RunPlan& plan) {
 
 void Trainer::Impl::load_best() {
   if (!state.best_model_checkpoint.empty() && directory_exists(state.best_model_checkpoint)) {
-    load_weights(model, state.best_model_checkpoint);
+    load_values(model, state.best_model_checkpoint);
   } else {
     warn("load_best_model_at_end: no checkpoint of the best step was saved; the model is that of the last step");
   }

@@ -3,6 +3,7 @@
 #include "mica/base/error.h"
 #include "mica/base/file.h"
 #include "mica/base/hub.h"
+#include "mica/models/auto/lora.h"
 #include "mica/models/auto/table.h"
 
 namespace mica {
@@ -25,7 +26,9 @@ Config AutoConfig::from_json(std::string_view text, const std::string& where) {
 }
 
 Config AutoConfig::from_pretrained(const std::string& name_or_folder) {
-  const std::string path = join_path(resolve_model_folder(name_or_folder), "config.json");
+  const std::string folder = resolve_model_folder(name_or_folder);
+  const std::string path = join_path(folder, "config.json");
+  if (!file_exists(path) && is_adapter_folder(folder)) return from_pretrained(adapter_base_model(folder));
   if (!file_exists(path))
     throw Error("there is no config.json", printable(path, 400), "name a folder of a published model");
   return from_json(read_file(path, kMaxConfigBytes), path);

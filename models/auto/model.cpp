@@ -5,7 +5,9 @@
 #include "mica/base/error.h"
 #include "mica/base/file.h"
 #include "mica/base/hub.h"
+#include "mica/base/warnings.h"
 #include "mica/models/auto/auto_config.h"
+#include "mica/models/auto/lora.h"
 #include "mica/models/auto/table.h"
 #include "mica/tensor/checkpoint.h"
 #include "mica/tensor/safetensors.h"
@@ -48,6 +50,13 @@ void apply(const LoadOptions& options, Config* config) {
 
 Model Model::from_pretrained(const std::string& name_or_folder, Task task, const LoadOptions& options) {
   const std::string folder = resolve_model_folder(name_or_folder);
+  if (is_adapter_folder(folder)) {
+    const WarningCatcher dropped;  // a head that the base model lacks comes with the adapter
+    Model model =
+        build(AutoConfig::from_pretrained(folder), task, options, resolve_model_folder(adapter_base_model(folder)));
+    load_adapter(model, folder);
+    return model;
+  }
   return build(AutoConfig::from_pretrained(folder), task, options, folder);
 }
 
@@ -110,6 +119,10 @@ int64_t Model::resize_token_embeddings(int64_t new_num_tokens, const ResizeOptio
   }
   rows = (rows + multiple - 1) / multiple * multiple;
   if (rows == impl_->network->shape().vocab_size) return rows;
+  if (!impl_->store.adapters().configs.empty()) {
+    throw Error("a model with adapters gets no other vocabulary", "resize_token_embeddings",
+                "resize first, or merge them");
+  }
   Config config = impl_->config;
   config.set("vocab_size", rows);
   const auto new_rows = options.mean_resizing ? ParameterStore::NewRows::mean : ParameterStore::NewRows::normal;
@@ -161,6 +174,10 @@ const std::vector<std::pair<std::string, Tensor>>& Model::parameters() const {
   return impl_->store.parameters();
 }
 
+AdapterRegistry& Model::adapters() const {
+  return impl_->store.adapters();
+}
+
 int64_t Model::num_parameters() const {
   int64_t total = 0;
   for (const auto& [name, tensor] : parameters()) total += tensor.numel();
@@ -194,6 +211,7 @@ const Head& Model::head() const {
 
 void Model::train(bool on) const {
   impl_->training = on;
+  for (const auto& [module, slot] : impl_->store.adapters().slots) slot->set_training(on);
 }
 
 void Model::gradient_checkpointing_enable(bool on) const {

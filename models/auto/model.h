@@ -22,17 +22,17 @@ struct GenerationOutput;
 
 /// How a model is opened. Fields of the config that are named here win over the file's.
 struct LoadOptions {
-  int64_t num_labels = 0;           ///< 0: as the config says
-  std::vector<std::string> labels;  ///< names by id; gives num_labels too
-  std::string problem_type;         ///< "regression", "single_label_classification", "multi_label_classification"
+  int64_t num_labels = 0;             ///< 0: as the config says
+  std::vector<std::string> labels{};  ///< names by id; gives num_labels too
+  std::string problem_type{};         ///< "regression", "single_label_classification", "multi_label_classification"
   /// Of matrix products; on a CPU parameters and activations stay float32 (see BuildOptions).
   DType dtype = DType::float32;
-  Device device;
+  Device device{};
   bool ignore_mismatched_sizes = false;  ///< make tensors of another shape than the config's anew
   int64_t max_parameters = 0;            ///< an Error beyond, before they are allocated; 0: what memory holds
   /// Any fields of the config, each with a value written as JSON (text that is none is a string); they win over all
   /// else.
-  std::vector<std::pair<std::string, std::string>> config = {};
+  std::vector<std::pair<std::string, std::string>> config{};
   bool add_pooling_layer = true;  ///< false: a base model without its pooler, for callers who pool themselves
 };
 
@@ -47,7 +47,8 @@ struct ResizeOptions {
 class Model {
  public:
   /// The model as a published folder or hub id holds it, for a task. Throws Error when the folder, its config or its
-  /// weights don't fit; a head that the weights lack is made anew, with one warning (base/warnings.h).
+  /// weights don't fit; a folder that holds an adapter alone gives its base model with the adapter
+  /// (models/auto/lora.h); a head that the weights lack is made anew, with one warning (base/warnings.h).
   static Model from_pretrained(const std::string& name_or_folder, Task task, const LoadOptions& options = {});
   /// The same with random weights: `manual_seed` (autograd/random.h) makes them repeatable.
   static Model from_config(const Config& config, Task task, const LoadOptions& options = {});
@@ -83,6 +84,8 @@ class Model {
   /// Every parameter under its name on disk, in the order in which it was built.
   const std::vector<std::pair<std::string, Tensor>>& parameters() const;
   int64_t num_parameters() const;
+  /// Layers that can have low-rank adapters, and those they have (models/auto/lora.h).
+  AdapterRegistry& adapters() const;
   /// Longest input in tokens, 0 if there is no limit.
   int64_t max_tokens() const;
   int64_t hidden_size() const;

@@ -131,14 +131,6 @@ void run_fused(const Tensor& x, const Linear& layer, const After& after, const T
   backend(x.device()).linear().forward(x.view(), layer.weight().view(), epilogue, y.view());
 }
 
-// The same by separate differentiable ops: the oracle of the fused form, and what training runs.
-Tensor compose(const Tensor& x, const Tensor& weight, const Tensor& bias, DType factors, const After& after) {
-  Tensor y = dropout(activate(linear(x, weight, bias, factors), after.activation), after.dropout);
-  if (after.norm != nullptr && after.residual.defined()) return (*after.norm)(y, after.residual);
-  if (after.residual.defined()) y = add(y, after.residual);
-  return after.norm != nullptr ? (*after.norm)(y) : y;
-}
-
 // Whether what follows the product is more than a kernel's epilogue.
 bool needs_parts(const After& after) {
   return after.norm != nullptr && !after.norm->fusable();
@@ -150,6 +142,16 @@ Linear::Linear(const Scope& scope, int64_t in, int64_t out, bool has_bias, bool 
     : Linear(scope.weight("weight", transposed ? Shape{in, out} : Shape{out, in}),
              has_bias ? scope.zeros("bias", {out}) : Tensor(), scope.options()) {
   transposed_ = transposed;
+  adapters_ = scope.adapter_slot(in, out, transposed);
+}
+
+Tensor Linear::compose(const Tensor& x, const After& after) const {
+  Tensor y = linear(x, weight(), bias_, packed_->dtype());
+  if (adapters_ != nullptr) y = adapters_->add_to(y, x);
+  y = dropout(activate(y, after.activation), after.dropout);
+  if (after.norm != nullptr && after.residual.defined()) return (*after.norm)(y, after.residual);
+  if (after.residual.defined()) y = add(y, after.residual);
+  return after.norm != nullptr ? (*after.norm)(y) : y;
 }
 
 Tensor Linear::weight() const {
@@ -157,7 +159,8 @@ Tensor Linear::weight() const {
 }
 
 bool Linear::needs_tape(const Tensor& x, const After& after) const {
-  return after.dropout > 0 || wants_grad({&x, &weight_, &bias_, &after.residual}) ||
+  return after.dropout > 0 || (adapters_ != nullptr && adapters_->any_active()) ||
+         wants_grad({&x, &weight_, &bias_, &after.residual}) ||
          (after.norm != nullptr && wants_grad({&after.norm->weight(), &after.norm->bias()}));
 }
 
@@ -167,7 +170,7 @@ Linear::Linear(Tensor shared_weight, Tensor own_bias, const BuildOptions& option
       packed_(std::make_shared<PackedWeights>(options.dtype)) {}
 
 Tensor Linear::operator()(const Tensor& x, const After& after) const {
-  if (needs_tape(x, after)) return compose(x, weight(), bias_, packed_->dtype(), after);
+  if (needs_tape(x, after)) return compose(x, after);
   if (needs_parts(after)) {
     After product = after;
     product.norm = nullptr;
@@ -245,7 +248,11 @@ std::vector<Tensor> LinearGroup::operator()(const Tensor& x) const {
   if (tracked) {
     std::vector<LinearParameters> parameters;
     for (const Linear& layer : layers_) parameters.push_back({layer.weight(), layer.bias()});
-    return linears(x, parameters, packed_->dtype());
+    results = linears(x, parameters, packed_->dtype());
+    for (size_t i = 0; i < layers_.size(); ++i) {
+      if (layers_[i].adapters_ != nullptr) results[i] = layers_[i].adapters_->add_to(results[i], x);
+    }
+    return results;
   }
   std::vector<std::pair<Tensor, Tensor>> parameters;
   int64_t out = 0, column = 0;

@@ -46,11 +46,15 @@ class Linear {
  private:
   friend Tensor chain(const Tensor& x, const std::vector<ChainLayer>& layers);
   bool needs_tape(const Tensor& x, const After& after) const;
+  /// The same by separate differentiable ops, adapters among them: the oracle of the fused form, and what training
+  /// runs.
+  Tensor compose(const Tensor& x, const After& after) const;
 
   friend class LinearGroup;
   Tensor weight_, bias_;  // as the file holds them
   bool transposed_ = false;
   std::shared_ptr<PackedWeights> packed_;
+  std::shared_ptr<AdapterSlot> adapters_;  // null: it can have none
 };
 
 /// A step of chain(): a layer, and what follows it.

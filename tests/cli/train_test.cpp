@@ -169,6 +169,46 @@ TEST_F(Train, StartsFromNothing) {
   EXPECT_EQ(said.status, 0) << said.err;
 }
 
+TEST_F(Train, TrainsAnAdapterThatOpensLikeAModel) {
+  const std::string data = file("train.jsonl", repeated(R"({"text": "love the city", "label": "good"}
+{"text": "hate the river", "label": "bad"}
+)",
+                                                        8));
+  const std::string model = bert("masked_lm");
+  const std::vector<std::string> arguments{"train",
+                                           "--task",
+                                           "sequence_classification",
+                                           "--model",
+                                           model,
+                                           "--output",
+                                           out(),
+                                           "--train",
+                                           data,
+                                           "--eval",
+                                           data,
+                                           "--learning_rate",
+                                           "1e-2",
+                                           "--num_train_epochs",
+                                           "12",
+                                           "--save_steps",
+                                           "10",
+                                           "--lora",
+                                           "r=4,alpha=8,target_modules=query|value"};
+  const Outcome trained = mica(arguments);
+  ASSERT_EQ(trained.status, 0) << trained.err;
+  EXPECT_TRUE(file_exists(out() + "/adapter_model.safetensors"));
+  EXPECT_FALSE(file_exists(out() + "/model.safetensors"));
+  EXPECT_TRUE(file_exists(out() + "/checkpoint-10/adapter_model.safetensors"));
+  EXPECT_EQ(read_json_file(out() + "/adapter_config.json").at("target_modules").size(), 2U);
+  const Outcome said = mica({"classify", out(), "i love turin", "--json"});
+  ASSERT_EQ(said.status, 0) << said.err;
+  EXPECT_EQ(parse_json(said.out, "said").at("label"), "good");
+  EXPECT_EQ(mica({"train", "--task", "sequence_classification", "--model", model, "--output", out(), "--train", data,
+                  "--lora", "rank=4"})
+                .status,
+            2);
+}
+
 TEST_F(Train, GoesOnFromACheckpoint) {
   const std::string text = file("text.txt", repeated("the river is in the city\n", 40));
   const std::string model = bert("masked_lm");

@@ -91,9 +91,9 @@ double now() {
   return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
 }
 
-// "eval_loss" is eval/loss, "train_runtime" train/runtime, "loss" train/loss.
+// "eval_loss" is eval/loss, "loss" train/loss.
 std::string tag_of(const std::string& name) {
-  for (const char* stage : {"eval", "test", "train"}) {
+  for (const char* stage : {"eval", "test"}) {
     const std::string prefix = std::string(stage) + "_";
     if (name.starts_with(prefix)) return std::string(stage) + "/" + name.substr(prefix.size());
   }
