@@ -220,6 +220,12 @@ void Model::gradient_checkpointing_enable(bool on) const {
 
 void Model::zero_grad() const {
   for (const auto& [name, tensor] : parameters()) tensor.set_grad({});
+  for (const auto& [module, slot] : adapters().slots) {
+    for (const auto& [name, adapter] : slot->adapters()) {
+      adapter.a.set_grad({});
+      adapter.b.set_grad({});
+    }
+  }
 }
 
 void Model::save_pretrained(const std::string& folder, int64_t max_shard_bytes) const {

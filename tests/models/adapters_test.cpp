@@ -88,6 +88,8 @@ TEST(Adapters, ChangeNothingUntilTheyLearnAndOnlyTheyDo) {
   for (const auto& [name, tensor] : model.parameters()) {
     EXPECT_EQ(tensor.grad().defined(), name.starts_with("classifier.")) << name;
   }
+  model.zero_grad();
+  for (const auto& [name, tensor] : adapter_parameters(model)) EXPECT_FALSE(tensor.grad().defined()) << name;
 }
 
 TEST(Adapters, MergedOnesGiveTheSameNumbers) {
