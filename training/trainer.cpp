@@ -163,6 +163,7 @@ TrainOutput Trainer::Impl::train() {
   const int64_t first_step = state.global_step;
 
   start = Clock::now();
+  in_training = true;
   model.train();
   model.zero_grad();
   notify(&TrainerCallback::on_train_begin);
@@ -174,6 +175,7 @@ TrainOutput Trainer::Impl::train() {
     interrupted = run_epoch(run, loader, epoch, state.global_step % run.steps_per_epoch);
     if (interrupted || control.should_training_stop) break;
   }
+  in_training = false;
   model.eval();
   if (interrupted) {
     save_checkpoint();
@@ -307,7 +309,6 @@ void Trainer::Impl::log_save_evaluate(double gradient_norm, double learning_rate
   }
   if (std::exchange(control.should_evaluate, false) && options.eval_dataset) {
     const LogEntry metrics = evaluate(*options.eval_dataset, "eval");
-    model.train();
     const std::string name = best_metric_name(arguments);
     const std::optional<double> value = find(metrics, name);
     if (value) schedule->observe(*value);

@@ -39,6 +39,7 @@ PredictionOutput Trainer::Impl::predict(const Dataset& dataset, const std::strin
     ++done;
     for (const auto& callback : callbacks) callback->on_prediction_step(context(), done, batches);
   }
+  model.train(in_training);
   EvaluationResult result = evaluation.finish();
   PredictionOutput output;
   if (result.loss) output.metrics.emplace_back(prefix + "_loss", *result.loss);

@@ -34,6 +34,7 @@ struct Trainer::Impl {
   std::unique_ptr<Optimizer> optimizer;
   std::optional<Schedule> schedule;
   std::chrono::steady_clock::time_point start{};
+  bool in_training = false;  // what an evaluation in between returns the model to
 
   Impl(Model m, TrainingArguments a, TrainerParts o);
 

@@ -225,6 +225,31 @@ TEST_F(TrainerTest, AResumedRunGivesTheBitsOfAnUninterruptedOne) {
   EXPECT_EQ(logged(straight.state(), "learning_rate"), logged(second.state(), "learning_rate"));
 }
 
+TEST_F(TrainerTest, AnEvaluationLeavesTrainingAsItWas) {
+  const Dataset rows = rows_of(case_named("bert"));
+  const auto losses = [&](bool first, bool between) {
+    TrainingArguments arguments = settings(folder_.path());
+    arguments.max_steps = 4;
+    arguments.eval_on_start = first;
+    TrainerParts parts{.eval_dataset = rows, .data_collator = std::make_shared<Collator>(true)};
+    Trainer trainer(with_dropout(), arguments, rows, parts);
+    struct Evaluating : TrainerCallback {
+      Trainer* trainer = nullptr;
+      void on_step_end(const TrainerContext&) override { trainer->evaluate(); }
+    };
+    if (between) {
+      const auto callback = std::make_shared<Evaluating>();
+      callback->trainer = &trainer;
+      trainer.add_callback(callback);
+    }
+    trainer.train();
+    return logged(trainer.state(), "loss");
+  };
+  const std::vector<double> plain = losses(false, false);
+  EXPECT_EQ(losses(true, false), plain);
+  EXPECT_EQ(losses(false, true), plain);
+}
+
 TEST_F(TrainerTest, AccumulatedBatchesAreOneBatchWhateverTheirNumbersOfLabels) {
   for (const char* type : {"gpt2", "roberta", "bert"}) {
     SCOPED_TRACE(type);
