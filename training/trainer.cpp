@@ -144,6 +144,13 @@ RunPlan Trainer::Impl::plan() const {
 TrainOutput Trainer::Impl::train() {
   const RunPlan run = plan();
   const TrainingArguments& a = arguments;
+  if (a.bf16 && model.dtype() != DType::bfloat16) {
+    throw Error("bf16 with a model that was opened for " + std::string(name(model.dtype())), "training arguments",
+                "open the model with .dtype = DType::bfloat16");
+  }
+  if (a.eval_strategy != IntervalStrategy::no && !options.eval_dataset) {
+    throw Error("eval_strategy without data to evaluate on", "training arguments", "set TrainerParts::eval_dataset");
+  }
   make_directories(a.output_dir);
   optimizer = make_optimizer(a, parameter_groups(model, a));
   const int64_t warmup = a.warmup_steps > 0

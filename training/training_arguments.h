@@ -47,14 +47,16 @@ struct TrainingArguments {
   double layerwise_lr_decay = 1;      ///< each layer learns at this times the rate of the one above it
   std::vector<std::string> freeze{};  ///< parameters whose names hold one of these are left as they are
 
-  bool bf16 = false;  ///< matrix products in bfloat16; parameters and sums stay float32
+  /// Matrix products in bfloat16; parameters and sums stay float32. The model says it first: it must have been opened with
+  /// LoadOptions::dtype bfloat16, else the Trainer throws Error.
+  bool bf16 = false;
   bool gradient_checkpointing = false;
 
   IntervalStrategy logging_strategy = IntervalStrategy::steps;
   double logging_steps = 500;
   bool logging_first_step = false;
   bool include_num_input_tokens_seen = false;
-  bool disable_tqdm = false;             ///< no progress bar
+  bool disable_tqdm = false;             ///< `mica train` draws no progress bar; the library never does
   std::vector<std::string> report_to{};  ///< "tensorboard", "json", "html", "all" or "none"
 
   IntervalStrategy eval_strategy = IntervalStrategy::no;

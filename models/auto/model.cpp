@@ -167,6 +167,9 @@ const Config& Model::config() const {
 Task Model::task() const {
   return impl_->task;
 }
+DType Model::dtype() const {
+  return impl_->store.options().dtype;
+}
 Device Model::device() const {
   return impl_->store.options().device;
 }

@@ -81,6 +81,7 @@ class Model {
   const Config& config() const;
   Task task() const;
   Device device() const;
+  DType dtype() const;  ///< of matrix products, as LoadOptions says
   /// Every parameter under its name on disk, in the order in which it was built.
   const std::vector<std::pair<std::string, Tensor>>& parameters() const;
   int64_t num_parameters() const;

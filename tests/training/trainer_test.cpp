@@ -402,6 +402,12 @@ TEST_F(TrainerTest, FaultsStopWithOneClearError) {
   arguments.resume_from_checkpoint = folder_ / "nothing";
   EXPECT_NE(train(arguments, rows, parts).find("trainer_state.json"), std::string::npos);
   arguments.resume_from_checkpoint = "";
+  arguments.bf16 = true;
+  EXPECT_NE(train(arguments, rows, parts).find("bf16"), std::string::npos) << "the model was opened for float32";
+  arguments.bf16 = false;
+  arguments.eval_strategy = IntervalStrategy::epoch;
+  EXPECT_NE(train(arguments, rows, parts).find("eval_strategy"), std::string::npos) << "there is nothing to evaluate on";
+  arguments.eval_strategy = IntervalStrategy::no;
   arguments.freeze = {"no such parameter"};
   EXPECT_NE(train(arguments, rows, parts).find("no such parameter"), std::string::npos);
 }
