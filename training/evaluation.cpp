@@ -62,17 +62,8 @@ void Evaluation::add(const ModelInputs& batch) {
   const bool only_loss = options_.loss_only && !options_.generate;
   inputs.loss_only = only_loss;
   ModelOutput output;
-  if (options_.compute_loss) {
-    output.loss = options_.compute_loss(model_, inputs);
-    if (!only_loss)
-      output = [&, loss = output.loss] {
-        ModelOutput all = model_(inputs);
-        all.loss = loss;
-        return all;
-      }();
-  } else {
-    output = model_(inputs);
-  }
+  if (!options_.compute_loss || !only_loss) output = model_(inputs);
+  if (options_.compute_loss) output.loss = options_.compute_loss(model_, inputs);
   if (output.loss.defined()) {
     loss_ += output.loss.item<double>() * static_cast<double>(rows);
     loss_rows_ += rows;

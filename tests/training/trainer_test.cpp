@@ -406,7 +406,8 @@ TEST_F(TrainerTest, FaultsStopWithOneClearError) {
   EXPECT_NE(train(arguments, rows, parts).find("bf16"), std::string::npos) << "the model was opened for float32";
   arguments.bf16 = false;
   arguments.eval_strategy = IntervalStrategy::epoch;
-  EXPECT_NE(train(arguments, rows, parts).find("eval_strategy"), std::string::npos) << "there is nothing to evaluate on";
+  EXPECT_NE(train(arguments, rows, parts).find("eval_strategy"), std::string::npos)
+      << "there is nothing to evaluate on";
   arguments.eval_strategy = IntervalStrategy::no;
   arguments.freeze = {"no such parameter"};
   EXPECT_NE(train(arguments, rows, parts).find("no such parameter"), std::string::npos);

@@ -96,31 +96,23 @@ Value Value::structure(Struct fields) {
   return value;
 }
 
+Value Value::view_of(ValueKind kind, const void* data, size_t size, std::shared_ptr<const void> keep) {
+  Value value;
+  value.kind_ = kind;
+  value.data_ = data;
+  value.size_ = size;
+  value.keep_ = std::move(keep);
+  return value;
+}
+
 Value Value::view(std::string_view text, std::shared_ptr<const void> keep) {
-  Value value;
-  value.kind_ = ValueKind::string;
-  value.data_ = text.data();
-  value.size_ = text.size();
-  value.keep_ = std::move(keep);
-  return value;
+  return view_of(ValueKind::string, text.data(), text.size(), std::move(keep));
 }
-
 Value Value::view(std::span<const int64_t> values, std::shared_ptr<const void> keep) {
-  Value value;
-  value.kind_ = ValueKind::integers;
-  value.data_ = values.data();
-  value.size_ = values.size();
-  value.keep_ = std::move(keep);
-  return value;
+  return view_of(ValueKind::integers, values.data(), values.size(), std::move(keep));
 }
-
 Value Value::view(std::span<const double> values, std::shared_ptr<const void> keep) {
-  Value value;
-  value.kind_ = ValueKind::numbers;
-  value.data_ = values.data();
-  value.size_ = values.size();
-  value.keep_ = std::move(keep);
-  return value;
+  return view_of(ValueKind::numbers, values.data(), values.size(), std::move(keep));
 }
 
 void Value::too_large() {

@@ -108,6 +108,7 @@ class Value {
     return static_cast<int64_t>(value);
   }
   [[noreturn]] static void too_large();
+  static Value view_of(ValueKind kind, const void* data, size_t size, std::shared_ptr<const void> keep);
 
   ValueKind kind_ = ValueKind::null;
   union {
