@@ -51,7 +51,8 @@ class LinearKernels {
                        const View& c, DType factors, bool add) = 0;
 
   /// y[rows, out] = epilogue(x[rows, in] · weight[out, in]ᵀ). x and y of one dtype, their last dimension with stride 1;
-  /// the weight may have another floating dtype.
+  /// the weight may have another floating dtype, and, but in float64, any strides. The product runs in
+  /// packed_dtype(weight's), and has the bits of forward_packed(). Reads the weight where it lies.
   virtual void forward(const View& x, const View& weight, const Epilogue& epilogue, const View& y) = 0;
 
   /// The dtype in which products with weights of this dtype run here when weights are packed.

@@ -14,6 +14,7 @@
 #include "mica/kernels/cpu/simd/packed_chain.h"
 #include "mica/kernels/cpu/simd/packed_linear.h"
 #include "mica/kernels/cpu/simd/pieces.h"
+#include "mica/kernels/cpu/simd/stored_linear.h"
 #include "mica/kernels/cpu/support.h"
 
 namespace mica {

@@ -3,6 +3,7 @@
 
 #include "mica/kernels/cpu/simd/matmul.h"
 #include "mica/kernels/cpu/simd/packed_linear.h"
+#include "mica/kernels/cpu/simd/stored_linear.h"
 #include "mica/tests/kernels/simd_support.h"
 
 namespace mica {

@@ -14,6 +14,7 @@ std::string cpu_features() {
   const int64_t usable = hwy::SupportedTargets() & HWY_TARGETS;
   std::string text = hwy::TargetName(usable & -usable);
   if (cpu::simd::bfloat16_tile_kernels() != nullptr) text += ", bfloat16 products";
+  if (cpu::simd::matrix_tile_kernels() != nullptr) text += ", matrix registers";
   return text;
 }
 

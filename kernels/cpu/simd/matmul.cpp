@@ -129,16 +129,7 @@ void matmul(const View& a, bool transpose_a, const View& b, bool transpose_b, co
   for (int64_t batch = 0; batch < batches; ++batch) one(batch);
 }
 
-void linear(const View& x, const View& weight, const Epilogue& epilogue, const View& y) {
-  if (weight.dtype != DType::float32 || (weight.stride(0) != 1 && weight.stride(1) != 1)) {
-    const int64_t out = weight.size(0), in = weight.size(1);
-    float* panels = scratch(Scratch::shared, packed_bytes(out, in, DType::float32) / 4);
-    const PackedWeight packed{panels, out, in, DType::float32};
-    pack_weight(weight, 0, packed);
-    return packed_linear(x, packed, epilogue, y);
-  }
-  LayerNorm norm;
-  Product product = linear_product(x, weight.size(0), epilogue, y, norm);
+void linear_in_parts(Product product, const View& weight) {
   product.kernels = &tile_kernels();
   multiply_unpacked(product, {weight.as<const float>(), weight.stride(1), weight.stride(0)});
 }

@@ -16,7 +16,7 @@ namespace mica::cpu::simd {
 namespace {
 
 const TileKernels& kernels_for(DType packed_dtype) {
-  return packed_dtype == DType::bfloat16 ? *bfloat16_tile_kernels() : tile_kernels();
+  return packed_dtype == DType::bfloat16 ? *best_bfloat16_tile_kernels() : tile_kernels();
 }
 
 int64_t words_for(DType packed_dtype, int64_t depth) {

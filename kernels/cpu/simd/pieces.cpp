@@ -13,14 +13,12 @@
 
 #if defined(__x86_64__) && defined(__GNUC__) && defined(__linux__)
 
-#include <cpuid.h>
 // GCC's own header passes vectors that it leaves undefined on purpose, and warns of them (its bug 105593).
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wuninitialized"
 #include <immintrin.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
+#include "mica/kernels/cpu/simd/matrix_tiles.h"
 #include "mica/kernels/cpu/simd/tile.h"
 
 namespace mica::cpu::simd {
@@ -29,18 +27,8 @@ namespace {
 #define MICA_BF16 __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx512bf16")))
 #define MICA_AMX __attribute__((target("amx-tile,amx-bf16")))
 
-bool find_matrix_unit() {
-  unsigned a = 0, b = 0, c = 0, d = 0;
-  if (__get_cpuid_count(7, 0, &a, &b, &c, &d) == 0) return false;
-  constexpr unsigned kTile = 1U << 24, kBfloat16 = 1U << 22;
-  if ((d & kTile) == 0 || (d & kBfloat16) == 0) return false;
-  // The system saves the tiles of a process that asked for them.
-  constexpr long kRequestPermission = 0x1023, kTileData = 18;
-  return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
-}
-
 bool has_matrix_unit() {
-  static const bool found = bfloat16_tile_kernels() != nullptr && find_matrix_unit();
+  static const bool found = bfloat16_tile_kernels() != nullptr && has_matrix_registers();
   return found;
 }
 

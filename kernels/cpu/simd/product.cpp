@@ -32,6 +32,7 @@ int64_t ceil_div(int64_t a, int64_t b) {
 // Rows [first, last) of part i when n rows are divided evenly into `parts`.
 struct Share {
   int64_t first, last;
+  Share(int64_t from, int64_t to) : first(from), last(to) {}
   Share(int64_t n, int64_t parts, int64_t i) : first(n * i / parts), last(n * (i + 1) / parts) {}
   int64_t size() const { return last - first; }
 };
@@ -65,7 +66,7 @@ struct RowBlock {
         a_depth(p.a_depth) {
     const int64_t words = p.words();
     if (p.bfloat16) {
-      float* copy = scratch(Scratch::rows, rows * words);
+      float* copy = scratch(Scratch::rows, (rows + p.kernels->spare_rows) * words);
       convert_rows_to_bfloat16(a, a_row, rows, p.depth, copy);
       a = copy;
       a_row = words;
@@ -123,7 +124,7 @@ void multiply_panel(const RowBlock& block, int64_t panel, const float* next) {
   const auto& kernel = kernels.product[static_cast<size_t>(vectors - 1)];
 
   const int64_t depth_blocks = words > kLongestDepth ? ceil_div(words, kDepthBlock) : 1;
-  alignas(64) float one_tile[kMaxTileRows * kMaxTileWidth];
+  alignas(64) float one_tile[kTallestTile * kMaxTileWidth];
   float* sums = depth_blocks > 1 ? scratch(Scratch::tile, block.rows * width) : one_tile;
 
   TileTask task;
@@ -132,7 +133,8 @@ void multiply_panel(const RowBlock& block, int64_t panel, const float* next) {
   task.c_row = width;
   task.next_step = block.tiles > 2 ? 16 : 32;
   for (int64_t d = 0; d < depth_blocks; ++d) {
-    const Share depth(words, depth_blocks, d);
+    const Share units(ceil_div(words, kernels.depth_unit), depth_blocks, d);
+    const Share depth{units.first * kernels.depth_unit, std::min(words, units.last * kernels.depth_unit)};
     const bool last = d + 1 == depth_blocks;
     task.depth = depth.size();
     task.add = d > 0;
@@ -230,6 +232,7 @@ void multiply_block(const Product& product, int64_t row_begin, int64_t row_end, 
   const int64_t rows = row_end - row_begin, tallest = product.kernels->rows;
   // Blocks of whole tiles, as even as can be.
   const int64_t block_rows = ceil_div(ceil_div(rows, ceil_div(rows, most)), tallest) * tallest;
+  const TileScope scope(*product.kernels);
   for (int64_t first = row_begin; first < row_end; first += block_rows) {
     const RowBlock block(product, first, std::min(block_rows, row_end - first));
     for (int64_t p = panel_begin; p < panel_end; ++p) {

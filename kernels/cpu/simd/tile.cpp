@@ -64,7 +64,7 @@ void product(const TileTask& task) {
 }
 
 template <int vectors, int... rows>
-constexpr std::array<TileProduct, kMaxTileRows> products(std::integer_sequence<int, rows...>) {
+constexpr std::array<TileProduct, kTallestTile> products(std::integer_sequence<int, rows...>) {
   return {&product<rows + 1, vectors>...};
 }
 

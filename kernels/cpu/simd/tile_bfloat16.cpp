@@ -51,7 +51,7 @@ __attribute__((target("avx512f,avx512bf16"))) void product(const TileTask& task)
 }
 
 template <int vectors, int... rows>
-constexpr std::array<TileProduct, kMaxTileRows> products(std::integer_sequence<int, rows...>) {
+constexpr std::array<TileProduct, kTallestTile> products(std::integer_sequence<int, rows...>) {
   return {&product<rows + 1, vectors>...};
 }
 
@@ -99,6 +99,29 @@ __attribute__((target("avx512f,avx512bw,avx512vl,avx512bf16"))) void pair(const 
   }
 }
 
+constexpr std::array<uint16_t, 32> pair_order() {
+  std::array<uint16_t, 32> order{};
+  for (size_t i = 0; i < 32; ++i) order[i] = static_cast<uint16_t>(i / 2 + i % 2 * 32);
+  return order;
+}
+
+alignas(64) constexpr std::array<uint16_t, 32> kPairOrder = pair_order();
+
+__attribute__((target("avx512f,avx512bw"))) void pair_halves(const uint16_t* x, int64_t stride, int64_t rows,
+                                                             int64_t size, float* y, int64_t y_row) {
+  const __m512i low = _mm512_load_si512(kPairOrder.data()), high = _mm512_add_epi16(low, _mm512_set1_epi16(16));
+  for (int64_t r = 0; r < rows; r += 2, x += 2 * stride, y += y_row) {
+    for (int64_t i = 0; i < y_row; i += 32) {
+      const int64_t left = size - i < 0 ? 0 : size - i;
+      const auto mask = static_cast<__mmask32>(left >= 32 ? 0xffffffffU : (1U << left) - 1);
+      const __m512i first = _mm512_maskz_loadu_epi16(mask, x + i);
+      const __m512i second = _mm512_maskz_loadu_epi16(r + 1 < rows ? mask : 0, x + stride + i);
+      _mm512_storeu_si512(y + i, _mm512_permutex2var_epi16(first, low, second));
+      if (i + 16 < y_row) _mm512_storeu_si512(y + i + 16, _mm512_permutex2var_epi16(first, high, second));
+    }
+  }
+}
+
 }  // namespace
 
 const TileKernels* bfloat16_tile_kernels() {
@@ -115,6 +138,10 @@ void pair_rows_as_bfloat16(const float* x, int64_t stride, int64_t rows, int64_t
   pair(x, stride, rows, size, y, y_row);
 }
 
+void pair_bfloat16_rows(const uint16_t* x, int64_t stride, int64_t rows, int64_t size, float* y, int64_t y_row) {
+  pair_halves(x, stride, rows, size, y, y_row);
+}
+
 }  // namespace mica::cpu::simd
 
 #else
@@ -127,6 +154,7 @@ const TileKernels* bfloat16_tile_kernels() {
 
 void convert_rows_to_bfloat16(const float*, int64_t, int64_t, int64_t, float*) {}
 void pair_rows_as_bfloat16(const float*, int64_t, int64_t, int64_t, float*, int64_t) {}
+void pair_bfloat16_rows(const uint16_t*, int64_t, int64_t, int64_t, float*, int64_t) {}
 
 }  // namespace mica::cpu::simd
 
