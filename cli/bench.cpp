@@ -100,7 +100,8 @@ std::string right(const std::string& text, size_t width) {
 
 void print_header(const Model& model, const std::string& dtype) {
   write_line(model.config().model_type.value() + ", " + fixed(static_cast<double>(model.num_parameters()) / 1e6, 1) +
-             " million parameters, " + dtype + ", " + std::to_string(num_threads()) + " threads");
+             " million parameters, " + (dtype.empty() ? "dtype of the weights" : dtype) + ", " +
+             std::to_string(num_threads()) + " threads");
   write_line("batch x tokens   median ms     best ms      texts/s     tokens/s");
 }
 

@@ -21,7 +21,7 @@ void CommonOptions::declare(Arguments& arguments, bool needs_model) {
   const char* help = "a model folder, or a hub id in the local Hugging Face cache";
   needs_model ? arguments.required_text("model", model, help) : arguments.text("model", model, help);
   arguments.text("--device", device, "cpu, cuda or cuda:N");
-  arguments.text("--dtype", dtype, "of matrix products: float32 or bfloat16");
+  arguments.text("--dtype", dtype, "of matrix products: float32 or bfloat16 (default: as the weights)");
   arguments.integer("--threads", threads, 1, 1024, "threads to use (default: as many as the machine has)");
   arguments.integer("--batch-size", batch_size, 1, 1 << 20, "texts in one batch (default: 32)");
   arguments.flag("--json", json, "one JSON value per input, on its own line");
@@ -34,6 +34,7 @@ LoadOptions CommonOptions::load_options() const {
   if (dtype == "float16" || dtype == "int8") {
     throw Error("dtype " + dtype + " is not supported on " + device, "--dtype", "use float32 or bfloat16");
   }
+  if (dtype.empty()) return options;
   if (dtype != "float32" && dtype != "bfloat16") {
     throw UsageError{"unknown dtype \"" + printable(dtype) + "\"", "--dtype", "use float32 or bfloat16"};
   }

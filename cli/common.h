@@ -19,7 +19,7 @@ namespace mica::cli {
 /// The flags of every subcommand that opens a model.
 struct CommonOptions {
   std::string model;
-  std::string device = "cpu", dtype = "float32";
+  std::string device = "cpu", dtype;
   int64_t threads = 0, batch_size = 32;
   bool json = false, jsonl = false;
 

@@ -10,6 +10,8 @@
 #include "mica/base/error.h"
 #include "mica/base/json.h"
 #include "mica/kernels/backend.h"
+#include "mica/models/auto/auto_config.h"
+#include "mica/models/generation/generate.h"
 #include "mica/models/pipelines/json_writer.h"
 #include "mica/models/pipelines/sentence_transformer.h"
 #include "mica/tensor/safetensors.h"
@@ -29,7 +31,8 @@ class Worker {
     const int64_t runs = request.integer("runs", 1, kMostRuns, 1);
     if (op == "forward") return timings(forward(request, runs));
     if (op == "encode") return timings(encode(request, runs));
-    request.fail("unknown op \"" + printable(op) + "\"", "use forward, encode or quit");
+    if (op == "generate") return generate(request);
+    request.fail("unknown op \"" + printable(op) + "\"", "use forward, encode, generate or quit");
   }
 
  private:
@@ -109,6 +112,39 @@ class Worker {
     return ms;
   }
 
+  // Texts that go on from prompts of any lengths, by exactly `new_tokens`: milliseconds, and the tokens.
+  std::string generate(Fields& request) {
+    const int64_t count = request.integer("new_tokens", 1, kMostTokens);
+    const int64_t beams = request.integer("beams", 1, 64, 1);
+    std::vector<int64_t> ids;
+    ModelInputs inputs;
+    for (const Json& row : request.raw("ids")) {
+      for (const Json& id : row) {
+        if (!id.is_number_integer()) request.fail("ids hold something that is no integer", "give token ids");
+        ids.push_back(id.get<int64_t>());
+      }
+      inputs.lengths.push_back(static_cast<int64_t>(row.size()));
+    }
+    inputs.input_ids = Tensor::from(ids);
+    if (!generator_) {
+      const Config config = AutoConfig::from_pretrained(name_);
+      generator_ = Model::from_pretrained(name_, config.flag("is_encoder_decoder") ? Task::seq2seq_lm : Task::causal_lm,
+                                          options_);
+    }
+    const GenerationConfig settings{.max_new_tokens = count, .min_new_tokens = count, .num_beams = beams};
+    GenerationOutput output;
+    const std::vector<double> ms = time(1, [&] { output = generator_->generate(inputs, settings); });
+    JsonWriter writer;
+    writer.begin_object().key("ms").value(ms[0]).key("tokens").begin_array();
+    for (const std::vector<int64_t>& row : output.tokens) {
+      writer.begin_array();
+      for (const int64_t token : row) writer.value(token);
+      writer.end_array();
+    }
+    writer.end_array().end_object();
+    return writer.text();
+  }
+
   static void save(Fields& request, const char* name, const Tensor& tensor) {
     const auto path = request.optional_string("output");
     if (path) save_safetensors(*path, {{name, tensor}});
@@ -117,7 +153,7 @@ class Worker {
   std::string name_;
   LoadOptions options_;
   std::optional<SentenceTransformer> sentences_;
-  std::optional<Model> model_;
+  std::optional<Model> model_, generator_;
 };
 
 }  // namespace

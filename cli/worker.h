@@ -4,8 +4,10 @@
 // One JSON object a line in, one a line out:
 //   {"op": "forward", "batch": B, "tokens": T, "ids": [[...], ...], "runs": R, "output": PATH?}
 //   {"op": "encode", "sentences": [...], "batch_size": 32, "runs": R, "output": PATH?}
+//   {"op": "generate", "ids": [[...], ...], "new_tokens": N, "beams": 1}
 //   {"op": "quit"}
-// gives {"ms": [one number a run]}, or {"error": "..."}; `output` is a safetensors file that then holds
+// generate gives {"ms": a number, "tokens": [[...], ...]}; its prompts may be of any lengths. The others give
+// {"ms": [one number a run]}, or {"error": "..."}; `output` is a safetensors file that then holds
 // last_hidden_state [B, T, hidden] or embeddings [sentences, size]. An idle worker sleeps.
 
 #include <functional>

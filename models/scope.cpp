@@ -69,7 +69,10 @@ ParameterStore::ParameterStore(BuildOptions options, Checkpoint checkpoint, std:
       base_prefix_(std::move(base_prefix)) {}
 
 ParameterStore::ParameterStore(BuildOptions options, const ParameterStore& before, NewRows new_rows)
-    : options_(options), before_(before.parameters_.begin(), before.parameters_.end()), new_rows_(new_rows) {}
+    : options_(options),
+      before_(before.parameters_.begin(), before.parameters_.end()),
+      new_rows_(new_rows),
+      narrow_in_file_(before.narrow_in_file_) {}
 
 std::string ParameterStore::find(const std::string& name) const {
   std::vector<std::string> spellings{name};
@@ -110,8 +113,9 @@ Tensor ParameterStore::make(const Shape& shape, const Initialization& init) cons
   return tensor;
 }
 
-Tensor ParameterStore::resized(const Tensor& before, const Shape& shape, const Initialization& init) const {
+Tensor ParameterStore::resized(const Tensor& old_table, const Shape& shape, const Initialization& init) const {
   const NoGrad no_grad;
+  const Tensor before = old_table.to(DType::float32);
   const int64_t rows = before.size(0);
   const int64_t kept = std::min(rows, shape[0]);
   Tensor tensor = make(shape, init);
@@ -130,33 +134,44 @@ Tensor ParameterStore::resized(const Tensor& before, const Shape& shape, const I
   return tensor;
 }
 
-// A model that memory can't hold is refused with the figure, not by the allocator's last words.
-void ParameterStore::count(const std::string& name, const Shape& shape) {
-  constexpr int64_t kBytes = 4;  // parameters are float32
+// A model that memory can't hold is refused with the figure, not by the allocator's last words. Weights in a mapped
+// file count: each token reads them all, and they must stay in memory between two.
+void ParameterStore::count(const std::string& name, const Shape& shape, DType dtype) {
   num_parameters_ += shape.numel();
-  const int64_t most = options_.max_parameters > 0 ? options_.max_parameters : physical_memory() / kBytes;
-  if (num_parameters_ > most) {
-    throw Error("a model of more than " + std::to_string(num_parameters_) + " parameters (up to " + name + ")",
-                "memory", "this machine holds " + std::to_string(most) + " in float32; use a smaller model");
+  bytes_ += shape.numel() * item_size(dtype);
+  const std::string what =
+      "a model of more than " + std::to_string(num_parameters_) + " parameters (up to " + name + ")";
+  if (options_.max_parameters > 0 && num_parameters_ > options_.max_parameters) {
+    throw Error(what, "memory",
+                "at most " + std::to_string(options_.max_parameters) + " are wanted; use a smaller model");
+  }
+  if (bytes_ > physical_memory()) {
+    throw Error(what, "memory",
+                "it takes more than " + std::to_string(bytes_ >> 20) + " MiB, and this machine has " +
+                    std::to_string(physical_memory() >> 20) + "; use a smaller model");
   }
 }
 
 Tensor ParameterStore::parameter(const std::string& name, const Shape& shape, const Initialization& init,
-                                 bool may_be_new) {
-  count(name, shape);
+                                 bool may_be_new, bool matrix) {
+  const std::string spelling = checkpoint_ != nullptr ? find(name) : "";
+  const TensorEntry* entry = spelling.empty() ? nullptr : checkpoint_->find(spelling);
+  const bool narrow = entry != nullptr && (entry->dtype == DType::bfloat16 || entry->dtype == DType::float16);
+  const DType dtype = narrow && matrix && options_.keep_dtype ? *entry->dtype : DType::float32;
+  count(name, shape, dtype);
   Tensor tensor;
   if (checkpoint_ != nullptr) {
-    const std::string spelling = find(name);
-    if (!spelling.empty()) {
+    if (entry != nullptr) {
       used_.insert(spelling);
-      const TensorEntry* entry = checkpoint_->find(spelling);
       if (entry->shape == shape) {
         tensor = checkpoint_->tensor(spelling);
         if (!is_floating(tensor.dtype())) {
           throw Error("tensor \"" + printable(spelling) + "\" is " + std::string(mica::name(tensor.dtype())),
                       "checkpoint", "weights must be floating point");
         }
-        tensor = tensor.to(DType::float32).to(options_.device);
+        tensor = tensor.to(dtype).to(options_.device);
+        if (narrow && options_.keep_dtype) narrow_in_file_.emplace(name, *entry->dtype);
+        has_narrow_ = has_narrow_ || dtype != DType::float32;
       } else if (options_.ignore_mismatched_sizes) {
         fresh_.push_back(name);
       } else {
@@ -172,11 +187,32 @@ Tensor ParameterStore::parameter(const std::string& name, const Shape& shape, co
   if (const auto it = before_.find(name); it != before_.end()) {
     const Shape old = it->second.shape();
     tensor = old == shape ? it->second : resized(it->second, shape, init);
+    has_narrow_ = has_narrow_ || item_size(tensor.dtype()) < 4;
   }
   if (!tensor.defined()) tensor = make(shape, init);
   tensor.set_requires_grad();
   parameters_.emplace_back(name, tensor);
   return tensor;
+}
+
+void ParameterStore::widen() {
+  if (!has_narrow_) return;
+  const NoGrad no_grad;
+  for (const auto& [name, tensor] : parameters_) {
+    if (item_size(tensor.dtype()) < 4) tensor.set_data(tensor.detach().to(DType::float32));
+  }
+  has_narrow_ = false;
+  narrow_in_file_.clear();
+}
+
+std::vector<std::pair<std::string, Tensor>> ParameterStore::to_save() const {
+  std::vector<std::pair<std::string, Tensor>> result = parameters_;
+  const NoGrad no_grad;
+  for (auto& [name, tensor] : result) {
+    const auto it = narrow_in_file_.find(name);
+    if (it != narrow_in_file_.end()) tensor = tensor.detach().to(it->second);
+  }
+  return result;
 }
 
 Tensor ParameterStore::buffer(const std::string& name, const Tensor& value, bool may_be_new) {
@@ -244,6 +280,11 @@ Scope Scope::may_be_new() const {
 
 Tensor Scope::parameter(std::string_view name, const Shape& shape, const Initialization& init) const {
   return store_->parameter(prefix_ + std::string(name), shape, init, may_be_new_);
+}
+
+Tensor Scope::matrix(std::string_view name, const Shape& shape, int64_t zero_row) const {
+  return store_->parameter(prefix_ + std::string(name), shape,
+                           {Initialization::Kind::normal, options().initializer_range, zero_row}, may_be_new_, true);
 }
 
 Tensor Scope::weight(std::string_view name, const Shape& shape, int64_t zero_row) const {

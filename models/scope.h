@@ -28,8 +28,12 @@ struct Initialization {
 
 struct BuildOptions {
   Device device;
-  /// The dtype of matrix products. Parameters keep float32 on a CPU, which packs its weights in this dtype.
+  /// The dtype of matrix products. Parameters that the checkpoint has in float32 keep it on a CPU, which packs its
+  /// weights in this dtype.
   DType dtype = DType::float32;
+  /// Matrices that a checkpoint has in bfloat16 or float16 stay as they are, in the file; otherwise they are widened to
+  /// float32.
+  bool keep_dtype = false;
   double initializer_range = 0.02;
   bool ignore_mismatched_sizes = false;
   /// An Error before anything is allocated beyond so many parameters in all; 0: as many as memory holds.
@@ -49,7 +53,9 @@ class ParameterStore {
   enum class NewRows { mean, normal };
   ParameterStore(BuildOptions options, const ParameterStore& before, NewRows new_rows);
 
-  Tensor parameter(const std::string& name, const Shape& shape, const Initialization& init, bool may_be_new);
+  /// `matrix`: it may keep a dtype of 16 bits.
+  Tensor parameter(const std::string& name, const Shape& shape, const Initialization& init, bool may_be_new,
+                   bool matrix = false);
   /// A tensor that files hold and nothing trains; `value` where there is no file.
   Tensor buffer(const std::string& name, const Tensor& value, bool may_be_new);
   /// A parameter that starts as `value`; a file may leave it out.
@@ -62,8 +68,16 @@ class ParameterStore {
   /// Throws one Error that lists missing and mis-shaped tensors; warns once about new and unused ones.
   void finish(const std::string& where, const std::string& model) const;
 
+  /// Whether some parameter has 16 bits; widen() makes float32 of all, in place: every module sees it.
+  bool has_narrow() const { return has_narrow_; }
+  void widen();
+  /// The parameters as files should have them: those that were widened only to compute with them as they were.
+  std::vector<std::pair<std::string, Tensor>> to_save() const;
+  /// Bytes of all parameters.
+  int64_t bytes() const { return bytes_; }
+
  private:
-  void count(const std::string& name, const Shape& shape);
+  void count(const std::string& name, const Shape& shape, DType dtype);
   std::string find(const std::string& name) const;  // its name in the checkpoint, or ""
   Tensor make(const Shape& shape, const Initialization& init) const;
   Tensor resized(const Tensor& before, const Shape& shape, const Initialization& init) const;
@@ -75,7 +89,9 @@ class ParameterStore {
   AdapterRegistry adapters_;
   std::unordered_map<std::string, Tensor> before_;
   NewRows new_rows_ = NewRows::mean;
-  int64_t num_parameters_ = 0;
+  std::unordered_map<std::string, DType> narrow_in_file_;  // parameters of 16 bits there
+  bool has_narrow_ = false;
+  int64_t num_parameters_ = 0, bytes_ = 0;
   std::unordered_set<std::string> used_;
   std::vector<std::string> missing_, fresh_, misshaped_;
 };
@@ -93,7 +109,10 @@ class Scope {
 
   /// The parameter `name` of this scope, from the checkpoint or initialised.
   Tensor parameter(std::string_view name, const Shape& shape, const Initialization& init) const;
-  /// A weight matrix: normal with the config's initializer_range.
+  /// A weight matrix that only products and look-ups read: it may stay in a checkpoint's 16 bits. Normal with the
+  /// config's initializer_range.
+  Tensor matrix(std::string_view name, const Shape& shape, int64_t zero_row = -1) const;
+  /// A weight of float32, otherwise the same.
   Tensor weight(std::string_view name, const Shape& shape, int64_t zero_row = -1) const;
   Tensor zeros(std::string_view name, const Shape& shape) const;
   Tensor ones(std::string_view name, const Shape& shape) const;

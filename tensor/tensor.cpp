@@ -75,6 +75,19 @@ Tensor Tensor::empty(const Shape& shape, DType dtype, Device device) {
   return Tensor(Storage::allocate(shape.numel() * item_size(dtype), device), 0, shape, dtype);
 }
 
+void Tensor::set_data(const Tensor& other) const {
+  if (!(shape() == other.shape())) {
+    throw Error("elements of shape " + to_string(other.shape()) + " for a tensor " + to_string(shape()), "set_data",
+                "give a tensor of the same shape");
+  }
+  Impl& impl = get();
+  const Impl& from = other.get();
+  impl.storage = from.storage;
+  impl.offset = from.offset;
+  impl.strides = from.strides;
+  impl.dtype = from.dtype;
+}
+
 Tensor Tensor::full(const Shape& shape, double value, DType dtype, Device device) {
   const Tensor tensor = empty(shape, dtype, device);
   backend(device).shape().fill(tensor.view(), value);

@@ -105,6 +105,10 @@ class Tensor {
   /// Address of the first element, wherever it lies.
   void* raw_data() const { return view().data; }
 
+  /// Takes over the elements of another tensor of the same shape, its dtype and its memory, for every handle of this
+  /// one; what was derived from it before (views, a tape) keeps the old ones.
+  void set_data(const Tensor& other) const;
+
   // In place (bump the version of the storage).
   void fill_(double value) const;
   void copy_(const Tensor& source) const;

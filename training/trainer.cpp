@@ -152,6 +152,7 @@ TrainOutput Trainer::Impl::train() {
     throw Error("eval_strategy without data to evaluate on", "training arguments", "set TrainerParts::eval_dataset");
   }
   make_directories(a.output_dir);
+  model.train();  // before the optimizer sees the parameters: those of 16 bits become float32
   optimizer = make_optimizer(a, parameter_groups(model, a));
   const int64_t warmup = a.warmup_steps > 0
                              ? steps_of(a.warmup_steps, run.max_steps)

@@ -65,7 +65,7 @@ Encoder::Encoder(const Scope& scope, EncoderSpec spec, bool with_pooler)
   const int64_t size = spec_.embedding_size;
   const NormSpec norm{.eps = spec_.layer_norm_eps};
   const auto table = [&](const std::string& name, int64_t rows, int64_t padding) {
-    return (scope / name).weight("weight", {rows, size}, padding);
+    return (scope / name).matrix("weight", {rows, size}, padding);
   };
   word_ = table(names.word_embeddings, spec_.vocab_size, spec_.padding_idx);
   if (!names.position_embeddings.empty()) {

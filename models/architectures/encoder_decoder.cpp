@@ -19,7 +19,7 @@ Tensor shared_words(const Scope& scope, const EncoderDecoderSpec& spec) {
   for (const char* stack : {"encoder", "decoder"})
     (scope / stack / spec.encoder.names.word_embeddings).ignore("weight");
   return (scope / spec.shared)
-      .weight("weight", {spec.encoder.vocab_size, spec.encoder.embedding_size}, spec.encoder.padding_idx);
+      .matrix("weight", {spec.encoder.vocab_size, spec.encoder.embedding_size}, spec.encoder.padding_idx);
 }
 
 }  // namespace

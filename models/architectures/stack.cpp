@@ -33,7 +33,7 @@ Stack::Stack(const Scope& scope, StackSpec spec, const Tensor& shared_words)
     return name.empty() ? Norm() : Norm(where / name, of, spec_.norm);
   };
   if (!words_.defined())
-    words_ = (scope / names.word_embeddings).weight("weight", {spec_.vocab_size, size}, spec_.padding_idx);
+    words_ = (scope / names.word_embeddings).matrix("weight", {spec_.vocab_size, size}, spec_.padding_idx);
   if (spec_.positions == PositionTable::learned) {
     const int64_t rows = spec_.max_position_embeddings + spec_.position_offset;
     const Scope module = scope / names.position_embeddings;

@@ -7,6 +7,7 @@
 #include "mica/base/error.h"
 #include "mica/base/file.h"
 #include "mica/base/json.h"
+#include "mica/kernels/backend.h"
 #include "mica/models/auto/lora_targets.h"
 #include "mica/models/auto/table.h"
 #include "mica/tensor/checkpoint.h"
@@ -318,11 +319,11 @@ void merge_adapters(const Model& model) {
     }
     const Tensor& weight = found->second;
     // The change is what the adapters make of the identity: rows are the layer's answers to each input alone.
-    const Tensor identity = Tensor::zeros({slot->in(), slot->in()}, weight.dtype(), weight.device());
+    const DType dtype = backend(weight.device()).activation_dtype(weight.dtype());
+    const Tensor identity = Tensor::zeros({slot->in(), slot->in()}, dtype, weight.device());
     for (int64_t i = 0; i < slot->in(); ++i) identity.select(0, i).slice(0, i, i + 1).fill_(1);
     slot->set_training(false);
-    const Tensor change =
-        slot->add_to(Tensor::zeros({slot->in(), slot->out()}, weight.dtype(), weight.device()), identity);
+    const Tensor change = slot->add_to(Tensor::zeros({slot->in(), slot->out()}, dtype, weight.device()), identity);
     const Tensor fitting = slot->transposed() ? change : change.transpose(0, 1);
     std::vector<float> sum = weight.to_vector<float>();
     const std::vector<float> more = fitting.contiguous().to_vector<float>();

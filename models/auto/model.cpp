@@ -1,5 +1,8 @@
 #include "mica/models/auto/model.h"
 
+#include <algorithm>
+#include <map>
+
 #include "mica/autograd/checkpoint.h"
 #include "mica/autograd/shape.h"
 #include "mica/base/error.h"
@@ -64,6 +67,31 @@ Model Model::from_config(const Config& config, Task task, const LoadOptions& opt
   return build(config, task, options, "");
 }
 
+namespace {
+
+// The dtype of most elements of a checkpoint.
+DType main_dtype(const Checkpoint& checkpoint) {
+  std::map<DType, int64_t> elements;
+  for (const std::string_view name : checkpoint.names()) {
+    const TensorEntry* entry = checkpoint.find(name);
+    if (entry->dtype && is_floating(*entry->dtype)) elements[*entry->dtype] += entry->shape.numel();
+  }
+  const auto most = std::max_element(elements.begin(), elements.end(),
+                                     [](const auto& a, const auto& b) { return a.second < b.second; });
+  return most == elements.end() ? DType::float32 : most->first;
+}
+
+// How the products of a model run: in the dtype that is asked for, or in that of its weights.
+void choose_dtype(const std::optional<DType>& wanted, DType stored, BuildOptions* options) {
+  const bool narrow = stored == DType::bfloat16 || stored == DType::float16;
+  // Elements of float16 are widened on their way into the products.
+  const DType natural = stored == DType::bfloat16 ? DType::bfloat16 : DType::float32;
+  options->dtype = wanted.value_or(narrow ? natural : DType::float32);
+  options->keep_dtype = narrow && (!wanted || *wanted == stored);
+}
+
+}  // namespace
+
 Model Model::build(Config config, Task task, const LoadOptions& options, const std::string& folder) {
   const Family& family = family_of(config.model_type.value());
   if (!family.has(task)) {
@@ -75,14 +103,20 @@ Model Model::build(Config config, Task task, const LoadOptions& options, const s
   apply(options, &config);
   BuildOptions build_options{
       .device = options.device,
-      .dtype = options.dtype,
       .initializer_range = config.has("initializer_range") ? config.number_in("initializer_range", 0, 100) : 0.02,
       .ignore_mismatched_sizes = options.ignore_mismatched_sizes,
       .max_parameters = options.max_parameters};
   backend(options.device);  // an Error now rather than after reading weights
-  ParameterStore store = folder.empty()
-                             ? ParameterStore(build_options)
-                             : ParameterStore(build_options, Checkpoint::open(folder), std::string(family.base_prefix));
+  const auto open_store = [&] {
+    if (folder.empty()) {
+      build_options.dtype = options.dtype.value_or(DType::float32);
+      return ParameterStore(build_options);
+    }
+    Checkpoint checkpoint = Checkpoint::open(folder);
+    choose_dtype(options.dtype, main_dtype(checkpoint), &build_options);
+    return ParameterStore(build_options, std::move(checkpoint), std::string(family.base_prefix));
+  };
+  ParameterStore store = open_store();
   // Before weights are read: what is malformed here is known at once.
   const bool generates = task == Task::causal_lm || task == Task::seq2seq_lm;
   auto generation = generates ? read_generation_config(folder, config) : nullptr;
@@ -140,7 +174,8 @@ int64_t Model::resize_token_embeddings(int64_t new_num_tokens, const ResizeOptio
 }
 
 ModelOutput Model::operator()(const ModelInputs& inputs) const {
-  const Impl& impl = *impl_;
+  Impl& impl = *impl_;
+  if (grad_enabled()) impl.store.widen();
   const Checkpointing checkpointing(impl.checkpointing && impl.training);
   const NetworkOutput result = impl.network->forward(inputs, device(), impl.training);
   ModelOutput output;
@@ -213,6 +248,7 @@ const Head& Model::head() const {
 }
 
 void Model::train(bool on) const {
+  if (on) impl_->store.widen();
   impl_->training = on;
   for (const auto& [module, slot] : impl_->store.adapters().slots) slot->set_training(on);
 }
@@ -234,10 +270,15 @@ void Model::zero_grad() const {
 void Model::save_pretrained(const std::string& folder, int64_t max_shard_bytes) const {
   make_directories(folder);
   const NoGrad no_grad;
-  save_checkpoint(folder, parameters(), {{"format", "pt"}}, max_shard_bytes);
+  const auto saved = impl_->store.to_save();
+  save_checkpoint(folder, saved, {{"format", "pt"}}, max_shard_bytes);
   Config config = impl_->config;
   config.set("architectures", std::vector<std::string>{impl_->family->architecture(impl_->task)});
-  config.set("dtype", "float32");
+  std::map<DType, int64_t> elements;
+  for (const auto& [name, tensor] : saved) elements[tensor.dtype()] += tensor.numel();
+  const auto most = std::max_element(elements.begin(), elements.end(),
+                                     [](const auto& a, const auto& b) { return a.second < b.second; });
+  config.set("dtype", std::string(name(most == elements.end() ? DType::float32 : most->first)));
   config.save_pretrained(folder);
   if (impl_->generation != nullptr) save_generation_config(*impl_->generation, folder);
 }

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -25,8 +26,10 @@ struct LoadOptions {
   int64_t num_labels = 0;             ///< 0: as the config says
   std::vector<std::string> labels{};  ///< names by id; gives num_labels too
   std::string problem_type{};         ///< "regression", "single_label_classification", "multi_label_classification"
-  /// Of matrix products; on a CPU parameters and activations stay float32 (see BuildOptions).
-  DType dtype = DType::float32;
+  /// Of matrix products; left out, the checkpoint's. On a CPU activations stay float32, and so do parameters, but for
+  /// the matrices of a bfloat16 or float16 checkpoint whose dtype is kept: they are read where the file has them. The
+  /// first call that records gradients, or train(), widens those to float32. (float32 here widens them at once.)
+  std::optional<DType> dtype{};
   Device device{};
   bool ignore_mismatched_sizes = false;  ///< make tensors of another shape than the config's anew
   int64_t max_parameters = 0;            ///< an Error beyond, before they are allocated; 0: what memory holds

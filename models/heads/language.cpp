@@ -40,7 +40,7 @@ LanguageHead::LanguageHead(const LanguageStyle& style, const Config& config, con
   }
   // Untied, the decoder has a bias of its own, and the other one stays in the file, unused. One that is a buffer is
   // added in either case.
-  const Tensor own_weight = decoder.weight("weight", {vocabulary, size});
+  const Tensor own_weight = decoder.matrix("weight", {vocabulary, size});
   const bool same = style.bias.empty() || style.bias_is_buffer || style.bias == style.decoder + ".bias";
   decoder_ = Linear(own_weight, same ? bias : decoder.zeros("bias", {vocabulary}), root.options());
 }

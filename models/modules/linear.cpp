@@ -28,18 +28,20 @@ class PackedWeights {
     std::shared_ptr<Storage> keep;
   };
 
-  // The packed form of these layers, remade when a parameter changed. Nothing for the first few rows: a program that
-  // embeds one sentence is done before its weights would be packed, and needs the memory once. The product of unpacked
-  // weights has the same bits. Safe from several threads.
+  // The packed form of these layers, remade when a parameter changed. Nothing where the weights as they are serve as
+  // well, with the same bits: for few rows (a step of decoding reads them once, packed or not), for the first call with
+  // more (a program that embeds one sentence is done before its weights would be packed, and needs the memory once),
+  // and for weights of 16 bits, which are large models'. Safe from several threads.
   std::optional<View> get(const std::vector<std::pair<Tensor, Tensor>>& layers, int64_t rows) {
     const std::lock_guard lock(mutex_);
     uint64_t version = 1;
     for (const auto& [weight, bias] : layers) {
       version += weight.storage()->version() + (bias.defined() ? bias.storage()->version() : 0);
     }
-    const bool seen = std::exchange(seen_version_, version) == version;
     if (current_.keep == nullptr || version != version_) {
-      if (!seen && rows <= kFewRows && same_bits_unpacked(layers)) return std::nullopt;
+      const bool seen = rows > kFewRows && std::exchange(seen_version_, version) == version;
+      const bool narrow = item_size(layers[0].first.dtype()) < 4;
+      if ((!seen || narrow) && same_bits_unpacked(layers)) return std::nullopt;
       current_ = pack(layers);
       version_ = version;
     }
@@ -47,13 +49,16 @@ class PackedWeights {
   }
 
  private:
-  static constexpr int64_t kFewRows = 64;
+  static constexpr int64_t kFewRows = 8;
 
   // Packing changes nothing but the order of the words.
   bool same_bits_unpacked(const std::vector<std::pair<Tensor, Tensor>>& layers) const {
-    const Tensor& weight = layers[0].first;
-    return dtype_ == weight.dtype() && weight.stride(1) == 1 &&
-           backend(weight.device()).linear().packed_dtype(dtype_) == dtype_;
+    for (const auto& [weight, bias] : layers) {
+      const LinearKernels& kernels = backend(weight.device()).linear();
+      const bool in_place = weight.stride(1) == 1 || weight.dtype() != DType::float64;
+      if (!in_place || kernels.packed_dtype(weight.dtype()) != kernels.packed_dtype(dtype_)) return false;
+    }
+    return true;
   }
 
   View pack(const std::vector<std::pair<Tensor, Tensor>>& layers) const {
@@ -94,7 +99,7 @@ class PackedWeights {
   DType dtype_;
   std::mutex mutex_;
   View current_;
-  uint64_t version_ = 0, seen_version_ = 0;  // of current_; at the last call
+  uint64_t version_ = 0, seen_version_ = 0;  // of current_; at the last call with many rows
 };
 
 namespace {
@@ -139,7 +144,7 @@ bool needs_parts(const After& after) {
 }  // namespace
 
 Linear::Linear(const Scope& scope, int64_t in, int64_t out, bool has_bias, bool transposed)
-    : Linear(scope.weight("weight", transposed ? Shape{in, out} : Shape{out, in}),
+    : Linear(scope.matrix("weight", transposed ? Shape{in, out} : Shape{out, in}),
              has_bias ? scope.zeros("bias", {out}) : Tensor(), scope.options()) {
   transposed_ = transposed;
   adapters_ = scope.adapter_slot(in, out, transposed);

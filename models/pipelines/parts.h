@@ -2,6 +2,7 @@
 // What the pipelines have in common: a model, its tokenizer, and the options of opening and calling.
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -13,7 +14,7 @@
 namespace mica {
 
 struct PipelineOptions {
-  DType dtype = DType::float32;  ///< of matrix products: float32 or bfloat16
+  std::optional<DType> dtype{};  ///< of matrix products: float32 or bfloat16; left out, as the checkpoint's weights
   Device device;
 };
 

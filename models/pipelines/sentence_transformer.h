@@ -20,7 +20,7 @@
 namespace mica {
 
 struct SentenceTransformerOptions {
-  DType dtype = DType::float32;  ///< of matrix products: float32 or bfloat16
+  std::optional<DType> dtype{};  ///< of matrix products: float32 or bfloat16; left out, as the checkpoint's weights
   Device device;
 };
 
