@@ -61,5 +61,6 @@
 #include "mica/training/reports/reports.h"
 #include "mica/training/sampler.h"
 #include "mica/training/schedule.h"
+#include "mica/training/sentence_transformer_trainer.h"
 #include "mica/training/tasks/recipe.h"
 #include "mica/training/trainer.h"

@@ -1,5 +1,6 @@
 // mica train: a model, a task and a file of data to a trained model with its checkpoints, log and report.
 
+#include <charconv>
 #include <memory>
 #include <utility>
 
@@ -23,17 +24,41 @@ namespace {
 
 struct TrainFlags {
   std::string task, model, train, eval, test, output, tokenizer, objective, dtype = "float32";
-  std::vector<std::string> config, lora;
+  std::vector<std::string> config, lora, matryoshka_dims;
   int64_t threads = 0;
   std::optional<int64_t> vocab_size;
   bool json = false, from_scratch = false;
   RecipeOptions recipe;
-  std::optional<std::string> mlm_probability;
+  std::optional<std::string> mlm_probability, scale, margin;
   std::vector<std::optional<std::string>> arguments;  // as training_argument_fields()
 };
 
 [[noreturn]] void misuse(const std::string& problem, const std::string& mend) {
   throw UsageError{problem, "mica train", mend};
+}
+
+double number_of(const char* flag, const std::string& text) {
+  size_t end = 0;
+  try {
+    const double value = std::stod(text, &end);
+    if (end == text.size()) return value;
+  } catch (const std::exception&) {
+    end = 0;
+  }
+  misuse(std::string(flag) + " \"" + printable(text) + "\"", "give a number");
+}
+
+std::vector<int64_t> sizes_of(const char* flag, const std::vector<std::string>& words) {
+  std::vector<int64_t> sizes;
+  for (const std::string& word : words) {
+    int64_t size = 0;
+    const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), size);
+    if (error != std::errc() || end != word.data() + word.size() || size < 1) {
+      misuse(std::string(flag) + " \"" + printable(word) + "\"", "give sizes with commas between");
+    }
+    sizes.push_back(size);
+  }
+  return sizes;
 }
 
 // "a=1, b=2" and "a=1" "b=2": pairs of a field and its value.
@@ -136,6 +161,13 @@ struct Run {
 
 Run from_folder(const TrainFlags& flags, const Dataset& train, DType dtype) {
   auto recipe = make_recipe(flags.task, flags.recipe);
+  const RecipeModel which{.folder = flags.model,
+                          .tokenizer = flags.tokenizer,
+                          .from_scratch = flags.from_scratch,
+                          .load = {.dtype = dtype, .config = fields_of("--config", flags.config)}};
+  if (auto opened = recipe->open(which)) {
+    return {std::move(opened->model), std::move(opened->tokenizer), std::move(recipe)};
+  }
   const Config config = AutoConfig::from_pretrained(flags.model);
   const std::vector<std::string> labels = recipe->labels(train, config);
   LoadOptions load{.labels = labels, .problem_type = recipe->problem_type(), .dtype = dtype};
@@ -176,13 +208,10 @@ void execute(TrainFlags flags) {
   if (flags.task.empty()) misuse("no --task", "name one of them");
   if (flags.train.empty()) misuse("no --train", "name a file of training data");
   if (flags.threads > 0) set_num_threads(static_cast<int>(flags.threads));
-  if (flags.mlm_probability) {
-    try {
-      flags.recipe.mlm_probability = std::stod(*flags.mlm_probability);
-    } catch (const std::exception&) {
-      misuse("--mlm_probability \"" + printable(*flags.mlm_probability) + "\"", "give a number");
-    }
-  }
+  if (flags.mlm_probability) flags.recipe.mlm_probability = number_of("--mlm_probability", *flags.mlm_probability);
+  if (flags.scale) flags.recipe.scale = number_of("--scale", *flags.scale);
+  if (flags.margin) flags.recipe.margin = number_of("--margin", *flags.margin);
+  flags.recipe.matryoshka_dims = sizes_of("--matryoshka_dims", flags.matryoshka_dims);
   TrainingArguments arguments = arguments_of(flags);
   check(arguments);  // before anything is read
   const DType dtype = arguments.bf16 ? DType::bfloat16 : DType::float32;
@@ -200,14 +229,16 @@ void execute(TrainFlags flags) {
     const PreparedData evaluation = prepare(Dataset::from_file(flags.eval));
     parts.eval_dataset = evaluation.rows;
     parts.compute_metrics = evaluation.metrics;
+    parts.predict = evaluation.predict;
   } else if (arguments.eval_strategy != IntervalStrategy::no) {
     misuse("--eval_strategy without --eval", "name a file to evaluate on");
   }
   parts.processing_class = run.tokenizer;
   parts.adapter_base_model = flags.model;
   parts.data_collator = run.recipe->collator(run.model, run.tokenizer);
-  parts.compute_loss = run.recipe->loss(run.model, run.tokenizer);
+  parts.compute_loss = training.loss;
   parts.preprocess_logits_for_metrics = run.recipe->preprocess_logits();
+  run.recipe->complete(&parts);
   parts.interrupted = [] { return Interrupt::flag().load(); };
   if (!arguments.disable_tqdm) parts.callbacks.push_back(training_progress());
 
@@ -230,6 +261,7 @@ void execute(TrainFlags flags) {
   if (!flags.test.empty()) {
     const PreparedData test = prepare(Dataset::from_file(flags.test));
     parts.compute_metrics = test.metrics;
+    parts.predict = test.predict;
     parts.callbacks.clear();
     Trainer tester(run.model, arguments, parts);
     for (const auto& [name, value] : tester.predict(test.rows).metrics) metrics.emplace_back(name, value);
@@ -265,6 +297,10 @@ Action train(Arguments& arguments) {
   arguments.text("--mlm_probability", flags->mlm_probability, "share of tokens that are masked (0.15)", "NUMBER");
   arguments.flag("--whole_word_mask", recipe.whole_word_mask, "mask whole words");
   arguments.text("--source_prefix", recipe.source_prefix, "text before each source text");
+  arguments.text("--loss", recipe.loss, "of sentence_similarity: multiple_negatives_ranking, cosine_similarity, ...");
+  arguments.text("--scale", flags->scale, "of similarities in a loss that has one (20)", "NUMBER");
+  arguments.text("--margin", flags->margin, "of a loss that has one", "NUMBER");
+  arguments.list("--matryoshka_dims", flags->matryoshka_dims, "sizes that embeddings may be cut to: 256,128");
   arguments.text("--label_scheme", recipe.label_scheme, "IOB1, IOB2, IOE1, IOE2, IOBES, BILOU or none");
   arguments.text("--text_column", recipe.text_column, "column of the text, the words or the source");
   arguments.text("--text_pair_column", recipe.text_pair_column, "column of the second text or the target");

@@ -57,13 +57,18 @@ std::vector<int64_t> visible_lengths(const ModelInputs& inputs) {
 
 void Evaluation::add(const ModelInputs& batch) {
   const NoGrad no_grad;
-  const int64_t rows = batch_rows(batch);
+  int64_t rows = batch_rows(batch);
   ModelInputs inputs = batch;
   const bool only_loss = options_.loss_only && !options_.generate;
   inputs.loss_only = only_loss;
   ModelOutput output;
-  if (!options_.compute_loss || !only_loss) output = model_(inputs);
-  if (options_.compute_loss) output.loss = options_.compute_loss(model_, inputs);
+  if (options_.predict) {
+    output = options_.predict(model_, inputs);
+    if (output.logits.defined()) rows = output.logits.size(0);
+  } else {
+    if (!options_.compute_loss || !only_loss) output = model_(inputs);
+    if (options_.compute_loss) output.loss = options_.compute_loss(model_, inputs);
+  }
   if (output.loss.defined()) {
     loss_ += output.loss.item<double>() * static_cast<double>(rows);
     loss_rows_ += rows;

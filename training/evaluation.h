@@ -22,6 +22,10 @@ struct EvalPrediction {
 
 using MetricsFunction = std::function<LogEntry(const EvalPrediction& prediction)>;
 
+/// What a batch of an evaluation gives, instead of the model's own output: predictions as `logits`, one entry a row
+/// along the first dimension, and, where there is one, their loss.
+using PredictionFunction = std::function<ModelOutput(const Model& model, const ModelInputs& inputs)>;
+
 struct PredictionOutput {
   EvalPrediction prediction{};
   LogEntry metrics{};  ///< under their prefix
@@ -32,6 +36,7 @@ struct EvaluationOptions {
   bool loss_only = false;  ///< keep no predictions
   std::function<Tensor(const Tensor& logits, const Tensor& labels)> preprocess_logits{};
   std::function<Tensor(const Model& model, const ModelInputs& inputs)> compute_loss{};
+  PredictionFunction predict{};
   bool generate = false;  ///< predictions are what generate() gives
   std::optional<int64_t> generation_max_length{}, generation_num_beams{};
 };

@@ -7,7 +7,6 @@
 #include <optional>
 
 #include "mica/base/error.h"
-#include "mica/models/auto/lora.h"
 
 namespace mica {
 namespace {
@@ -48,10 +47,10 @@ bool is_embedding(std::string_view name) {
                      [&](const char* each) { return name.find(each) != std::string_view::npos; });
 }
 
-void freeze(const Model& model, const std::vector<std::string>& patterns) {
+void freeze(const NamedTensors& parameters, const std::vector<std::string>& patterns) {
   for (const std::string& pattern : patterns) {
     bool any = false;
-    for (const auto& [name, parameter] : model.parameters()) {
+    for (const auto& [name, parameter] : parameters) {
       if (name.find(pattern) == std::string::npos) continue;
       any = true;
       parameter.set_requires_grad(false);
@@ -77,13 +76,11 @@ int64_t depth_of(std::string_view name, int64_t num_layers) {
   return is_embedding(name) ? 0 : num_layers + 1;
 }
 
-std::vector<ParameterGroup> parameter_groups(const Model& model, const TrainingArguments& arguments) {
-  freeze(model, arguments.freeze);
+std::vector<ParameterGroup> parameter_groups(const NamedTensors& parameters, const TrainingArguments& arguments) {
+  freeze(parameters, arguments.freeze);
   int64_t layers = 0;
-  for (const auto& [name, parameter] : model.parameters()) layers = std::max(layers, layer_of(name).value_or(-1) + 1);
+  for (const auto& [name, parameter] : parameters) layers = std::max(layers, layer_of(name).value_or(-1) + 1);
   std::map<std::pair<int64_t, bool>, ParameterGroup> groups;
-  std::vector<std::pair<std::string, Tensor>> parameters = model.parameters();
-  for (auto& adapter : adapter_parameters(model)) parameters.push_back(std::move(adapter));
   for (const auto& [name, parameter] : parameters) {
     if (!parameter.requires_grad()) continue;
     const int64_t above = arguments.layerwise_lr_decay == 1 ? 0 : layers + 1 - depth_of(name, layers);

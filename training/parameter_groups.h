@@ -7,7 +7,7 @@
 #include <string_view>
 #include <vector>
 
-#include "mica/models/auto/model.h"
+#include "mica/tensor/safetensors.h"
 #include "mica/tensor/tensor.h"
 #include "mica/training/optimizers/optimizer.h"
 #include "mica/training/training_arguments.h"
@@ -23,7 +23,7 @@ int64_t depth_of(std::string_view name, int64_t num_layers);
 
 /// Groups as the arguments say; parameters that arguments.freeze names, or that need no gradient, are in none. Throws
 /// Error when a pattern of `freeze` fits no parameter, or nothing is left to learn.
-std::vector<ParameterGroup> parameter_groups(const Model& model, const TrainingArguments& arguments);
+std::vector<ParameterGroup> parameter_groups(const NamedTensors& parameters, const TrainingArguments& arguments);
 
 /// The optimizer that arguments.optim names, with arguments.optim_args. Throws Error for a setting that it lacks.
 std::unique_ptr<Optimizer> make_optimizer(const TrainingArguments& arguments, std::vector<ParameterGroup> groups);

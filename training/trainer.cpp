@@ -10,6 +10,7 @@
 #include "mica/base/error.h"
 #include "mica/base/file.h"
 #include "mica/kernels/random.h"
+#include "mica/models/auto/lora.h"
 #include "mica/training/collators/padding.h"
 #include "mica/training/loss.h"
 #include "mica/training/reports/reports.h"
@@ -53,6 +54,9 @@ Trainer::Impl::Impl(Model m, TrainingArguments a, TrainerParts o)
     : model(std::move(m)), arguments(std::move(a)), options(std::move(o)), collator(options.data_collator) {
   check(arguments);
   if (arguments.gradient_checkpointing) model.gradient_checkpointing_enable();
+  if (static_cast<bool>(options.save) != static_cast<bool>(options.load)) {
+    throw Error("only one of save and load", "trainer parts", "a run that is to be resumed needs both");
+  }
   if (collator == nullptr && options.processing_class) {
     collator = std::make_shared<DataCollatorWithPadding>(*options.processing_class, PaddingOptions{.ragged = true});
   }
@@ -153,7 +157,7 @@ TrainOutput Trainer::Impl::train() {
   }
   make_directories(a.output_dir);
   model.train();  // before the optimizer sees the parameters: those of 16 bits become float32
-  optimizer = make_optimizer(a, parameter_groups(model, a));
+  optimizer = make_optimizer(a, parameter_groups(trained_parameters(), a));
   const int64_t warmup = a.warmup_steps > 0
                              ? steps_of(a.warmup_steps, run.max_steps)
                              : static_cast<int64_t>(std::ceil(a.warmup_ratio * static_cast<double>(run.max_steps)));
@@ -173,7 +177,7 @@ TrainOutput Trainer::Impl::train() {
   start = Clock::now();
   in_training = true;
   model.train();
-  model.zero_grad();
+  zero_grad();
   notify(&TrainerCallback::on_train_begin);
   if (a.eval_on_start && first_step == 0 && options.eval_dataset) evaluate(*options.eval_dataset, "eval");
   bool interrupted = false;
@@ -245,6 +249,18 @@ bool Trainer::Impl::run_epoch(const RunPlan& run, const DataLoader& loader, int6
   return false;
 }
 
+NamedTensors Trainer::Impl::trained_parameters() const {
+  NamedTensors all = model.parameters();
+  for (auto& adapter : adapter_parameters(model)) all.push_back(std::move(adapter));
+  all.insert(all.end(), options.more_parameters.begin(), options.more_parameters.end());
+  return all;
+}
+
+void Trainer::Impl::zero_grad() const {
+  model.zero_grad();
+  for (const auto& [name, parameter] : options.more_parameters) parameter.set_grad({});
+}
+
 Tensor Trainer::Impl::loss_of(const ModelInputs& batch) const {
   if (options.compute_loss) return options.compute_loss(model, batch);
   ModelInputs inputs = batch;
@@ -299,7 +315,7 @@ double Trainer::Impl::step(std::vector<ModelInputs> batches) {
   const double scale = arguments.max_grad_norm > 0 ? std::min(1.0, arguments.max_grad_norm / (norm + 1e-6)) : 1;
   notify(&TrainerCallback::on_pre_optimizer_step);
   optimizer->step(scale);
-  model.zero_grad();
+  zero_grad();
   return norm;
 }
 

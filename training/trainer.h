@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "mica/models/auto/model.h"
+#include "mica/tensor/safetensors.h"
 #include "mica/tokenizers/tokenizer.h"
 #include "mica/training/callback.h"
 #include "mica/training/collators/collator.h"
@@ -36,6 +37,13 @@ struct TrainerParts {
   /// Makes less of an evaluation's logits before they are kept: their argmax, say.
   std::function<Tensor(const Tensor& logits, const Tensor& labels)> preprocess_logits_for_metrics{};
   LossFunction compute_loss{};
+  /// What evaluations see of a batch; by default the model's output with the loss above.
+  PredictionFunction predict{};
+  /// Parameters that learn beside the model's, under names of their own: the layers behind a sentence transformer.
+  NamedTensors more_parameters{};
+  /// Writes all that is trained as a folder that opens, and gives it the values of such a folder; both or neither. By
+  /// default that is the model with its tokenizer.
+  std::function<void(const std::string&folder)> save{}, load{};
   /// Asked after each step; when it says true, a checkpoint is saved and train() returns.
   std::function<bool()> interrupted{};
   Callbacks callbacks{};

@@ -22,6 +22,7 @@ PredictionOutput Trainer::Impl::predict(const Dataset& dataset, const std::strin
   how.loss_only = loss_only;
   how.preprocess_logits = options.preprocess_logits_for_metrics;
   how.compute_loss = options.compute_loss;
+  how.predict = options.predict;
   how.generate = arguments.predict_with_generate;
   how.generation_max_length = arguments.generation_max_length;
   how.generation_num_beams = arguments.generation_num_beams;

@@ -43,6 +43,8 @@ struct Trainer::Impl {
   TrainOutput train();
   bool run_epoch(const RunPlan& plan, const DataLoader& loader, int64_t epoch, int64_t first_step);
   double step(std::vector<ModelInputs> batches);
+  NamedTensors trained_parameters() const;
+  void zero_grad() const;
   Tensor loss_of(const ModelInputs& batch) const;
   void log_save_evaluate(double gradient_norm, double learning_rate);
   void log(LogEntry entry);
@@ -56,6 +58,7 @@ struct Trainer::Impl {
   void resume(const RunPlan& plan);
   void load_best();
   void save_model(const std::string& folder) const;
+  void load_model(const std::string& folder) const;
 
   // trainer_evaluation.cpp.
   LogEntry evaluate(const Dataset& dataset, const std::string& prefix);

@@ -24,7 +24,9 @@ void load_values(const Model& model, const std::string& folder) {
 
 void Trainer::Impl::save_model(const std::string& folder) const {
   make_directories(folder);
-  if (has_adapters(model)) {
+  if (options.save) {
+    options.save(folder);
+  } else if (has_adapters(model)) {
     save_adapter(model, folder, adapter_names(model).front(), options.adapter_base_model);
     model.config().save_pretrained(folder);
   } else {
@@ -32,6 +34,14 @@ void Trainer::Impl::save_model(const std::string& folder) const {
   }
   if (options.processing_class) options.processing_class->save_pretrained(folder);
   write_file_atomically(join_path(folder, "training_args.json"), to_json(arguments));
+}
+
+void Trainer::Impl::load_model(const std::string& folder) const {
+  if (options.load) {
+    options.load(folder);
+  } else {
+    load_values(model, folder);
+  }
 }
 
 void Trainer::Impl::save_checkpoint() {
@@ -75,7 +85,7 @@ void Trainer::Impl::resume(const RunPlan& plan) {
   const SafeTensors tensors = SafeTensors::open(optimizer_path);
   NamedTensors named;
   for (const TensorEntry& entry : tensors.entries()) named.emplace_back(entry.name, tensors.tensor(entry.name));
-  load_values(model, folder);
+  load_model(folder);
   optimizer->load_state(named, optimizer_path);
   const std::string schedule_path = join_path(folder, "scheduler.json");
   schedule->load_state(read_file(schedule_path), schedule_path);
@@ -94,7 +104,7 @@ void Trainer::Impl::resume(const RunPlan& plan) {
 
 void Trainer::Impl::load_best() {
   if (!state.best_model_checkpoint.empty() && directory_exists(state.best_model_checkpoint)) {
-    load_values(model, state.best_model_checkpoint);
+    load_model(state.best_model_checkpoint);
   } else {
     warn("load_best_model_at_end: no checkpoint of the best step was saved; the model is that of the last step");
   }

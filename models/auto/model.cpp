@@ -257,6 +257,10 @@ void Model::gradient_checkpointing_enable(bool on) const {
   impl_->checkpointing = on;
 }
 
+bool Model::training() const {
+  return impl_->training;
+}
+
 void Model::zero_grad() const {
   for (const auto& [name, tensor] : parameters()) tensor.set_grad({});
   for (const auto& [module, slot] : adapters().slots) {

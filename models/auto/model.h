@@ -106,6 +106,7 @@ class Model {
   /// Training mode applies dropout; a new model is in evaluation mode.
   void train(bool on = true) const;
   void eval() const { train(false); }
+  bool training() const;
   void zero_grad() const;
   /// In training mode the layers keep their inputs alone and run again in the backward pass: a third of the memory of
   /// activations or less, a third more time, the same bits.

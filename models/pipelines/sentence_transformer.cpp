@@ -8,6 +8,7 @@
 #include "mica/base/file.h"
 #include "mica/base/hub.h"
 #include "mica/base/json.h"
+#include "mica/models/auto/lora.h"
 #include "mica/models/pipelines/sentence_modules.h"
 #include "mica/tokenizers/readers/fields.h"
 #include "mica/tokenizers/unicode.h"
@@ -37,7 +38,11 @@ struct SentenceTransformer::Impl {
 
   void read_transformer_config(const std::string& folder);
   void read_prompts(const std::string& folder);
-  void add_module(const std::string& kind, const std::string& folder);
+  void add_module(std::unique_ptr<SentenceModule> module);
+  // What comes after the transformer: token vectors [rows, hidden] to sentence vectors.
+  Tensor pool(const Tensor& hidden, const SequenceOffsets& offsets, int64_t skipped, bool training) const;
+  BatchEncoding tokenize(std::span<const std::string_view> texts, const std::string& prompt) const;
+  void save_settings(const std::string& folder) const;
   std::string resolve_prompt(const EncodeOptions& options) const;
   int64_t prompt_tokens(const std::string& prompt) const;
   void encode(std::span<const std::string_view> texts, const std::string& prompt, const EncodeOptions& options,
@@ -85,6 +90,11 @@ std::vector<ModuleEntry> read_modules(const std::string& root) {
                 "mica opens models that start with a Transformer");
   }
   return modules;
+}
+
+// The folder of the module behind the pooling, of that number.
+std::string module_name(size_t index, const SentenceModule& module) {
+  return std::to_string(index + 2) + "_" + std::string(module.kind());
 }
 
 // The text in lower case, but for tokens that are matched before any normalisation ("[SEP]").
@@ -153,30 +163,20 @@ void SentenceTransformer::Impl::read_prompts(const std::string& folder) {
   }
 }
 
-void SentenceTransformer::Impl::add_module(const std::string& kind, const std::string& folder) {
-  const Device device = model.device();
-  if (kind == "Dense") {
-    modules.push_back(make_dense(folder, device));
-  } else if (kind == "LayerNorm") {
-    modules.push_back(make_sentence_layer_norm(folder, device));
-  } else if (kind == "Normalize") {
-    modules.push_back(make_normalize());
-  } else if (kind == "Dropout") {
-    return;  // does nothing outside training
-  } else {
-    throw Error("module of type " + printable(kind), folder,
-                "mica knows Transformer, Pooling, Dense, LayerNorm, Normalize and Dropout");
-  }
-  size = modules.back()->output_size(size);
+void SentenceTransformer::Impl::add_module(std::unique_ptr<SentenceModule> module) {
+  size = module->output_size(size);
+  modules.push_back(std::move(module));
 }
 
 SentenceTransformer::SentenceTransformer(const std::string& name_or_folder, const SentenceTransformerOptions& options) {
   const std::string root = resolve_model_folder(name_or_folder);
   const std::vector<ModuleEntry> entries = read_modules(root);
   const std::string transformer = entries.empty() ? root : entries[0].folder;
-  Model model = Model::from_pretrained(transformer, Task::base,
-                                       {.dtype = options.dtype, .device = options.device, .add_pooling_layer = false});
-  impl_ = std::make_shared<Impl>(std::move(model), Tokenizer::from_pretrained(transformer));
+  LoadOptions load{.dtype = options.dtype, .device = options.device, .add_pooling_layer = false};
+  load.config = options.config;
+  Model model = Model::from_pretrained(transformer, Task::base, load);
+  impl_ = std::make_shared<Impl>(
+      std::move(model), Tokenizer::from_pretrained(options.tokenizer.empty() ? transformer : options.tokenizer));
   impl_->read_transformer_config(transformer);
   impl_->read_prompts(root);
   if (entries.empty()) return;
@@ -186,7 +186,20 @@ SentenceTransformer::SentenceTransformer(const std::string& name_or_folder, cons
   }
   impl_->pooling = Pooling::from_folder(entries[1].folder, impl_->size);
   impl_->size *= static_cast<int64_t>(impl_->pooling.modes().size());
-  for (size_t i = 2; i < entries.size(); ++i) impl_->add_module(entries[i].kind, entries[i].folder);
+  for (size_t i = 2; i < entries.size(); ++i) {
+    impl_->add_module(make_sentence_module(entries[i].kind, entries[i].folder, impl_->model.device()));
+  }
+}
+
+SentenceTransformer::SentenceTransformer(const Model& model, const Tokenizer& tokenizer, PoolingMode pooling,
+                                         bool normalize) {
+  if (model.task() != Task::base) {
+    throw Error("a model for " + std::string(mica::name(model.task())), "SentenceTransformer",
+                "open it for Task::base: its token vectors are pooled");
+  }
+  impl_ = std::make_shared<Impl>(model, tokenizer);
+  impl_->pooling = Pooling({pooling});
+  if (normalize) impl_->add_module(make_normalize());
 }
 
 std::string SentenceTransformer::Impl::resolve_prompt(const EncodeOptions& options) const {
@@ -210,25 +223,34 @@ int64_t SentenceTransformer::Impl::prompt_tokens(const std::string& prompt) cons
   return static_cast<int64_t>(ids.size()) - (ends_special ? 1 : 0);
 }
 
+BatchEncoding SentenceTransformer::Impl::tokenize(std::span<const std::string_view> texts,
+                                                  const std::string& prompt) const {
+  if (prompt.empty() && !lower_case) return tokenize_rows(tokenizer, texts, {}, max_seq_length);
+  check_texts(texts);
+  check_texts(std::array<std::string_view, 1>{prompt}, "prompt");
+  std::vector<std::string> changed;
+  changed.reserve(texts.size());
+  std::vector<std::string> kept;
+  for (const auto& [token, id] : tokenizer.added_tokens()) {
+    if (!token.normalized && !token.content.empty()) kept.push_back(token.content);
+  }
+  for (const std::string_view each : texts) {
+    const std::string text = prompt + std::string(each);
+    changed.push_back(lower_case ? lowered(text, kept) : text);
+  }
+  return tokenize_rows(tokenizer, views_of(changed), {}, max_seq_length);
+}
+
+Tensor SentenceTransformer::Impl::pool(const Tensor& hidden, const SequenceOffsets& offsets, int64_t skipped,
+                                       bool training) const {
+  Tensor x = pooling(hidden, offsets, skipped);
+  for (const auto& module : modules) x = (*module)(x, training);
+  return x;
+}
+
 void SentenceTransformer::Impl::encode(std::span<const std::string_view> texts, const std::string& prompt,
                                        const EncodeOptions& options, const Progress& progress, float* out) const {
-  std::vector<std::string> changed;
-  std::vector<std::string_view> views(texts.begin(), texts.end());
-  if (!prompt.empty() || lower_case) {
-    check_texts(texts);
-    check_texts(std::array<std::string_view, 1>{prompt}, "prompt");
-    changed.reserve(texts.size());
-    std::vector<std::string> kept;
-    for (const auto& [token, id] : tokenizer.added_tokens()) {
-      if (!token.normalized && !token.content.empty()) kept.push_back(token.content);
-    }
-    for (std::string_view& view : views) {
-      const std::string text = prompt + std::string(view);
-      changed.push_back(lower_case ? lowered(text, kept) : text);
-      view = changed.back();
-    }
-  }
-  const BatchEncoding encoding = tokenize_rows(tokenizer, views, {}, max_seq_length);
+  const BatchEncoding encoding = tokenize(texts, prompt);
   const int64_t skipped = prompt_tokens(prompt);
   run_batches(
       model, encoding, options.batch_size, progress, [&](std::span<const size_t> rows, const ModelOutput& output) {
@@ -236,8 +258,8 @@ void SentenceTransformer::Impl::encode(std::span<const std::string_view> texts, 
         for (const size_t row : rows) {
           lengths.push_back(static_cast<int64_t>(encoding.input_ids[row].size()));
         }
-        Tensor x = pooling(output.last_hidden_state, SequenceOffsets::from_lengths(lengths, model.device()), skipped);
-        for (const auto& module : modules) x = (*module)(x);
+        Tensor x =
+            pool(output.last_hidden_state, SequenceOffsets::from_lengths(lengths, model.device()), skipped, false);
         if (options.truncate_dim) x = x.slice(1, 0, *options.truncate_dim).contiguous();
         if (options.normalize_embeddings) x = normalize_rows(x);
         x = x.to(Device{}).to(DType::float32).contiguous();
@@ -249,8 +271,30 @@ void SentenceTransformer::Impl::encode(std::span<const std::string_view> texts, 
       });
 }
 
+namespace {
+
+// Dropout is no part of an encoding, whatever the model does meanwhile.
+class Evaluating {
+ public:
+  explicit Evaluating(const Model& model) : model_(model), was_training_(model.training()) {
+    if (was_training_) model_.eval();
+  }
+  ~Evaluating() {
+    if (was_training_) model_.train();
+  }
+  Evaluating(const Evaluating&) = delete;
+  Evaluating& operator=(const Evaluating&) = delete;
+
+ private:
+  const Model& model_;
+  bool was_training_;
+};
+
+}  // namespace
+
 Tensor SentenceTransformer::encode(std::span<const std::string_view> texts, const EncodeOptions& options) const {
   const NoGrad no_grad;
+  const Evaluating evaluating(impl_->model);
   const std::string prompt = impl_->resolve_prompt(options);
   int64_t width = impl_->size;
   if (options.truncate_dim) {
@@ -333,6 +377,98 @@ const Model& SentenceTransformer::model() const {
 }
 const Tokenizer& SentenceTransformer::tokenizer() const {
   return impl_->tokenizer;
+}
+
+// ---- training and saving
+
+BatchEncoding SentenceTransformer::tokenize(std::span<const std::string_view> texts, const std::string& prompt) const {
+  return impl_->tokenize(texts, prompt);
+}
+
+Tensor SentenceTransformer::embed(const ModelInputs& inputs) const {
+  const Model& model = impl_->model;
+  ModelInputs sequences = inputs;
+  sequences.labels = {};
+  if (sequences.attention_mask.defined()) {
+    const std::vector<int64_t> mask = sequences.attention_mask.to_vector<int64_t>();
+    if (std::find(mask.begin(), mask.end(), 0) != mask.end()) {
+      throw Error("a batch with padding", "SentenceTransformer::embed",
+                  "make it ragged: PaddingOptions{.ragged = true}");
+    }
+    sequences.attention_mask = {};
+  }
+  if (sequences.lengths.empty()) {
+    if (!sequences.input_ids.defined() || sequences.input_ids.rank() != 2) {
+      throw Error("no rows of input_ids", "SentenceTransformer::embed", "give a ragged batch, or [sentences, tokens]");
+    }
+    sequences.lengths.assign(static_cast<size_t>(sequences.input_ids.size(0)), sequences.input_ids.size(1));
+    for (Tensor* each : {&sequences.input_ids, &sequences.token_type_ids, &sequences.position_ids}) {
+      if (each->defined()) *each = each->reshape({each->numel()});
+    }
+  }
+  const Tensor hidden = model(sequences).last_hidden_state;
+  return impl_->pool(hidden, SequenceOffsets::from_lengths(sequences.lengths, model.device()), 0, model.training());
+}
+
+void SentenceTransformer::train(bool on) const {
+  impl_->model.train(on);
+}
+
+NamedTensors SentenceTransformer::parameters() const {
+  NamedTensors all = impl_->model.parameters();
+  for (size_t i = 0; i < impl_->modules.size(); ++i) {
+    const SentenceModule& module = *impl_->modules[i];
+    for (const auto& [name, parameter] : module.parameters()) {
+      all.emplace_back(module_name(i, module) + "." + name, parameter);
+    }
+  }
+  return all;
+}
+
+void SentenceTransformer::save_pretrained(const std::string& folder, const std::string& adapter_base_model) const {
+  const Impl& impl = *impl_;
+  make_directories(folder);
+  if (has_adapters(impl.model)) {
+    save_adapter(impl.model, folder, adapter_names(impl.model).front(), adapter_base_model);
+    impl.model.config().save_pretrained(folder);
+  } else {
+    impl.model.save_pretrained(folder);
+  }
+  impl.tokenizer.save_pretrained(folder);
+  Json modules = Json::array();
+  const auto add = [&](const std::string& kind, const std::string& path) {
+    const auto index = static_cast<int64_t>(modules.size());
+    // These addresses are known to every version of the library.
+    modules.push_back({{"idx", index},
+                       {"name", std::to_string(index)},
+                       {"path", path},
+                       {"type", "sentence_transformers.models." + kind}});
+  };
+  add("Transformer", "");
+  add("Pooling", "1_Pooling");
+  impl.pooling.save(join_path(folder, "1_Pooling"), impl.model.hidden_size());
+  for (size_t i = 0; i < impl.modules.size(); ++i) {
+    const SentenceModule& module = *impl.modules[i];
+    const std::string name = module_name(i, module);
+    save(module, join_path(folder, name));
+    add(std::string(module.kind()), name);
+  }
+  impl.save_settings(folder);
+  write_file_atomically(join_path(folder, "modules.json"), modules.dump(2) + "\n");
+}
+
+void SentenceTransformer::Impl::save_settings(const std::string& folder) const {
+  Json transformer = {{"max_seq_length", nullptr}, {"do_lower_case", lower_case}};
+  if (max_seq_length) transformer["max_seq_length"] = *max_seq_length;
+  write_file_atomically(join_path(folder, "sentence_bert_config.json"), transformer.dump(2) + "\n");
+  Json config = {{"model_type", "SentenceTransformer"},
+                 {"prompts", Json::object()},
+                 {"default_prompt_name", nullptr},
+                 {"similarity_fn_name", std::string(mica::name(similarity))}};
+  for (const auto& [key, text] : prompts) config["prompts"][key] = text;
+  if (default_prompt_name) config["default_prompt_name"] = *default_prompt_name;
+  write_file_atomically(join_path(folder, "config_sentence_transformers.json"),
+                        config.dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
 }
 
 std::vector<ParaphrasePair> paraphrase_mining(const SentenceTransformer& model, const std::vector<std::string>& texts,

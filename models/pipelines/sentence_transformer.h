@@ -14,14 +14,20 @@
 
 #include "mica/models/auto/model.h"
 #include "mica/models/pipelines/batches.h"
+#include "mica/models/pipelines/sentence_pooling.h"
 #include "mica/models/pipelines/similarity.h"
+#include "mica/tensor/safetensors.h"
+#include "mica/tokenizers/batch_encoding.h"
 #include "mica/tokenizers/tokenizer.h"
 
 namespace mica {
 
 struct SentenceTransformerOptions {
   std::optional<DType> dtype{};  ///< of matrix products: float32 or bfloat16; left out, as the checkpoint's weights
-  Device device;
+  Device device = {};
+  std::string tokenizer = {};  ///< folder or hub id of another tokenizer than the folder's
+  /// Fields of the transformer's config, as LoadOptions has them.
+  std::vector<std::pair<std::string, std::string>> config = {};
 };
 
 struct EncodeOptions {
@@ -38,6 +44,9 @@ class SentenceTransformer {
   /// A directory or hub id. Throws Error, naming file and key, for a folder that is incomplete or malformed, or that
   /// names modules which mica lacks.
   explicit SentenceTransformer(const std::string& name_or_folder, const SentenceTransformerOptions& options = {});
+  /// Of a base model (Task::base), its token vectors pooled; `normalize` scales sentence vectors to length 1.
+  SentenceTransformer(const Model& model, const Tokenizer& tokenizer, PoolingMode pooling = PoolingMode::mean,
+                      bool normalize = false);
 
   /// Vectors [texts, size] float32 on the host, in the order of the texts. Texts longer than max_seq_length() tokens
   /// are cut, with one warning. Results do not depend on the batch size or on the other texts.
@@ -52,6 +61,22 @@ class SentenceTransformer {
   /// With the prompt named "query" or "document": empty where the folder has none of that name.
   Tensor encode_query(const std::vector<std::string>& texts, EncodeOptions options = {}) const;
   Tensor encode_document(const std::vector<std::string>& texts, EncodeOptions options = {}) const;
+
+  /// Texts as the model reads them, with the prompt before each: rows of at most max_seq_length() tokens.
+  BatchEncoding tokenize(std::span<const std::string_view> texts, const std::string& prompt = "") const;
+  /// Vectors [sentences, size] of a ragged batch of such rows (or of rows of one length, [sentences, tokens]), on the
+  /// model's device and differentiable with respect to all parameters(). Rows without a prompt. Throws Error for a
+  /// batch with padding.
+  Tensor embed(const ModelInputs& inputs) const;
+  /// Training mode applies dropout in embed(), never in encode(); a new model is in evaluation mode.
+  void train(bool on = true) const;
+  void eval() const { train(false); }
+  /// The transformer's under their own names, those of the modules behind it as "FOLDER.NAME": "2_Dense.linear.weight".
+  NamedTensors parameters() const;
+  /// Writes a folder that this class and the sentence-transformers library open: the transformer and its tokenizer,
+  /// modules.json, a folder for each module, and settings. Of a transformer with adapters (models/auto/lora.h) the
+  /// first adapter alone is saved; `adapter_base_model` is where it says that its model lies.
+  void save_pretrained(const std::string& folder, const std::string& adapter_base_model = "") const;
 
   /// Scores by the folder's similarity function (cosine unless it names another): [a's rows, b's rows], and row by row.
   Tensor similarity(const Tensor& a, const Tensor& b) const;

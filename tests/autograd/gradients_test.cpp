@@ -9,6 +9,7 @@
 #include "mica/autograd/loss.h"
 #include "mica/autograd/norm.h"
 #include "mica/autograd/rotary.h"
+#include "mica/autograd/segments.h"
 #include "mica/autograd/shape.h"
 #include "mica/base/error.h"
 
@@ -84,6 +85,25 @@ TEST(Gradients, RmsNorm) {
   check_gradients([](const Inputs& in) { return rms_norm(transpose(in[0], 0, 1), in[1], 1e-3); },
                   {random_input({4, 6}, 1), random_input({4}, 2)});
   EXPECT_THROW(rms_norm(random_input({3, 7}, 1), random_input({6}, 2), 1e-3), Error);
+}
+
+TEST(Gradients, SegmentReduce) {
+  const SequenceOffsets offsets = SequenceOffsets::from_lengths({2, 0, 3, 1});
+  const Tensor weights = Tensor::from(std::vector<double>{0.5, -2, 1, 0.25, 3, 1});
+  const auto reduced = [&](ReduceOp op, const Tensor& factors) {
+    return
+        [&offsets, op, factors](const std::vector<Tensor>& in) { return segment_reduce(op, in[0], offsets, factors); };
+  };
+  for (const ReduceOp op : {ReduceOp::sum, ReduceOp::mean, ReduceOp::max}) {
+    check_gradients(reduced(op, {}), {random_input({6, 3}, 91)});
+  }
+  check_gradients(reduced(ReduceOp::sum, weights), {random_input({6, 3}, 92)});
+  const Tensor x = random_input({6, 3}, 93);
+  EXPECT_EQ(segment_reduce(ReduceOp::max, x, offsets).detach().select(0, 1).to_vector<double>(),
+            std::vector<double>(3, 0.0));
+  EXPECT_THROW(segment_reduce(ReduceOp::min, x, offsets), Error);
+  EXPECT_THROW(segment_reduce(ReduceOp::mean, x, offsets, weights), Error);
+  EXPECT_THROW(segment_reduce(ReduceOp::sum, random_input({5, 3}, 94), offsets), Error);
 }
 
 TEST(Gradients, Rotary) {

@@ -158,6 +158,58 @@ TEST_F(Train, ChoosesAmongEndings) {
   EXPECT_GE(figures.at("eval_accuracy").get<double>(), 0.5) << figures;
 }
 
+TEST_F(Train, LearnsSentenceEmbeddings) {
+  const std::string model = bert("base");
+  const std::string pairs = file("pairs.jsonl", repeated(R"({"anchor": "where is ada", "positive": "ada lives in turin"}
+{"anchor": "who is to learn", "positive": "love the machine"}
+{"anchor": "in the river", "positive": "the city of turin is in a river"}
+{"anchor": "hate", "positive": "to hate a machine"}
+)",
+                                                         4));
+  const std::string graded =
+      file("graded.tsv", "sentence1\tsentence2\tscore\nada\tada lives\t0.9\nriver\thate\t0.1\nturin\tcity\t0.6\n");
+  const std::vector<std::string> common{"--learning_rate",           "3e-3",      "--per_device_train_batch_size", "4",
+                                        "--train_sampling_strategy", "sequential"};
+  const auto with = [&](std::vector<std::string> more) {
+    more.insert(more.end(), common.begin(), common.end());
+    return more;
+  };
+  Json figures = run("sentence_similarity", model,
+                     with({"--train", pairs, "--eval", pairs, "--test", graded, "--num_train_epochs", "6"}));
+  EXPECT_LT(losses().back(), 0.5 * losses().front());
+  EXPECT_EQ(figures.at("eval_cosine_accuracy@1"), 1.0) << figures;
+  EXPECT_TRUE(figures.contains("test_spearman_cosine")) << figures;
+  EXPECT_TRUE(file_exists(out() + "/modules.json"));
+  const Outcome said =
+      mica({"embed", out(), "where is ada", "ada lives in turin", "to hate a machine", "--similarity", "--json"});
+  ASSERT_EQ(said.status, 0) << said.err;
+  const Json row = parse_json(lines(said.out).front(), "row").at("similarity");
+  EXPECT_GT(row.at(1).get<double>(), row.at(2).get<double>() + 0.2);
+
+  figures = run("sentence_similarity", out(),
+                with({"--train", graded, "--eval", graded, "--loss", "cosent", "--scale", "10", "--matryoshka_dims",
+                      "32,8", "--max_steps", "3"}));
+  EXPECT_TRUE(figures.contains("eval_loss")) << figures;
+  EXPECT_TRUE(figures.contains("eval_pearson_manhattan")) << figures;
+  const std::string labelled = file("labelled.csv", "a,b,same\nada,ada lives,1\nriver,hate,0\n");
+  figures = run(
+      "sentence_similarity", model,
+      with({"--train", labelled, "--eval", labelled, "--text_column", "a", "--text_pair_column", "b", "--label_column",
+            "same", "--loss", "online_contrastive", "--margin", "0.4", "--max_steps", "2", "--from_scratch"}));
+  EXPECT_TRUE(figures.contains("eval_cosine_ap")) << figures;
+
+  // Of a low-rank adapter no weights of the model are saved, and the folder opens none the less.
+  remove_directory(out());
+  const Outcome adapted = mica(with({"train", "--task", "sentence_similarity", "--model", model, "--output", out(),
+                                     "--train", pairs, "--max_steps", "2", "--lora", "r=2", "--disable_tqdm", "true"}));
+  EXPECT_EQ(adapted.status, 0) << adapted.err;
+  EXPECT_TRUE(file_exists(out() + "/adapter_config.json"));
+  EXPECT_TRUE(file_exists(out() + "/modules.json"));
+  EXPECT_FALSE(file_exists(out() + "/model.safetensors"));
+  const Outcome embedded = mica({"embed", out(), "ada"});
+  EXPECT_EQ(embedded.status, 0) << embedded.err;
+}
+
 TEST_F(Train, StartsFromNothing) {
   const std::string text =
       file("text.txt", repeated("the river is in the city\nada lives in turin by the river\n", 60));
@@ -246,6 +298,11 @@ TEST_F(Train, RefusesInOneLine) {
   expect_refusal(1, "row",
                  {"--task", "sequence_classification", "--train",
                   file("bad.jsonl", "{\"text\": \"a\", \"label\": 0}\n{\"text\": 7, \"label\": 1}\n")});
+  expect_refusal(2, "--scale", {"--task", "sentence_similarity", "--train", data, "--scale", "2x"});
+  expect_refusal(2, "--matryoshka_dims",
+                 {"--task", "sentence_similarity", "--train", data, "--matryoshka_dims", "8,x"});
+  expect_refusal(1, "no loss",
+                 {"--task", "sentence_similarity", "--train", data, "--text_pair_column", "text", "--loss", "hinge"});
   expect_refusal(2, "--config", {"--task", "sequence_classification", "--train", data, "--config", "dropout"});
 }
 

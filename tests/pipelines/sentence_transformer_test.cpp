@@ -2,15 +2,21 @@
 
 #include "mica/models/pipelines/sentence_transformer.h"
 
+#include <algorithm>
 #include <cmath>
 #include <filesystem>
 
 #include "tests/support/tiny_model.h"
 #include <gtest/gtest.h>
 
+#include "mica/autograd/random.h"
+#include "mica/autograd/reduce.h"
+#include "mica/autograd/tape.h"
 #include "mica/base/error.h"
 #include "mica/base/file.h"
 #include "mica/base/warnings.h"
+#include "mica/models/auto/auto_config.h"
+#include "mica/tests/autograd/support.h"
 
 namespace mica {
 namespace {
@@ -250,6 +256,111 @@ TEST(SentenceModules, BadWeights) {
     std::filesystem::remove(folder / "2_Dense/model.safetensors");
     EXPECT_THROW(SentenceTransformer(folder.path()), Error);
   }
+}
+
+// One batch of texts as embed() takes it.
+ModelInputs inputs_of(const SentenceTransformer& model, const Texts& texts) {
+  return to_inputs(model.tokenize(views_of(texts)));
+}
+
+TEST(SentenceTransformerTraining, EveryFolderIsSavedAsItWasAndEmbedsAsItEncodes) {
+  const Json data = tiny::read_data("sentence_transformer");
+  const Texts texts{"Ada lives in Turin.", "", "the river of Turin, hating a learner"};
+  for (size_t m = 0; m < data.at("models").size(); ++m) {
+    SCOPED_TRACE(data["models"][m].at("name").get<std::string>());
+    const tiny::TemporaryFolder folder, copy;
+    tiny::write_model(folder.path(), data, m);
+    const SentenceTransformer model(folder.path());
+    model.save_pretrained(copy.path());
+    const SentenceTransformer opened(copy.path());
+    EXPECT_EQ(opened.encode(texts).to_vector<float>(), model.encode(texts).to_vector<float>());
+    EXPECT_EQ(opened.prompts(), model.prompts());
+    EXPECT_EQ(opened.default_prompt_name(), model.default_prompt_name());
+    EXPECT_EQ(opened.similarity_fn_name(), model.similarity_fn_name());
+    EXPECT_EQ(opened.max_seq_length(), model.max_seq_length());
+    ASSERT_EQ(opened.parameters().size(), model.parameters().size());
+    for (size_t i = 0; i < model.parameters().size(); ++i) {
+      EXPECT_EQ(opened.parameters()[i].first, model.parameters()[i].first);
+    }
+
+    const Tensor embedded = model.embed(inputs_of(model, texts));
+    EXPECT_EQ(tiny::difference(matrix(embedded, 100), matrix(model.encode(texts, {.prompt = ""}), 100), 1e-6), "");
+    // Everything learns: only the embeddings of tokens and types that do not occur may have a gradient of zeros.
+    backward(embedded, Tensor::ones(embedded.shape()));
+    for (const auto& [name, parameter] : model.parameters()) EXPECT_TRUE(parameter.grad().defined()) << name;
+  }
+}
+
+TEST(SentenceTransformerTraining, GradientsOfEveryPoolingAreThoseOfFiniteDifferences) {
+  const SequenceOffsets offsets = SequenceOffsets::from_lengths({3, 1, 4, 2});
+  for (const PoolingMode mode : {PoolingMode::cls, PoolingMode::max, PoolingMode::mean, PoolingMode::mean_sqrt_len,
+                                 PoolingMode::weightedmean, PoolingMode::lasttoken}) {
+    SCOPED_TRACE(name(mode));
+    // A prompt of two tokens leaves one sentence empty.
+    for (const int64_t prompt : {0, 2, 4}) {
+      const Pooling pooling({mode}, false);
+      const auto pool = [&](const std::vector<Tensor>& in) { return pooling(in[0], offsets, prompt); };
+      if (prompt < 4) check_gradients(pool, {random_input({10, 3}, 7)});
+      const std::vector<double> second = pool({random_input({10, 3}, 7)}).detach().select(0, 1).to_vector<double>();
+      EXPECT_EQ(second == std::vector<double>(3, 0.0), prompt > 0);
+    }
+  }
+  const Pooling both({PoolingMode::max, PoolingMode::mean});
+  check_gradients([&](const std::vector<Tensor>& in) { return both(in[0], offsets); }, {random_input({10, 3}, 8)});
+}
+
+TEST(SentenceTransformerTraining, DropoutIsOfTrainingAlone) {
+  const tiny::TemporaryFolder folder, copy;
+  tiny::write_bert(folder.path(), "base");
+  const Model base = Model::from_pretrained(folder.path(), Task::base, {.add_pooling_layer = false});
+  const SentenceTransformer model(base, Tokenizer::from_pretrained(folder.path()), PoolingMode::max, true);
+  const Texts texts{"ada", "the city of turin"};
+  const ModelInputs inputs = inputs_of(model, texts);
+  const std::vector<float> still = model.encode(texts).to_vector<float>();
+  const NoGrad no_grad;
+  EXPECT_EQ(model.embed(inputs).to_vector<float>(), still);
+  model.train();
+  EXPECT_NE(model.embed(inputs).to_vector<float>(), still);
+  EXPECT_EQ(model.encode(texts).to_vector<float>(), still);
+  EXPECT_TRUE(model.model().training());
+  model.eval();
+  for (const Json& row : norms(model.encode(texts))) EXPECT_NEAR(row.get<double>(), 1, 1e-6);
+  model.save_pretrained(copy.path());
+  EXPECT_EQ(SentenceTransformer(copy.path()).encode(texts).to_vector<float>(), still);
+
+  ModelInputs padded;
+  padded.input_ids = Tensor::from(std::vector<int64_t>{2, 5, 3, 2, 3, 0}, {2, 3});
+  EXPECT_EQ(model.embed(padded).shape(), (Shape{2, 32}));
+  padded.attention_mask = Tensor::from(std::vector<int64_t>{1, 1, 1, 1, 1, 0}, {2, 3});
+  EXPECT_THROW(model.embed(padded), Error);
+  EXPECT_THROW(SentenceTransformer(Model::from_pretrained(folder.path(), Task::masked_lm), model.tokenizer()), Error);
+}
+
+// A Dropout module is kept, and drops in training.
+TEST(SentenceTransformerTraining, DropoutModulesAreKept) {
+  const tiny::TemporaryFolder folder, copy;
+  tiny::write_bert(folder.path(), "base");
+  SentenceTransformer(Model::from_pretrained(folder.path(), Task::base, {.add_pooling_layer = false}),
+                      Tokenizer::from_pretrained(folder.path()))
+      .save_pretrained(folder.path());
+  Json modules = read_json_file(folder / "modules.json");
+  modules.push_back(
+      {{"idx", 2}, {"name", "2"}, {"path", "2_Dropout"}, {"type", "sentence_transformers.models.Dropout"}});
+  tiny::write_text(folder / "modules.json", modules.dump());
+  make_directories(folder / "2_Dropout");
+  tiny::write_text(folder / "2_Dropout/config.json", R"({"dropout": 0.5})");
+  const SentenceTransformer model(folder.path(),
+                                  {.config = {{"hidden_dropout_prob", "0"}, {"attention_probs_dropout_prob", "0"}}});
+  model.save_pretrained(copy.path());
+  EXPECT_EQ(read_json_file(copy / "2_Dropout/config.json").at("dropout"), 0.5);
+  model.train();
+  manual_seed(1);
+  const std::vector<float> dropped = model.embed(inputs_of(model, {"the city of turin"})).to_vector<float>();
+  const auto zeros = std::count(dropped.begin(), dropped.end(), 0.0F);
+  EXPECT_GT(zeros, 4);
+  EXPECT_LT(zeros, 28);
+  tiny::write_text(folder / "2_Dropout/config.json", R"({"dropout": 1.5})");
+  EXPECT_THROW(SentenceTransformer(folder.path()), Error);
 }
 
 }  // namespace

@@ -127,6 +127,30 @@ TokenLayout add_tokens(ModelInputs* inputs, std::span<const Example> rows, const
   return layout;
 }
 
+std::vector<Example> texts_of_rows(std::span<const Example> rows, const char* what) {
+  static constexpr const char* kTokenColumns[] = {"input_ids", "token_type_ids", "attention_mask"};
+  std::vector<Example> texts;
+  int64_t count = -1;
+  for (const Example& row : rows) {
+    const int64_t here = row["input_ids"].size();
+    if (count < 0) count = here;
+    if (here != count || here == 0) {
+      throw Error(
+          "the row has " + std::to_string(here) + " " + what + ", the first of the batch " + std::to_string(count),
+          place(row, "input_ids"), "give every row the same number");
+    }
+    for (int64_t i = 0; i < here; ++i) {
+      std::vector<Value::Field> fields;
+      for (const char* name : kTokenColumns) {
+        const Value* cell = row.find(name);
+        if (cell != nullptr && !cell->is_null()) fields.emplace_back(name, cell->at(i));
+      }
+      texts.emplace_back(std::move(fields), row.row());
+    }
+  }
+  return texts;
+}
+
 DataCollatorWithPadding::DataCollatorWithPadding(Tokenizer tokenizer, PaddingOptions options)
     : tokenizer_(std::move(tokenizer)), options_(options) {
   check_padding(options_);

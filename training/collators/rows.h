@@ -47,6 +47,10 @@ int64_t padding_id(const Tokenizer& tokenizer, const TokenLayout& layout);
 TokenLayout add_tokens(ModelInputs* inputs, std::span<const Example> rows, const Tokenizer& tokenizer,
                        const PaddingOptions& options);
 
+/// One example for each text of rows that hold several ("choices"), row after row, its token columns alone. Throws
+/// Error for rows of unequal numbers, and for none.
+std::vector<Example> texts_of_rows(std::span<const Example> rows, const char* what);
+
 /// All columns that a model takes, but for those named, as DefaultDataCollator does.
 void add_others(ModelInputs* inputs, std::span<const Example> rows, std::initializer_list<std::string_view> done);
 

@@ -9,10 +9,10 @@
 #include "mica/autograd/elementwise.h"
 #include "mica/autograd/linear.h"
 #include "mica/autograd/loss.h"
-#include "mica/autograd/norm.h"
 #include "mica/autograd/reduce.h"
 #include "mica/autograd/shape.h"
 #include "mica/base/error.h"
+#include "mica/models/pipelines/sentence_modules.h"
 
 namespace mica {
 namespace {
@@ -62,11 +62,8 @@ Tensor chosen(const Tensor& x, const std::vector<int64_t>& rows) {
 
 }  // namespace
 
-// x / sqrt(sum x^2) = rms_norm(x) / sqrt(size). The eps only keeps zeros from dividing by zero: it is below the least
-// square that float32 holds of anything but zeros.
 Tensor unit_length(const Tensor& x) {
-  const auto size = static_cast<double>(x.size(-1));
-  return affine(rms_norm(x, {}, 1e-24 / size), 1 / std::sqrt(size));
+  return normalize_rows(x);
 }
 
 Tensor pairwise_cosine(const Tensor& a, const Tensor& b) {

@@ -19,6 +19,7 @@ const std::vector<std::pair<std::string, Maker>>& makers() {
       {"causal_lm", causal_lm_recipe},
       {"seq2seq_lm", seq2seq_lm_recipe},
       {"multiple_choice", multiple_choice_recipe},
+      {"sentence_similarity", sentence_similarity_recipe},
   };
   return all;
 }

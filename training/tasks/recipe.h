@@ -13,6 +13,7 @@
 #include "mica/tokenizers/tokenizer.h"
 #include "mica/training/collators/collator.h"
 #include "mica/training/dataset/dataset.h"
+#include "mica/training/pretraining.h"
 #include "mica/training/trainer.h"
 
 namespace mica {
@@ -31,19 +32,41 @@ struct RecipeOptions {
   double mlm_probability = 0.15;
   bool whole_word_mask = false;
   std::string source_prefix{};  ///< "summarize: "
-  std::string loss{};           ///< of sentence_similarity
-  std::string label_scheme{};   ///< of entities: "" as seqeval reads any; "IOB2", ...; "none": tags are no entities
+  /// Of sentence_similarity: "multiple_negatives_ranking" (default of anchors with positives), "triplet",
+  /// "cosine_similarity" (of pairs with scores), "cosent", "contrastive" (of pairs labelled 0 or 1),
+  /// "online_contrastive"; the losses' scale and margin where they have them; also the loss of the embeddings' first so
+  /// many elements.
+  std::string loss{};
+  std::optional<double> scale{}, margin{};
+  std::vector<int64_t> matryoshka_dims{};
+  std::string label_scheme{};  ///< of entities: "" as seqeval reads any; "IOB2", ...; "none": tags are no entities
 };
 
 /// Data as the model reads it.
 struct PreparedData {
   Dataset rows{};
-  MetricsFunction metrics{};  ///< of evaluations on these rows; empty: the loss is all there is
+  MetricsFunction metrics{};     ///< of evaluations on these rows; empty: the loss is all there is
+  LossFunction loss{};           ///< of batches of these rows; empty: the model's own
+  PredictionFunction predict{};  ///< of evaluations on these rows; empty: the model's own output
+};
+
+/// What a recipe may need to open a model's folder itself.
+struct RecipeModel {
+  std::string folder{};       ///< or hub id
+  std::string tokenizer{};    ///< folder or hub id of another one; empty: the model's
+  bool from_scratch = false;  ///< the config alone, new weights
+  LoadOptions load{};
 };
 
 class Recipe {
  public:
   virtual ~Recipe() = default;
+  /// Opens a folder that holds more than the model of model_task() and its tokenizer; nothing for tasks of plain
+  /// models.
+  virtual std::optional<ModelAndTokenizer> open(const RecipeModel& which) {
+    (void)which;
+    return std::nullopt;
+  }
   virtual Task model_task() const = 0;
   /// Names of the labels in the order of their ids, as the data has them and, where its names fit, the model's config;
   /// empty for tasks without.
@@ -56,20 +79,16 @@ class Recipe {
   virtual std::string problem_type() const { return ""; }
   virtual PreparedData prepare(const Dataset& data, const Model& model, const Tokenizer& tokenizer) = 0;
   virtual std::shared_ptr<const DataCollator> collator(const Model& model, const Tokenizer& tokenizer) = 0;
-  /// The loss, where it is not the model's own.
-  virtual LossFunction loss(const Model& model, const Tokenizer& tokenizer) {
-    (void)model;
-    (void)tokenizer;
-    return {};
-  }
   /// Makes less of logits before an evaluation keeps them.
   virtual std::function<Tensor(const Tensor&, const Tensor&)> preprocess_logits() const { return {}; }
   /// Settings that the task changes where the user left them alone: an encoder-decoder is measured on generated texts.
   virtual void adjust(TrainingArguments* arguments) const { (void)arguments; }
+  /// What learns beside the model, and how the whole is saved.
+  virtual void complete(TrainerParts* parts) const { (void)parts; }
 };
 
 /// "sequence_classification", "token_classification", "question_answering", "masked_lm", "causal_lm", "seq2seq_lm",
-/// "multiple_choice". Throws Error for another name.
+/// "multiple_choice", "sentence_similarity". Throws Error for another name.
 std::unique_ptr<Recipe> make_recipe(std::string_view task, const RecipeOptions& options);
 const std::vector<std::string>& recipe_names();
 
