@@ -43,6 +43,7 @@
 #include "mica/training/collators/token_classification.h"
 #include "mica/training/data_loader.h"
 #include "mica/training/dataset/dataset.h"
+#include "mica/training/dataset/group_texts.h"
 #include "mica/training/losses/sentence.h"
 #include "mica/training/metrics/bleu.h"
 #include "mica/training/metrics/chrf.h"

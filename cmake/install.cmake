@@ -9,8 +9,9 @@ list(APPEND MICA_PUBLIC_HEADERS models/generation/constraints/constraints.h toke
      tokenizers/chat/chat_template.h tokenizers/decode_stream.h tokenizers/options.h tokenizers/tokenizer.h
      tokenizers/trainers/text_source.h tokenizers/trainers/training.h training/collators/collator.h
      training/collators/language_modeling.h training/collators/multiple_choice.h training/collators/padding.h
-     training/collators/sentences.h training/collators/seq2seq.h training/collators/token_classification.h training/dataset/dataset.h
-     training/dataset/example.h training/dataset/features.h training/dataset/reader_options.h training/dataset/value.h
+     training/collators/sentences.h training/collators/seq2seq.h training/collators/token_classification.h
+     training/dataset/dataset.h training/dataset/example.h training/dataset/features.h training/dataset/group_texts.h
+     training/dataset/reader_options.h training/dataset/value.h
      training/losses/sentence.h training/metrics/bleu.h training/metrics/chrf.h training/metrics/classification.h
      training/metrics/correlation.h training/metrics/entities.h training/metrics/error_rate.h
      training/metrics/retrieval.h training/metrics/rouge.h training/metrics/squad.h training/metrics/threshold.h

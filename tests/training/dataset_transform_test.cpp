@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "mica/tests/training/dataset_support.h"
+#include "mica/training/dataset/group_texts.h"
 
 namespace mica {
 namespace {
@@ -130,6 +131,12 @@ TEST(DatasetTransform, ClassesOfTexts) {
   EXPECT_FALSE(dataset.map(other).features()["label"].is_class_label());
 }
 
+TEST(DatasetTransform, MapKeepsTheTypesOfNulls) {
+  const Dataset dataset = Dataset::from_dict({{"a", {1, Value()}}, {"b", {{"x"}, Value::List()}}}).select({1});
+  const auto same = [](const Example&) { return Example(); };
+  EXPECT_EQ(dataset.map(same).features(), dataset.features());
+}
+
 TEST(DatasetTransform, ClassesOfNumbersAndLists) {
   const Dataset numbers = Dataset::from_dict({{"label", {10, 2, 10}}}).class_encode_column("label");
   EXPECT_EQ(numbers.features().text(), "{label: class_label[2, 10]}") << "by size";
@@ -149,6 +156,22 @@ TEST(DatasetTransform, ClassesByGivenNames) {
   EXPECT_ERROR(dataset.class_encode_column("label", {"b", "b"}), "two classes");
   EXPECT_ERROR(dataset.class_encode_column("x"), "no column \"x\"");
   EXPECT_ERROR(Dataset::from_dict({{"label", {0.5}}}).class_encode_column("label"), "column \"label\" of row 0");
+}
+
+TEST(DatasetTransform, GroupTexts) {
+  const Dataset dataset = Dataset::from_dict({{"text", {"a", "b", "c"}},
+                                              {"attention_mask", {{1, 1, 1}, {1}, {1, 1, 0}}},
+                                              {"input_ids", {{1, 2, 3}, {4}, {5, 6, 7}}}});
+  const Dataset blocks = group_texts(dataset, 2);
+  EXPECT_EQ(blocks.column_names(), (Strings{"input_ids", "attention_mask"}));
+  EXPECT_EQ(blocks["input_ids"], (std::vector<Value>{{1, 2}, {3, 4}, {5, 6}}));
+  EXPECT_EQ(blocks["attention_mask"], (std::vector<Value>{{1, 1}, {1, 1}, {1, 1}}));
+  EXPECT_EQ(group_texts(dataset, 7)["input_ids"], (std::vector<Value>{{1, 2, 3, 4, 5, 6, 7}}));
+  EXPECT_ERROR(group_texts(dataset, 8), "7 tokens make no block of 8");
+  EXPECT_ERROR(group_texts(dataset, 0), "block_size is 0");
+  EXPECT_ERROR(group_texts(dataset.remove_columns({"input_ids"}), 2), "no column \"input_ids\"");
+  const Dataset uneven = Dataset::from_dict({{"input_ids", {{1}, {2}}}, {"extra", {{1}, {2, 3}}}});
+  EXPECT_ERROR(group_texts(uneven, 2), "column \"extra\" of row 1");
 }
 
 }  // namespace

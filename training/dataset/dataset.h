@@ -64,12 +64,20 @@ class Batch {
 struct MapOptions {
   std::vector<std::string> remove_columns = {};  ///< of the source; the function sees them still
   int num_proc = 1;  ///< threads that call the function at once, at most as many as num_threads()
+  /// Where the result is kept on disk, and mapped from: it may be larger than memory. It is taken from there when the
+  /// source (a file's path, size and time, or the content), the removed columns and `fingerprint` are the same again.
+  std::string cache_folder = {};
+  /// With cache_folder: what tells this function from others, and from itself once it has changed: "tokenize bert 128
+  /// v2".
+  std::string fingerprint = {};
 };
 
 struct MapBatchedOptions {
   int64_t batch_size = 1000;
   std::vector<std::string> remove_columns = {};  ///< of the source; the function sees them still
   int num_proc = 1;                              ///< as in MapOptions
+  std::string cache_folder = {};                 ///< likewise
+  std::string fingerprint = {};                  ///< likewise
 };
 
 struct FilterOptions {
@@ -83,6 +91,7 @@ struct SplitOptions {
 };
 
 class Dataset;
+class RowGatherer;
 struct DatasetSplit;
 
 /// A value: cheap to copy, columns are shared and never change. Const methods may be called from several threads.
@@ -100,16 +109,24 @@ class Dataset {
   // Readers. Files may be compressed with gzip. An Error names the file, the line and, for a value that does not fit
   // the rows before, the column.
   /// A JSON object a line; blank lines are skipped.
-  static Dataset from_jsonl(const std::string& path);
+  static Dataset from_jsonl(const std::string& path, const JsonOptions& options = {});
   /// A list of JSON objects, also as the "data" of an object; a SQuAD file; or JSON lines.
-  static Dataset from_json(const std::string& path);
+  static Dataset from_json(const std::string& path, const JsonOptions& options = {});
   static Dataset from_csv(const std::string& path, const CsvOptions& options = {});
   static Dataset from_text(const std::string& path, const TextOptions& options = {});
   static Dataset from_conll(const std::string& path, const ConllOptions& options = {});
   /// A row a question: id, title, context, question, and answers with the lists text and answer_start.
-  static Dataset from_squad(const std::string& path);
-  /// By the name's ending: .jsonl .ndjson .json .csv .tsv .txt .text .conll .iob .bio .conllu, each also .gz.
-  static Dataset from_file(const std::string& path);
+  static Dataset from_squad(const std::string& path, const JsonOptions& options = {});
+  /// By the name's ending: .jsonl .ndjson .json .csv .tsv .txt .text .conll .iob .bio .conllu, each also .gz; a folder
+  /// is loaded with load_from_disk(). `cache_folder`: see JsonOptions.
+  static Dataset from_file(const std::string& path, const std::string& cache_folder = {});
+  /// Maps what save_to_disk() wrote: rows are read when they are asked for. Throws Error for a folder that holds none,
+  /// or a damaged one.
+  static Dataset load_from_disk(const std::string& folder);
+  /// Writes all rows and columns, in their order. The folder is as before or whole, whatever happens meanwhile.
+  void save_to_disk(const std::string& folder) const;
+  /// What tells the content from others: of the files it came from and what was done since, else of all cells.
+  std::string fingerprint() const;
 
   int64_t size() const;
   bool empty() const { return size() == 0; }
@@ -184,6 +201,10 @@ class Dataset {
  private:
   void check_row(int64_t row) const;
   Dataset ordered(std::vector<int64_t> rows) const;
+  void map_rows(const std::function<MappedRow(const Example&)>& function, const MapOptions& options,
+                RowGatherer& rows) const;
+  void map_batches(const std::function<Batch(const Batch&)>& function, const MapBatchedOptions& options,
+                   RowGatherer& rows) const;
   std::shared_ptr<const Impl> impl_;
   std::shared_ptr<const std::vector<size_t>> shown_;  // null: all columns
 };

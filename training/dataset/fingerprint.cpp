@@ -1,5 +1,6 @@
 #include "mica/training/dataset/fingerprint.h"
 
+#include <algorithm>
 #include <bit>
 #include <cstring>
 

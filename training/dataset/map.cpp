@@ -5,6 +5,8 @@
 
 #include "mica/base/error.h"
 #include "mica/base/parallel.h"
+#include "mica/training/dataset/disk.h"
+#include "mica/training/dataset/fingerprint.h"
 #include "mica/training/dataset/storage.h"
 
 namespace mica {
@@ -41,6 +43,22 @@ std::vector<std::string> kept_names(const Dataset& dataset, const std::vector<st
   std::erase_if(kept,
                 [&](const auto& name) { return std::find(removed.begin(), removed.end(), name) != removed.end(); });
   return kept;
+}
+
+// What tells the result of a cached map; empty without a cache.
+std::string map_key(const Dataset& source, const std::vector<size_t>* shown, const char* operation,
+                    const std::string& cache_folder, const std::string& function,
+                    const std::vector<std::string>& removed) {
+  if (cache_folder.empty()) return {};
+  if (function.empty()) {
+    throw Error("a cache_folder without a fingerprint of the function", operation,
+                "name the function and its version: what it does can't be told from outside");
+  }
+  Fingerprint key;
+  key.add(source.fingerprint()).add(operation).add(function);
+  for (const std::string& each : removed) key.add(each);
+  if (shown != nullptr) key.add("shown").add_all<size_t>(*shown);
+  return key.text();
 }
 
 }  // namespace
@@ -109,7 +127,14 @@ int64_t Batch::size() const {
 }
 
 Dataset Dataset::map(const std::function<MappedRow(const Example&)>& function, const MapOptions& options) const {
-  RowGatherer rows;
+  const std::string key =
+      map_key(*this, shown_.get(), "map", options.cache_folder, options.fingerprint, options.remove_columns);
+  return Dataset(cached(options.cache_folder, key, impl_->features,
+                        [&](RowGatherer& rows) { map_rows(function, options, rows); }));
+}
+
+void Dataset::map_rows(const std::function<MappedRow(const Example&)>& function, const MapOptions& options,
+                       RowGatherer& rows) const {
   rows.declare(kept_names(*this, options.remove_columns));
   Dataset all = *this;
   all.reset_format();
@@ -128,7 +153,6 @@ Dataset Dataset::map(const std::function<MappedRow(const Example&)>& function, c
     });
     for (const Example& each : results) rows.add(each);
   }
-  return Dataset(with_labels(rows.finish(), impl_->features));
 }
 
 Dataset Dataset::map_batched(const std::function<Batch(const Batch&)>& function,
@@ -136,7 +160,14 @@ Dataset Dataset::map_batched(const std::function<Batch(const Batch&)>& function,
   if (options.batch_size < 1) {
     throw Error("batch_size is " + std::to_string(options.batch_size), "map_batched", "give at least 1");
   }
-  RowGatherer rows;
+  const std::string key =
+      map_key(*this, shown_.get(), "map_batched", options.cache_folder, options.fingerprint, options.remove_columns);
+  return Dataset(cached(options.cache_folder, key, impl_->features,
+                        [&](RowGatherer& rows) { map_batches(function, options, rows); }));
+}
+
+void Dataset::map_batches(const std::function<Batch(const Batch&)>& function, const MapBatchedOptions& options,
+                          RowGatherer& rows) const {
   const std::vector<std::string> kept = kept_names(*this, options.remove_columns);
   rows.declare(kept);
   const int64_t batches = (size() + options.batch_size - 1) / options.batch_size;
@@ -176,7 +207,6 @@ Dataset Dataset::map_batched(const std::function<Batch(const Batch&)>& function,
       }
     }
   }
-  return Dataset(with_labels(rows.finish(), impl_->features));
 }
 
 Dataset Dataset::filter(const std::function<bool(const Example&)>& function, const FilterOptions& options) const {

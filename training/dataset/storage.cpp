@@ -76,18 +76,34 @@ std::optional<Feature> named(const Feature& feature, const Feature& source) {
   return item ? std::optional(Feature::list_of(*item)) : std::nullopt;
 }
 
+// The feature with the source's types in place of nulls.
+Feature without_nulls(const Feature& feature, const Feature& source) {
+  if (feature.kind == FeatureKind::null) return source;
+  Feature result = feature;
+  if (feature.kind != source.kind) return result;
+  for (auto& [name, child] : result.children) {
+    for (const auto& [known, type] : source.children) {
+      if (known == name) child = without_nulls(child, type);
+    }
+  }
+  return result;
+}
+
 int64_t classes_of(const Feature& feature) {
   return feature.kind == FeatureKind::list ? classes_of(feature.item()) : feature.num_classes();
 }
 
 }  // namespace
 
-std::shared_ptr<const Dataset::Impl> with_labels(std::shared_ptr<const Dataset::Impl> mapped, const Features& source) {
+std::shared_ptr<const Dataset::Impl> with_features(std::shared_ptr<const Dataset::Impl> mapped,
+                                                   const Features& source) {
   Features features = mapped->features;
   for (size_t i = 0; i < features.size(); ++i) {
     auto& [name, feature] = features.columns()[i];
     const std::optional<size_t> known = source.index(name);
-    const std::optional<Feature> labels = known ? named(feature, source.columns()[*known].second) : std::nullopt;
+    if (!known) continue;
+    feature = without_nulls(feature, source.columns()[*known].second);
+    const std::optional<Feature> labels = named(feature, source.columns()[*known].second);
     if (labels && std::all_of(mapped->blocks.begin(), mapped->blocks.end(), [&](const RowBlock& block) {
           return !block.columns[i] || all_below(*block.columns[i], classes_of(*labels));
         })) {

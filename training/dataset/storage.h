@@ -35,8 +35,9 @@ struct Dataset::Impl {
   Value cell(int64_t row, size_t column) const;
 };
 
-/// The same, with the names of classes of `source` for columns that hold such numbers still.
-std::shared_ptr<const Dataset::Impl> with_labels(std::shared_ptr<const Dataset::Impl> mapped, const Features& source);
+/// The same, where columns that the source has too keep what their cells alone don't tell: the names of classes, as far
+/// as there are such numbers, and the types of what is null everywhere.
+std::shared_ptr<const Dataset::Impl> with_features(std::shared_ptr<const Dataset::Impl> mapped, const Features& source);
 
 /// Gathers rows to blocks; with `full`, blocks of about kBlockBytes pass through it as they fill up (to be written to
 /// disk, and mapped).
