@@ -30,8 +30,8 @@ std::string_view strip(std::string_view text) {
 
 class MarianDecoder : public Decoder {
  public:
-  MarianDecoder(DecoderPtr pieces, std::vector<std::string> special_tokens)
-      : pieces_(std::move(pieces)), special_tokens_(std::move(special_tokens)) {}
+  MarianDecoder(DecoderPtr pieces, std::vector<std::string> special_tokens, bool space_behind)
+      : pieces_(std::move(pieces)), special_tokens_(std::move(special_tokens)), space_behind_(space_behind) {}
 
   void decode(std::vector<std::string>& tokens) const override {
     std::string text;
@@ -47,7 +47,8 @@ class MarianDecoder : public Decoder {
         continue;
       }
       flush();
-      text.append(token).push_back(' ');
+      text += token;
+      if (space_behind_) text += ' ';
     }
     flush();
     std::string valid;
@@ -59,19 +60,20 @@ class MarianDecoder : public Decoder {
   }
 
   Json to_json() const override {
-    throw Error("Marian's decoder is no component of tokenizer.json", "save_pretrained",
-                "keep source.spm, target.spm and vocab.json as they are");
+    throw Error("this tokenizer's decoder is no component of tokenizer.json", "save_pretrained",
+                "keep the files that it was opened from as they are");
   }
 
  private:
   DecoderPtr pieces_;
   std::vector<std::string> special_tokens_;
+  bool space_behind_;
 };
 
 }  // namespace
 
-DecoderPtr make_marian_decoder(DecoderPtr pieces, std::vector<std::string> special_tokens) {
-  return std::make_shared<MarianDecoder>(std::move(pieces), std::move(special_tokens));
+DecoderPtr make_marian_decoder(DecoderPtr pieces, std::vector<std::string> special_tokens, bool space_behind) {
+  return std::make_shared<MarianDecoder>(std::move(pieces), std::move(special_tokens), space_behind);
 }
 
 }  // namespace mica

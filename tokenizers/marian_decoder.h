@@ -1,5 +1,6 @@
 #pragma once
-// Marian's pieces to text: SentencePiece's decoding between special tokens, and no U+2581 left.
+// Pieces to text as Marian and M2M100 do it: SentencePiece's decoding between special tokens, no U+2581 left, and no
+// white space at the ends.
 
 #include <string>
 #include <vector>
@@ -8,7 +9,8 @@
 
 namespace mica {
 
-/// `pieces` decodes what lies between the special tokens, each of which stands as it is with a space behind it.
-DecoderPtr make_marian_decoder(DecoderPtr pieces, std::vector<std::string> special_tokens);
+/// `pieces` decodes what lies between the special tokens, each of which stands as it is, with a space behind it where
+/// that is asked for.
+DecoderPtr make_marian_decoder(DecoderPtr pieces, std::vector<std::string> special_tokens, bool space_behind = true);
 
 }  // namespace mica

@@ -9,6 +9,7 @@
 #include "mica/base/hub.h"
 #include "mica/base/warnings.h"
 #include "mica/tokenizers/readers/any_file.h"
+#include "mica/tokenizers/readers/classes.h"
 #include "mica/tokenizers/readers/tokenizer_json.h"
 #include "mica/tokenizers/tokenizer_impl.h"
 
@@ -234,6 +235,34 @@ void Tokenizer::set_truncation_side(Side side) {
 const std::vector<std::string>& Tokenizer::model_input_names() const {
   return impl_->settings.model_input_names;
 }
+
+bool Tokenizer::marks_languages() const {
+  const TokenizerClass* tokenizer_class = find_tokenizer_class(impl_->settings.tokenizer_class);
+  return tokenizer_class != nullptr && tokenizer_class->marks_languages();
+}
+
+void Tokenizer::set_language(const std::string& language, bool target) {
+  const char* key = target ? "tgt_lang" : "src_lang";
+  if (!marks_languages()) {
+    throw Error("the tokenizer has no languages", key,
+                "leave it out, or open a folder of NLLB, M2M100, MBart or PLBart whose tokenizer_config.json says so");
+  }
+  TokenizerSettings settings = impl_->settings;
+  auto engine = std::make_shared<Engine>(target && settings.target ? *settings.target : *impl_->engine);
+  engine->post_processor = find_tokenizer_class(settings.tokenizer_class)->around(*engine, settings, language, key);
+  settings.config[key] = language;
+  Impl& impl = mutable_impl();
+  impl.settings = std::move(settings);
+  (target ? impl.settings.target : impl.engine) = std::move(engine);
+}
+
+void Tokenizer::set_src_lang(const std::string& language) {
+  set_language(language, false);
+}
+void Tokenizer::set_tgt_lang(const std::string& language) {
+  set_language(language, true);
+}
+
 const std::string& Tokenizer::tokenizer_class() const {
   return impl_->settings.tokenizer_class;
 }

@@ -147,6 +147,12 @@ class Tokenizer {
   void set_truncation_side(Side side);
   /// input_ids, attention_mask and, for models that take them, token_type_ids.
   const std::vector<std::string>& model_input_names() const;
+  /// The language of texts and of targets (TokenizerOptions::text_target), for classes that put its token around a
+  /// text: NLLB, M2M100, MBart, PLBart. Spelled as the model does ("eng_Latn", "en_XX") or, for tokens like __en__,
+  /// "en". Throws Error for a class that has no languages and for a language that the vocabulary lacks.
+  bool marks_languages() const;
+  void set_src_lang(const std::string& language);
+  void set_tgt_lang(const std::string& language);
   /// The class that tokenizer_config.json names, such as BertTokenizer; empty when it names none.
   const std::string& tokenizer_class() const;
   /// The tokenizer's algorithm: WordPiece, WordLevel, ...
@@ -191,6 +197,7 @@ class Tokenizer {
   BatchEncoding encode_pairs(const std::vector<std::vector<std::string>>& texts,
                              const std::vector<std::vector<std::string>>& pairs, const TokenizerOptions& options) const;
   Impl& mutable_impl();
+  void set_language(const std::string& language, bool target);
   std::shared_ptr<const Impl> impl_;
 };
 

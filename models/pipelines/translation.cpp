@@ -38,7 +38,8 @@ bool is_common_token(const Tokenizer& tokenizer, int32_t id) {
 // What the call says to the model beyond settings.
 struct Languages {
   std::string task = "translation", prefix;
-  std::optional<int32_t> source, target;  // tokens
+  std::optional<int32_t> source, target;        // tokens
+  std::optional<std::string> source_name = {};  // of `source`
 };
 
 Languages languages_of(const PipelineParts& parts, const std::optional<std::string>& source,
@@ -64,6 +65,7 @@ Languages languages_of(const PipelineParts& parts, const std::optional<std::stri
                 model.config().where(), "the model knows " + known);
   }
   if (source) result.source = language_token(tokenizer, *source);
+  if (result.source) result.source_name = source;
   if (!target) {
     if (source && !result.source) {
       throw Error("unknown language \"" + printable(*source) + "\"", "src_lang", "the tokenizer has no token for it");
@@ -156,11 +158,14 @@ std::vector<std::vector<Translation>> TranslationPipeline::operator()(const std:
   const std::string prefix = options.prefix.value_or(settings.prefix) + languages.prefix;
   for (std::string& text : whole) text.insert(0, prefix);
   const int64_t most = model.max_tokens();
+  Tokenizer marking = tokenizer;
+  const bool marks = languages.source_name && marking.marks_languages();
+  if (marks) marking.set_src_lang(*languages.source_name);
   const BatchEncoding encoding =
-      tokenize_rows(tokenizer, views_of(whole), {}, most > 0 ? std::optional(most) : std::nullopt);
+      tokenize_rows(marking, views_of(whole), {}, most > 0 ? std::optional(most) : std::nullopt);
   Prompts prompts;
   for (const auto row : encoding.input_ids) prompts.emplace_back(row.begin(), row.end());
-  if (languages.source) set_source(tokenizer, *languages.source, encoding, &prompts);
+  if (languages.source && !marks) set_source(tokenizer, *languages.source, encoding, &prompts);
 
   std::vector<std::vector<Translation>> results(texts.size());
   const auto rows = generate_batches(parts_, prompts, config, options.extras, options.batch_size, options.progress);

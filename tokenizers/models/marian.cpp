@@ -23,8 +23,8 @@ void Marian::tokenize(std::string_view text, std::vector<ModelToken>& out) const
 }
 
 Json Marian::to_json() const {
-  throw Error("a Marian tokenizer has no tokenizer.json", "save_pretrained",
-              "keep source.spm, target.spm and vocab.json as they are");
+  throw Error("a tokenizer of this class has no tokenizer.json", "save_pretrained",
+              "keep the files that it was opened from as they are");
 }
 
 }  // namespace mica

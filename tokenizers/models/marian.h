@@ -1,6 +1,6 @@
 #pragma once
-// Marian: pieces are those of a SentencePiece model, ids those of a vocabulary of their own, which the models of source
-// and target language share. A piece that it lacks is unknown.
+// Marian, M2M100 and others: pieces are those of a SentencePiece model, ids those of a vocabulary of their own
+// (Marian's models of source and target language share one). A piece that it lacks is unknown.
 
 #include <memory>
 

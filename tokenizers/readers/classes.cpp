@@ -31,14 +31,19 @@ constexpr std::pair<std::string_view, std::string_view> kClassOfModel[] = {
     {"led", "LEDTokenizer"},
     {"longformer", "LongformerTokenizer"},
     {"lxmert", "LxmertTokenizer"},
+    {"m2m_100", "M2M100Tokenizer"},
     {"marian", "MarianTokenizer"},
+    {"mbart", "MBartTokenizer"},
     {"megatron-bert", "BertTokenizer"},
     {"mobilebert", "MobileBertTokenizer"},
     {"mpnet", "MPNetTokenizer"},
     {"mvp", "MvpTokenizer"},
+    {"nllb-moe", "NllbTokenizer"},
     {"openai-gpt", "OpenAIGPTTokenizer"},
     {"opt", "GPT2Tokenizer"},
+    {"pegasus", "PegasusTokenizer"},
     {"phi", "CodeGenTokenizer"},
+    {"plbart", "PLBartTokenizer"},
     {"qwen2", "Qwen2Tokenizer"},
     {"qwen2_moe", "Qwen2Tokenizer"},
     {"qwen3", "Qwen2Tokenizer"},
@@ -58,8 +63,8 @@ constexpr std::string_view kClassesByFiles[] = {"BertTokenizer", "GPT2Tokenizer"
 }  // namespace
 
 const TokenizerClass* find_tokenizer_class(std::string_view name) {
-  for (const TokenizerClasses classes :
-       {wordpiece_classes(), byte_pair_classes(), sentencepiece_classes(), marian_classes(), byte_classes()}) {
+  for (const TokenizerClasses classes : {wordpiece_classes(), byte_pair_classes(), sentencepiece_classes(),
+                                         translation_classes(), marian_classes(), byte_classes()}) {
     for (const TokenizerClass* one : classes) {
       if (one->name == name) return one;
     }

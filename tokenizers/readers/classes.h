@@ -37,6 +37,8 @@ class TokenizerClass {
   bool lstrip_mask = false;  ///< the mask token takes the space before it
   /// Where padding goes when no file says.
   Side padding_side = Side::right;
+  /// A target whose language nobody names goes without one; otherwise the source's stands in.
+  bool plain_targets = false;
 
   /// The files that it reads where there is no tokenizer.json, any one of these sets: "vocab.json merges.txt".
   virtual std::vector<std::string> files() const = 0;
@@ -47,6 +49,21 @@ class TokenizerClass {
   /// tokenizer_config.json.
   virtual void adjust(Engine& engine, const TokenizerSettings& settings, const std::string& file) const {
     static_cast<void>(engine), static_cast<void>(settings), static_cast<void>(file);
+  }
+
+  /// Whether the token of a text's language goes around the text.
+  virtual bool marks_languages() const { return false; }
+  /// The language of sources when nobody names one, where that is not the same as a text without one.
+  virtual std::optional<std::string> usual_source(const TokenizerSettings& settings, const std::string& file) const {
+    static_cast<void>(settings), static_cast<void>(file);
+    return std::nullopt;
+  }
+  /// What goes around a text of `language`, spelled as callers do ("de", "de_DE"); nothing: what the class does when
+  /// nobody names one. Throws Error for a language that it has no token for. Only for classes that mark languages.
+  virtual PostProcessor around(const Engine& engine, const TokenizerSettings& settings,
+                               const std::optional<std::string>& language, const std::string& file) const {
+    static_cast<void>(engine), static_cast<void>(settings), static_cast<void>(language), static_cast<void>(file);
+    return {};
   }
 };
 
@@ -62,6 +79,8 @@ TokenizerClasses byte_classes();
 /// GPT-2's and RoBERTa's relatives: vocab.json and merges.txt.
 TokenizerClasses byte_pair_classes();
 
+/// Those of many languages with pieces and numbers of their own: NLLB, M2M100 and PLBart.
+TokenizerClasses translation_classes();
 /// Marian: source.spm, target.spm and vocab.json.
 TokenizerClasses marian_classes();
 

@@ -45,6 +45,27 @@ std::string model_type(const std::string& folder) {
               "name a model folder that holds one of them");
 }
 
+std::optional<std::string> language(const Json& config, const char* key, const std::string& file) {
+  return config.contains(key) ? Fields(config, file, "tokenizer_config").optional_string(key) : std::nullopt;
+}
+
+// src_lang and tgt_lang. A tokenizer.json says what goes around a text, unless tokenizer_config.json names a language.
+void mark_languages(const TokenizerClass& tokenizer_class, bool has_json, const std::string& file,
+                    LoadedTokenizer& loaded) {
+  TokenizerSettings& settings = loaded.settings;
+  auto source = language(settings.config, "src_lang", file);
+  const auto target = language(settings.config, "tgt_lang", file);
+  if (!source) source = tokenizer_class.usual_source(settings, file);
+  if (source || !has_json)
+    loaded.engine->post_processor = tokenizer_class.around(*loaded.engine, settings, source, file);
+  if (target || (source && tokenizer_class.plain_targets)) {
+    auto engine = std::make_shared<Engine>(*loaded.engine);
+    engine->post_processor = tokenizer_class.around(*engine, settings, target, file);
+    engine->prepare();
+    settings.target = std::move(engine);
+  }
+}
+
 }  // namespace
 
 TokenizerSettings settings_without_config(const Engine& engine) {
@@ -122,6 +143,9 @@ LoadedTokenizer load_tokenizer_folder(const std::string& folder) {
     if (value && !(source.special.*named.value) && !engine.find(*value)) value.reset();
   }
   add_special_tokens(engine, settings.special, tokenizer_class != nullptr && tokenizer_class->lstrip_mask);
+  if (tokenizer_class != nullptr && tokenizer_class->marks_languages()) {
+    mark_languages(*tokenizer_class, image.has_value(), config_path, loaded);
+  }
   image ? image->prepare(engine) : engine.prepare();
   return loaded;
 }

@@ -2,18 +2,15 @@
 // own, and which normalizers, pre-tokenizers and templates go with it.
 
 #include <algorithm>
-#include <tuple>
 #include <utility>
 
 #include "mica/base/error.h"
 #include "mica/base/file.h"
 #include "mica/tokenizers/metaspace.h"
-#include "mica/tokenizers/models/bpe.h"
 #include "mica/tokenizers/models/unigram.h"
 #include "mica/tokenizers/precompiled.h"
 #include "mica/tokenizers/readers/classes.h"
-#include "mica/tokenizers/readers/sentencepiece_model.h"
-#include "mica/tokenizers/utf8.h"
+#include "mica/tokenizers/readers/sentencepiece_parts.h"
 
 namespace mica {
 namespace {
@@ -45,55 +42,14 @@ struct Layout {
   int skip = 0;                         // pieces of the model that these stand for
   enum class Back { nothing, mask, extra_ids, languages, more_languages } back = Back::nothing;
   int unk_id = 0;
+  bool pegasus = false;  // in front also <mask_1> and <mask_2>, and <unk_2> and so on up to config's offset
   Cleaning cleaning = Cleaning::map;
   bool splits_white = true;  // else words begin at blanks only
   const char* single = "$A";
   const char* pair = "$A $B:1";
-  bool lowers = false;  // do_lower_case where tokenizer_config.json says nothing
+  const char* language = nullptr;  // {language} of the templates where nobody names one
+  bool lowers = false;             // do_lower_case where tokenizer_config.json says nothing
 };
-
-Json parse(const char* text) {
-  return Json::parse(text);
-}
-
-NormalizerPtr normalizer_of(const char* json, const std::string& file) {
-  const Json config = parse(json);
-  return make_normalizer(Fields(config, file, "normalizer"));
-}
-
-// "{cls}" to the class's token of that name.
-std::string resolve(std::string_view name, const SpecialTokens& special) {
-  if (name.size() < 2 || name.front() != '{') return std::string(name);
-  const std::string key = std::string(name.substr(1, name.size() - 2)) + "_token";
-  for (const NamedToken& named : named_special_tokens()) {
-    if (key == named.name) return (special.*named.value).value_or("");
-  }
-  return "";
-}
-
-AddedToken added_token(std::string content, bool special) {
-  AddedToken token;
-  token.content = std::move(content);
-  token.normalized = false;
-  token.special = special;
-  return token;
-}
-
-std::shared_ptr<const SentencePieceModel> read_model(const TokenizerClass& owner, const std::string& folder) {
-  const std::string path = join_path(folder, files_of_class(owner, folder).front());
-  return std::make_shared<SentencePieceModel>(read_sentencepiece_model(read_file(path), path));
-}
-
-// Control and user-defined pieces are found in the text before anything else.
-void add_pieces(const SentencePieceModel& model, Engine& engine) {
-  std::vector<AddedToken> tokens;
-  for (int32_t id = 0; id < model.size(); ++id) {
-    const PieceType type = model.type(id);
-    if (type != PieceType::control && type != PieceType::user_defined) continue;
-    tokens.push_back(added_token(std::string(model.piece(id)), type == PieceType::control));
-  }
-  engine.added.add(tokens, engine.model->vocabulary());
-}
 
 class SentencePieceClass : public TokenizerClass {
  public:
@@ -110,7 +66,7 @@ class SentencePieceClass : public TokenizerClass {
   }
 
   std::shared_ptr<Engine> read(const std::string& folder, TokenizerSettings& settings) const override {
-    const auto model = read_model(*this, folder);
+    const auto model = read_model_of_class(*this, folder);
     if (model->kind != SentencePieceModel::Kind::unigram) {
       throw Error(std::string(name) + " reads Unigram models only", printable(model->file, 400),
                   "name the class that the model was made for in tokenizer_config.json");
@@ -124,8 +80,14 @@ class SentencePieceClass : public TokenizerClass {
       scores.push_back(score);
     };
     for (const char* piece : layout_.front) {
-      put(resolve(piece, settings.special), std::string_view(piece) == "<unk>NOTUSED" ? -100.0 : 0.0);
+      put(named_token(piece, settings.special), std::string_view(piece) == "<unk>NOTUSED" ? -100.0 : 0.0);
     }
+    std::vector<AddedToken> more;
+    for (const std::string& piece : pegasus_pieces(config, settings.special)) {
+      put(piece, piece.starts_with("<unk_") ? -100.0 : 0.0);
+      more.push_back(added_token(piece, true));
+    }
+    const auto moved = static_cast<int32_t>(more.size());
     for (int32_t id = layout_.skip; id < model->size(); ++id) {
       const std::string_view piece = model->piece(id);
       // "5," and the like: these classes prefer to end the number before the comma.
@@ -133,7 +95,6 @@ class SentencePieceClass : public TokenizerClass {
                          piece[piece.size() - 2] >= '0' && piece[piece.size() - 2] <= '9';
       put(std::string(piece), static_cast<double>(model->scores[static_cast<size_t>(id)]) - (costs ? 100 : 0));
     }
-    std::vector<AddedToken> more;
     for (const std::string& piece : pieces_behind(config)) {
       put(piece, 0);
       more.push_back(added_token(piece, true));
@@ -142,27 +103,44 @@ class SentencePieceClass : public TokenizerClass {
       put(settings.special.mask_token.value_or("<mask>"), 0);
     }
     vocabulary->finish_with_duplicates(model->file);
-    if (layout_.unk_id >= static_cast<int>(scores.size())) {
+    const int32_t unk_id = layout_.unk_id + moved;
+    if (unk_id >= static_cast<int32_t>(scores.size())) {
       throw Error("the model is too small for " + std::string(name), printable(model->file, 400), "fetch it again");
     }
     engine->model =
-        std::make_shared<Unigram>(std::move(vocabulary), std::move(scores), Unigram::Settings{layout_.unk_id, false});
+        std::make_shared<Unigram>(std::move(vocabulary), std::move(scores), Unigram::Settings{unk_id, false});
     engine->normalizer = normalizer(*model, config);
     const char* metaspace = R"({"type":"Metaspace","replacement":"▁","prepend_scheme":"always","split":true})";
-    const Json alone = parse(metaspace);
+    const Json alone = Json::parse(metaspace);
     const Json both = {{"type", "Sequence"},
                        {"pretokenizers", Json::array({Json{{"type", "WhitespaceSplit"}}, alone})}};
     engine->pre_tokenizer =
         make_pre_tokenizer(Fields(layout_.splits_white ? both : alone, model->file, "pre_tokenizer"));
     engine->decoder = make_metaspace_decoder({});
-    add_pieces(*model, *engine);
+    add_control_pieces(*model, *engine);
     engine->added.add(more, engine->model->vocabulary());
-    const Json post = template_json(*engine, settings.special, model->file);
-    engine->post_processor = PostProcessor(Fields(post, model->file, "post_processor"));
+    if (!marks_languages()) engine->post_processor = around(*engine, settings, std::nullopt, model->file);
     return engine;
   }
 
+  bool marks_languages() const override { return layout_.language != nullptr; }
+  PostProcessor around(const Engine& engine, const TokenizerSettings& settings,
+                       const std::optional<std::string>& language, const std::string& file) const override {
+    const std::string usual = layout_.language == nullptr ? "" : layout_.language;
+    return make_template({layout_.single, layout_.pair}, engine, settings.special, name, file,
+                         language.value_or(usual));
+  }
+
  private:
+  std::vector<std::string> pegasus_pieces(Fields& config, const SpecialTokens& special) const {
+    const int64_t offset = layout_.pegasus ? config.integer("offset", 0, 100'000, 103) : 0;
+    if (offset == 0) return {};
+    std::vector<std::string> pieces = {config.string("mask_token_sent", "<mask_1>"),
+                                       special.mask_token.value_or("<mask_2>")};
+    for (int64_t i = 2; i < offset; ++i) pieces.push_back("<unk_" + std::to_string(i) + ">");
+    return pieces;
+  }
+
   std::vector<std::string> pieces_behind(Fields& config) const {
     std::vector<std::string> pieces;
     if (layout_.back == Layout::Back::extra_ids) {
@@ -194,6 +172,9 @@ class SentencePieceClass : public TokenizerClass {
         return parts.empty() ? nullptr : parts.front();
       case Cleaning::map_blanks:
         put_map();
+        if (layout_.pegasus && model.charsmap.empty()) {
+          put(R"({"type":"Replace","pattern":{"String":"\n"},"content":" "})");
+        }
         put(blanks);
         break;
       case Cleaning::quotes_map:
@@ -224,39 +205,6 @@ class SentencePieceClass : public TokenizerClass {
     return std::make_shared<NormalizerSequence>(std::move(parts));
   }
 
-  Json template_json(const Engine& engine, const SpecialTokens& special, const std::string& file) const {
-    Json table = Json::object();
-    const auto pieces = [&](std::string_view text) {
-      Json list = Json::array();
-      for (size_t at = 0; at < text.size();) {
-        const size_t end = std::min(text.find(' ', at), text.size());
-        std::string_view item = text.substr(at, end - at);
-        at = end + 1;
-        int type = 0;
-        if (const size_t colon = item.rfind(':'); colon != item.npos) {
-          type = item[colon + 1] - '0';
-          item = item.substr(0, colon);
-        }
-        if (item == "$A" || item == "$B") {
-          list.push_back(Json{{"Sequence", Json{{"id", std::string(item.substr(1))}, {"type_id", type}}}});
-          continue;
-        }
-        const std::string token = resolve(item, special);
-        const auto id = engine.find(token);
-        if (!id) {
-          throw Error("the vocabulary lacks \"" + printable(token, 60) + "\", which " + std::string(name) +
-                          " puts around texts",
-                      printable(file, 400), "name the class that the model was made for in tokenizer_config.json");
-        }
-        list.push_back(Json{{"SpecialToken", Json{{"id", token}, {"type_id", type}}}});
-        table[token] = Json{{"id", token}, {"ids", Json::array({*id})}, {"tokens", Json::array({token})}};
-      }
-      return list;
-    };
-    Json single = pieces(layout_.single), pair = pieces(layout_.pair);
-    return {{"type", "TemplateProcessing"}, {"single", single}, {"pair", pair}, {"special_tokens", table}};
-  }
-
   std::string file_name_;
   Layout layout_;
 };
@@ -271,7 +219,7 @@ class LlamaClass : public TokenizerClass {
   std::vector<std::string> files() const override { return {"tokenizer.model"}; }
 
   std::shared_ptr<Engine> read(const std::string& folder, TokenizerSettings& settings) const override {
-    const auto model = read_model(*this, folder);
+    const auto model = read_model_of_class(*this, folder);
     if (model->kind != SentencePieceModel::Kind::bpe) {
       throw Error(std::string(name) + " reads BPE models only", printable(model->file, 400),
                   "name the class that the model was made for in tokenizer_config.json");
@@ -281,14 +229,14 @@ class LlamaClass : public TokenizerClass {
     Bpe::Settings bpe;
     bpe.fuse_unk = true;
     bpe.byte_fallback = true;
-    engine->model = std::make_shared<Bpe>(model->vocabulary, merges_of(*model, by_score_), bpe, model->file);
+    engine->model = std::make_shared<Bpe>(model->vocabulary, merges_of_pieces(*model, by_score_), bpe, model->file);
     const bool prefix = put_marks(config, model->file, *engine);
-    Json decoders = Json::array({parse(R"({"type":"Replace","pattern":{"String":"▁"},"content":" "})"),
-                                 parse(R"({"type":"ByteFallback"})"), parse(R"({"type":"Fuse"})")});
-    if (prefix) decoders.push_back(parse(R"({"type":"Strip","content":" ","start":1,"stop":0})"));
+    Json decoders = Json::array({Json::parse(R"({"type":"Replace","pattern":{"String":"▁"},"content":" "})"),
+                                 Json::parse(R"({"type":"ByteFallback"})"), Json::parse(R"({"type":"Fuse"})")});
+    if (prefix) decoders.push_back(Json::parse(R"({"type":"Strip","content":" ","start":1,"stop":0})"));
     const Json decoder = {{"type", "Sequence"}, {"decoders", decoders}};
     engine->decoder = make_decoder(Fields(decoder, model->file, "decoder"));
-    add_pieces(*model, *engine);
+    add_control_pieces(*model, *engine);
     const Json post =
         template_json(*engine, config.boolean("add_bos_token", begins_) ? settings.special.bos_token : std::nullopt,
                       config.boolean("add_eos_token", false) ? settings.special.eos_token : std::nullopt, model->file);
@@ -314,44 +262,6 @@ class LlamaClass : public TokenizerClass {
   }
 
  private:
-  // The file has no merges: every way to make a piece of two others is one. By score, the highest comes first, then the
-  // longest left part, then the longest right part (in characters); otherwise the piece with the lowest id, then the
-  // shortest parts.
-  static Merges merges_of(const SentencePieceModel& model, bool by_score) {
-    struct Split {
-      double rank;  // the largest first
-      size_t left_length, right_length;
-      int32_t left, right;
-    };
-    std::vector<Split> splits;
-    for (int32_t id = 0; id < model.size(); ++id) {
-      const std::string_view piece = model.piece(id);
-      const size_t length = utf8::count(piece);
-      const size_t first = splits.size();
-      size_t characters = 0;
-      for (size_t at = 0; at < piece.size();) {
-        at += static_cast<size_t>(utf8::length(static_cast<unsigned char>(piece[at])));
-        ++characters;
-        if (at == piece.size()) break;
-        const auto left = model.vocabulary->find(piece.substr(0, at));
-        const auto right = left ? model.vocabulary->find(piece.substr(at)) : std::nullopt;
-        if (right)
-          splits.push_back(
-              {by_score ? model.scores[static_cast<size_t>(id)] : -id, characters, length - characters, *left, *right});
-      }
-      std::sort(splits.begin() + static_cast<std::ptrdiff_t>(first), splits.end(),
-                [](const Split& x, const Split& y) { return std::tie(x.left, x.right) < std::tie(y.left, y.right); });
-    }
-    std::stable_sort(splits.begin(), splits.end(), [&](const Split& x, const Split& y) {
-      if (x.rank != y.rank) return x.rank > y.rank;
-      const auto a = std::tie(x.left_length, x.right_length), b = std::tie(y.left_length, y.right_length);
-      return by_score ? a > b : a < b;
-    });
-    Merges merges;
-    for (const Split& split : splits) merges.add(model.piece(split.left), model.piece(split.right));
-    return merges;
-  }
-
   static Json template_json(const Engine& engine, const std::optional<std::string>& bos,
                             const std::optional<std::string>& eos, const std::string& file) {
     Json table = Json::object();
@@ -442,8 +352,10 @@ std::vector<std::unique_ptr<TokenizerClass>> make_classes() {
        .back = Back::languages,
        .unk_id = 3,
        .cleaning = Cleaning::none,
-       .single = "$A {eos} en_XX",
-       .pair = "$A $B {eos} en_XX"});
+       .single = "$A {eos} {language}",
+       .pair = "$A $B {eos} {language}",
+       .language = "en_XX"})
+      .lstrip_mask = true;
   add("MBart50Tokenizer", "sentencepiece.bpe.model", kFairseq,
       {.front = kFairseqFront,
        .skip = 3,
@@ -451,8 +363,9 @@ std::vector<std::unique_ptr<TokenizerClass>> make_classes() {
        .unk_id = 3,
        .cleaning = Cleaning::map_blanks,
        .splits_white = false,
-       .single = "en_XX $A {eos}",
-       .pair = "en_XX $A $B {eos}"})
+       .single = "{language} $A {eos}",
+       .pair = "{language} $A $B {eos}",
+       .language = "en_XX"})
       .lstrip_mask = true;
   add("BigBirdTokenizer", "spiece.model",
       {.bos = "<s>", .eos = "</s>", .unk = "<unk>", .sep = "[SEP]", .pad = "<pad>", .cls = "[CLS]", .mask = "[MASK]"},
@@ -468,6 +381,15 @@ std::vector<std::unique_ptr<TokenizerClass>> make_classes() {
        .mask = "[MASK]"},
       {.cleaning = Cleaning::lines_nfc, .splits_white = false, .single = kRobertaSingle, .pair = kBertPair})
       .type_ids = true;
+  add("PegasusTokenizer", "spiece.model", {.eos = "</s>", .unk = "<unk>", .pad = "<pad>", .mask = "<mask_2>"},
+      {.front = {"{pad}", "{eos}"},
+       .skip = 2,
+       .unk_id = 2,
+       .pegasus = true,
+       .cleaning = Cleaning::map_blanks,
+       .splits_white = false,
+       .single = "$A {eos}",
+       .pair = "$A $B {eos}"});
   add("BarthezTokenizer", "sentencepiece.bpe.model", kFairseq,
       {.unk_id = 3, .cleaning = Cleaning::lines_nfc, .splits_white = false})
       .lstrip_mask = true;
