@@ -37,17 +37,18 @@ Tensor checkpoint(const std::function<Tensor()>& part) {
   // The part only handed on what was there.
   if (first.autograd_meta()->node == nullptr || first.autograd_meta()->node->position < start) return first;
   // What the part used of the tape before it, found on the tape that is let go now.
-  const auto used = tape_inputs(first, start);
-  record_checkpoint(used, result, [part, random, used](const std::vector<Tensor>& g) -> std::vector<Tensor> {
-    const RandomState state(random);
-    const uint64_t again = tape_position();
-    Tensor made;
-    {
-      const EnableGrad enable;
-      made = part();
-    }
-    return backward_to(made, g[0], again, used);
-  });
+  const TapeInputs used = tape_inputs(first, start);
+  record_checkpoint(used, result,
+                    [part, random, results = used.results](const std::vector<Tensor>& g) -> std::vector<Tensor> {
+                      const RandomState state(random);
+                      const uint64_t again = tape_position();
+                      Tensor made;
+                      {
+                        const EnableGrad enable;
+                        made = part();
+                      }
+                      return backward_to(made, g[0], again, results);
+                    });
   return result;
 }
 

@@ -59,15 +59,47 @@ Tensor* slot_of(Pending* pending, const AutogradMeta& meta) {
 // The gradients of the pass that this thread is in, for a checkpoint inside of it.
 thread_local Pending* running = nullptr;
 
+// Calls a function with each leaf once the last node that adds to it is done, or was passed over.
+class Watch {
+ public:
+  Watch(const std::vector<TapeNode*>& order, const LeafFunction* ready) : ready_(ready) {
+    if (ready == nullptr) return;
+    for (const TapeNode* node : order) each_leaf(*node, [&](AutogradMeta* leaf) { ++uses_[leaf]; });
+  }
+  void passed(const TapeNode& node) {
+    if (ready_ == nullptr) return;
+    each_leaf(node, [&](AutogradMeta* leaf) {
+      if (--uses_[leaf] == 0) (*ready_)(*leaf);
+    });
+  }
+
+ private:
+  template <typename F>
+  static void each_leaf(const TapeNode& node, const F& f) {
+    for (const auto& input : node.inputs) {
+      if (input != nullptr && input->node == nullptr) f(input.get());
+    }
+    for (const auto& leaf : node.leaves) f(leaf.get());
+  }
+  const LeafFunction* ready_;
+  std::unordered_map<AutogradMeta*, int64_t> uses_;
+};
+
 // Runs the nodes that `pending` leads to, down to position `start`; gradients of earlier nodes stay in it.
-void run_back(const std::vector<TapeNode*>& roots, uint64_t start, Pending* pending) {
+void run_back(const std::vector<TapeNode*>& roots, uint64_t start, Pending* pending,
+              const LeafFunction* ready = nullptr) {
   struct Restore {
     Pending* outer;
     ~Restore() { running = outer; }
   } const restore{std::exchange(running, pending)};
-  for (TapeNode* node : order_from(roots, start)) {
+  const std::vector<TapeNode*> order = order_from(roots, start);
+  Watch watch(order, ready);
+  for (TapeNode* node : order) {
     const auto found = pending->find(node);
-    if (found == pending->end()) continue;  // reachable only through outputs that got no gradient
+    if (found == pending->end()) {  // reachable only through outputs that got no gradient
+      watch.passed(*node);
+      continue;
+    }
     if (!node->backward) {
       throw Error("backward through a tape that was used already", node->op, "run the forward pass again");
     }
@@ -86,6 +118,7 @@ void run_back(const std::vector<TapeNode*>& roots, uint64_t start, Pending* pend
       accumulate(input->node == nullptr ? &input->grad : slot_of(pending, *input), input_gradients[i]);
       input_gradients[i] = Tensor();
     }
+    watch.passed(*node);
   }
 }
 
@@ -152,7 +185,9 @@ void backward(const Tensor& output, const Tensor& gradient) {
            {gradient.defined() ? gradient : Tensor::ones(output.shape(), output.dtype(), output.device())});
 }
 
-void backward(const std::vector<Tensor>& outputs, const std::vector<Tensor>& gradients) {
+namespace {
+
+void run(const std::vector<Tensor>& outputs, const std::vector<Tensor>& gradients, const LeafFunction* ready) {
   const NoGrad no_grad;
   Pending pending;
   std::vector<TapeNode*> roots;
@@ -177,30 +212,45 @@ void backward(const std::vector<Tensor>& outputs, const std::vector<Tensor>& gra
     roots.push_back(meta->node.get());
     keep_alive.push_back(meta->node);
   }
-  run_back(roots, 0, &pending);
+  run_back(roots, 0, &pending, ready);
+}
+
+}  // namespace
+
+void backward(const std::vector<Tensor>& outputs, const std::vector<Tensor>& gradients) {
+  run(outputs, gradients, nullptr);
+}
+
+void backward_watched(const Tensor& output, const LeafFunction& ready) {
+  run({output}, {Tensor::ones(output.shape(), output.dtype(), output.device())}, &ready);
 }
 
 uint64_t tape_position() {
   return recorded;
 }
 
-std::vector<std::shared_ptr<AutogradMeta>> tape_inputs(const Tensor& output, uint64_t start) {
+TapeInputs tape_inputs(const Tensor& output, uint64_t start) {
   const auto& own = output.autograd_meta();
-  std::vector<std::shared_ptr<AutogradMeta>> inputs;
+  TapeInputs inputs;
+  const auto note = [](const std::shared_ptr<AutogradMeta>& meta, std::vector<std::shared_ptr<AutogradMeta>>* all) {
+    if (std::find(all->begin(), all->end(), meta) == all->end()) all->push_back(meta);
+  };
   for (const TapeNode* node : order_from({own->node.get()}, start)) {
     for (const auto& input : node->inputs) {
-      const bool earlier = input != nullptr && input->node != nullptr && input->node->position < start;
-      if (earlier && std::find(inputs.begin(), inputs.end(), input) == inputs.end()) inputs.push_back(input);
+      if (input == nullptr) continue;
+      if (input->node == nullptr) note(input, &inputs.leaves);
+      if (input->node != nullptr && input->node->position < start) note(input, &inputs.results);
     }
+    for (const auto& leaf : node->leaves) note(leaf, &inputs.leaves);
   }
   return inputs;
 }
 
-void record_checkpoint(const std::vector<std::shared_ptr<AutogradMeta>>& inputs, const Tensor& output,
-                       BackwardFunction backward) {
+void record_checkpoint(const TapeInputs& inputs, const Tensor& output, BackwardFunction backward) {
   record("checkpoint", {}, {output}, std::move(backward));
   TapeNode& node = *output.autograd_meta()->node;
-  node.inputs = inputs;
+  node.inputs = inputs.results;
+  node.leaves = inputs.leaves;
 }
 
 std::vector<Tensor> backward_to(const Tensor& output, const Tensor& gradient, uint64_t start,

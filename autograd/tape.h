@@ -29,6 +29,7 @@ class TapeNode {
   const char* op = "";
   std::vector<std::shared_ptr<AutogradMeta>> inputs;  ///< null where no gradient is tracked
   std::vector<Shape> input_shapes;                    ///< checked against what the closure returns
+  std::vector<std::shared_ptr<AutogradMeta>> leaves;  ///< that a checkpoint's closure, not its inputs, adds to
   size_t output_count = 0;
   uint64_t position = 0;  ///< how many nodes were recorded before
   BackwardFunction backward;
@@ -54,18 +55,26 @@ void backward(const Tensor& output, const Tensor& gradient = {});
 /// The same for several outputs at once, each with its gradient.
 void backward(const std::vector<Tensor>& outputs, const std::vector<Tensor>& gradients);
 
+using LeafFunction = std::function<void(const AutogradMeta& leaf)>;
+/// The same for an output of one element; `ready` is called, in this thread, with each leaf on the way as soon as
+/// nothing of this pass will add to its gradient any more, so that something may be done with it meanwhile.
+void backward_watched(const Tensor& output, const LeafFunction& ready);
+
 // For checkpoints: a piece of the tape that is made twice.
 
 /// Above the position of every node so far, and at most that of the next.
 uint64_t tape_position();
 
-/// What the nodes that lead to `output`, recorded from `start` on, used of the tape before: results of earlier nodes,
-/// in the order of their use. Leaves are not among them.
-std::vector<std::shared_ptr<AutogradMeta>> tape_inputs(const Tensor& output, uint64_t start);
+/// What nodes of a part use.
+struct TapeInputs {
+  std::vector<std::shared_ptr<AutogradMeta>> results;  ///< of nodes before the part, in the order of their use
+  std::vector<std::shared_ptr<AutogradMeta>> leaves;
+};
+/// What the nodes that lead to `output`, recorded from `start` on, used of the tape before.
+TapeInputs tape_inputs(const Tensor& output, uint64_t start);
 
-/// Makes `output` the result of one node whose inputs are those.
-void record_checkpoint(const std::vector<std::shared_ptr<AutogradMeta>>& inputs, const Tensor& output,
-                       BackwardFunction backward);
+/// Makes `output` the result of one node whose inputs are those; its closure sees to the leaves itself.
+void record_checkpoint(const TapeInputs& inputs, const Tensor& output, BackwardFunction backward);
 
 /// backward() through the nodes from `start` on: leaves get theirs, and the gradients of `inputs` are returned,
 /// undefined for those that the output does not depend on.

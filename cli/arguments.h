@@ -54,6 +54,11 @@ struct UsageError {
   std::string problem, where, mend;
 };
 
+/// Ends the program without a word: another process of its group says why.
+struct QuietExit {
+  int status;
+};
+
 /// Parses and runs. Returns false when there was only help to show, which `print` gets. Throws UsageError for arguments
 /// that don't fit.
 bool run_command_line(int argc, char** argv, const std::vector<Subcommand>& subcommands,

@@ -112,11 +112,12 @@ extern "C" void on_interrupt(int) {
   Interrupt::flag().store(true, std::memory_order_relaxed);
 }
 
-void handle(void (*handler)(int)) {
+void handle(Interrupt::Signals signals, void (*handler)(int)) {
   struct sigaction action {};
   action.sa_handler = handler;
   action.sa_flags = SA_RESTART;  // what is being written is written; poll() ends all the same
   sigaction(SIGINT, &action, nullptr);
+  if (signals == Interrupt::also_terminate) sigaction(SIGTERM, &action, nullptr);
 }
 
 }  // namespace
@@ -125,12 +126,12 @@ std::atomic<bool>& Interrupt::flag() {
   static std::atomic<bool> interrupted{false};
   return interrupted;
 }
-Interrupt::Interrupt() {
+Interrupt::Interrupt(Signals signals) : signals_(signals) {
   flag() = false;
-  handle(on_interrupt);
+  handle(signals_, on_interrupt);
 }
 Interrupt::~Interrupt() {
-  handle(SIG_DFL);
+  handle(signals_, SIG_DFL);
 }
 
 void write_now(std::string_view text) {

@@ -32,11 +32,18 @@ GenerationConfig setting_from_text(const std::string& text);
 /// While alive, Ctrl-C sets flag() instead of ending the program.
 class Interrupt {
  public:
-  Interrupt();
+  enum Signals {
+    ctrl_c,
+    also_terminate
+  };  ///< also_terminate: SIGTERM, by which schedulers of jobs say that time is up
+  explicit Interrupt(Signals signals = ctrl_c);
   ~Interrupt();
   Interrupt(const Interrupt&) = delete;
   Interrupt& operator=(const Interrupt&) = delete;
   static std::atomic<bool>& flag();
+
+ private:
+  Signals signals_;
 };
 
 /// Text for the screen or a pipe right away, as it is.

@@ -44,6 +44,8 @@ int main(int argc, char** argv) {
     run_command_line(argc, argv, subcommands, [](const std::string& text) { write_line(text); });
     flush_output();
     return 0;
+  } catch (const QuietExit& exit) {
+    return exit.status;
   } catch (const UsageError& error) {
     complain("error", error.problem + " (" + error.where + "): " + error.mend);
     return 2;

@@ -13,8 +13,10 @@
 #include "mica/base/error.h"
 #include "mica/base/json.h"
 #include "mica/base/parallel.h"
+#include "mica/base/warnings.h"
 #include "mica/models/auto/auto_config.h"
 #include "mica/models/auto/lora.h"
+#include "mica/training/distributed/launched_group.h"
 #include "mica/training/pretraining.h"
 #include "mica/training/tasks/recipe.h"
 #include "mica/training/trainer.h"
@@ -204,7 +206,16 @@ void show(const LogEntry& metrics, bool json) {
   }
 }
 
-void execute(TrainFlags flags) {
+// All that comes before the training. What the processes of a group do is the same, so each does it for itself.
+struct Job {
+  TrainingArguments arguments;
+  std::optional<Run> run;
+  std::optional<PreparedData> training;
+  TrainerParts parts;
+  std::optional<UsageError> misuse;
+};
+
+Job job_of(TrainFlags flags) {
   if (flags.task.empty()) misuse("no --task", "name one of them");
   if (flags.train.empty()) misuse("no --train", "name a file of training data");
   if (flags.threads > 0) set_num_threads(static_cast<int>(flags.threads));
@@ -212,42 +223,60 @@ void execute(TrainFlags flags) {
   if (flags.scale) flags.recipe.scale = number_of("--scale", *flags.scale);
   if (flags.margin) flags.recipe.margin = number_of("--margin", *flags.margin);
   flags.recipe.matryoshka_dims = sizes_of("--matryoshka_dims", flags.matryoshka_dims);
-  TrainingArguments arguments = arguments_of(flags);
-  check(arguments);  // before anything is read
-  const DType dtype = arguments.bf16 ? DType::bfloat16 : DType::float32;
+  Job job;
+  job.arguments = arguments_of(flags);
+  check(job.arguments);  // before anything is read
+  const DType dtype = job.arguments.bf16 ? DType::bfloat16 : DType::float32;
   const Dataset train = Dataset::from_file(flags.train);
   if (train.empty()) throw Error("no rows", flags.train, "give a file with at least one row");
-  manual_seed(static_cast<uint64_t>(arguments.seed));
-  Run run = flags.task == "pretraining" ? from_nothing(flags, dtype) : from_folder(flags, train, dtype);
-  run.recipe->adjust(&arguments);
+  manual_seed(static_cast<uint64_t>(job.arguments.seed));
+  job.run = flags.task == "pretraining" ? from_nothing(flags, dtype) : from_folder(flags, train, dtype);
+  Run& run = *job.run;
+  run.recipe->adjust(&job.arguments);
   if (const auto lora = lora_of(flags.lora)) add_adapter(run.model, *lora);
 
-  const auto prepare = [&](const Dataset& data) { return run.recipe->prepare(data, run.model, run.tokenizer); };
-  const PreparedData training = prepare(train);
-  TrainerParts parts;
+  job.training = run.recipe->prepare(train, run.model, run.tokenizer);
+  TrainerParts& parts = job.parts;
   if (!flags.eval.empty()) {
-    const PreparedData evaluation = prepare(Dataset::from_file(flags.eval));
+    const PreparedData evaluation = run.recipe->prepare(Dataset::from_file(flags.eval), run.model, run.tokenizer);
     parts.eval_dataset = evaluation.rows;
     parts.compute_metrics = evaluation.metrics;
     parts.predict = evaluation.predict;
-  } else if (arguments.eval_strategy != IntervalStrategy::no) {
+  } else if (job.arguments.eval_strategy != IntervalStrategy::no) {
     misuse("--eval_strategy without --eval", "name a file to evaluate on");
   }
   parts.processing_class = run.tokenizer;
   parts.adapter_base_model = flags.model;
   parts.data_collator = run.recipe->collator(run.model, run.tokenizer);
-  parts.compute_loss = training.loss;
+  parts.compute_loss = job.training->loss;
   parts.preprocess_logits_for_metrics = run.recipe->preprocess_logits();
   run.recipe->complete(&parts);
   parts.interrupted = [] { return Interrupt::flag().load(); };
-  if (!arguments.disable_tqdm) parts.callbacks.push_back(training_progress());
+  return job;
+}
 
-  const Interrupt interrupt;
-  Trainer trainer(run.model, arguments, training.rows, parts);
+void train_with(const TrainFlags& flags, const std::shared_ptr<Communicator>& group) {
+  const bool first = rank_of(group) == 0;
+  Job job;
+  together(group, [&] {
+    try {
+      job = job_of(flags);
+    } catch (const UsageError& error) {  // the same one everywhere
+      job.misuse = error;
+    }
+  });
+  if (job.misuse) throw *job.misuse;
+  TrainerParts& parts = job.parts;
+  parts.communicator = group;
+  if (first && !job.arguments.disable_tqdm) parts.callbacks.push_back(training_progress());
+
+  const Interrupt interrupt(Interrupt::also_terminate);
+  Trainer trainer(job.run->model, job.arguments, job.training->rows, parts);
   const TrainOutput output = trainer.train();
   if (output.interrupted) {
-    throw Error("interrupted at step " + std::to_string(output.global_step), arguments.output_dir,
-                "go on with --resume_from_checkpoint true");
+    throw GroupError(Error("interrupted at step " + std::to_string(output.global_step), job.arguments.output_dir,
+                           "go on with --resume_from_checkpoint true"),
+                     0);
   }
   trainer.save_model();
   trainer.save_state();
@@ -258,15 +287,38 @@ void execute(TrainFlags flags) {
     }
     trainer.save_state();
   }
-  if (!flags.test.empty()) {
-    const PreparedData test = prepare(Dataset::from_file(flags.test));
-    parts.compute_metrics = test.metrics;
-    parts.predict = test.predict;
-    parts.callbacks.clear();
-    Trainer tester(run.model, arguments, parts);
-    for (const auto& [name, value] : tester.predict(test.rows).metrics) metrics.emplace_back(name, value);
+  together(group, [&] {
+    if (!first) return;
+    if (!flags.test.empty()) {
+      const PreparedData test =
+          job.run->recipe->prepare(Dataset::from_file(flags.test), job.run->model, job.run->tokenizer);
+      parts.compute_metrics = test.metrics;
+      parts.predict = test.predict;
+      parts.callbacks.clear();
+      parts.communicator.reset();
+      Trainer tester(job.run->model, job.arguments, parts);
+      for (const auto& [name, value] : tester.predict(test.rows).metrics) metrics.emplace_back(name, value);
+    }
+    show(metrics, flags.json);
+  });
+}
+
+void execute(const TrainFlags& flags) {
+  const std::shared_ptr<Communicator> group = launched_group();
+  const bool first = rank_of(group) == 0;
+  if (!first) set_warning_handler({});  // all would warn of the same
+  try {
+    train_with(flags, group);
+  } catch (const GroupError&) {
+    if (!first) throw QuietExit{1};  // the first says it
+    throw;
+  } catch (const UsageError&) {
+    if (!first) throw QuietExit{2};
+    throw;
+  } catch (const std::exception& error) {
+    if (group != nullptr) group->fail(error.what());
+    throw;
   }
-  show(metrics, flags.json);
 }
 
 }  // namespace

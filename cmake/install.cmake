@@ -12,6 +12,7 @@ list(APPEND MICA_PUBLIC_HEADERS models/generation/constraints/constraints.h toke
      training/collators/sentences.h training/collators/seq2seq.h training/collators/token_classification.h
      training/dataset/dataset.h training/dataset/example.h training/dataset/features.h training/dataset/group_texts.h
      training/dataset/reader_options.h training/dataset/value.h
+     training/distributed/communicator.h training/distributed/launched_group.h
      training/losses/sentence.h training/metrics/bleu.h training/metrics/chrf.h training/metrics/classification.h
      training/metrics/correlation.h training/metrics/entities.h training/metrics/error_rate.h
      training/metrics/retrieval.h training/metrics/rouge.h training/metrics/squad.h training/metrics/threshold.h
@@ -60,6 +61,9 @@ endforeach()
 if(TARGET mica)
   install(TARGETS mica RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 endif()
+if(TARGET mica_mpi)
+  install(TARGETS mica_mpi LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
+endif()
 
 foreach(header ${MICA_PUBLIC_HEADERS})
   get_filename_component(folder ${header} DIRECTORY)
@@ -74,7 +78,7 @@ install(FILES ${PROJECT_BINARY_DIR}/mica-config.cmake ${PROJECT_BINARY_DIR}/mica
 
 # pkg-config: paths are told from where mica.pc lies, so that the whole tree may be moved.
 file(RELATIVE_PATH MICA_PC_PREFIX /${CMAKE_INSTALL_LIBDIR}/pkgconfig /)
-set(MICA_PC_PRIVATE -pthread ${HWY_LDFLAGS} ${UTF8PROC_LDFLAGS} ${PCRE2_LDFLAGS} -lz)
+set(MICA_PC_PRIVATE -pthread ${HWY_LDFLAGS} ${UTF8PROC_LDFLAGS} ${PCRE2_LDFLAGS} -lz -ldl)
 list(JOIN MICA_PC_PRIVATE " " MICA_PC_PRIVATE)
 configure_file(cmake/mica.pc.in ${PROJECT_BINARY_DIR}/mica.pc @ONLY)
 install(FILES ${PROJECT_BINARY_DIR}/mica.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)

@@ -53,6 +53,7 @@ uint64_t dropout_seed(int64_t seed, int64_t step, size_t batch) {
 Trainer::Impl::Impl(Model m, TrainingArguments a, TrainerParts o)
     : model(std::move(m)), arguments(std::move(a)), options(std::move(o)), collator(options.data_collator) {
   check(arguments);
+  if (size_of(options.communicator) > 1) group = options.communicator;
   if (arguments.gradient_checkpointing) model.gradient_checkpointing_enable();
   if (static_cast<bool>(options.save) != static_cast<bool>(options.load)) {
     throw Error("only one of save and load", "trainer parts", "a run that is to be resumed needs both");
@@ -67,9 +68,10 @@ Trainer::Impl::Impl(Model m, TrainingArguments a, TrainerParts o)
                                                                 arguments.early_stopping_threshold));
   }
   const std::string& folder = arguments.output_dir;
-  if (wanted(arguments, "json")) callbacks.push_back(json_log(join_path(folder, "log.jsonl")));
-  if (wanted(arguments, "tensorboard")) callbacks.push_back(tensorboard_log(join_path(folder, "runs")));
-  if (wanted(arguments, "html")) callbacks.push_back(html_report(join_path(folder, "report.html")));
+  const auto reports = [&](const char* name) { return is_first() && wanted(arguments, name); };
+  if (reports("json")) callbacks.push_back(json_log(join_path(folder, "log.jsonl")));
+  if (reports("tensorboard")) callbacks.push_back(tensorboard_log(join_path(folder, "runs")));
+  if (reports("html")) callbacks.push_back(html_report(join_path(folder, "report.html")));
   callbacks.insert(callbacks.end(), options.callbacks.begin(), options.callbacks.end());
 }
 
@@ -84,7 +86,7 @@ Trainer::Trainer(Model model, TrainingArguments arguments, TrainerParts options)
 Trainer::~Trainer() = default;
 
 TrainOutput Trainer::train() {
-  return impl_->train();
+  return impl_->train_in_group();
 }
 LogEntry Trainer::evaluate() {
   if (!impl_->options.eval_dataset) {
@@ -99,11 +101,16 @@ PredictionOutput Trainer::predict(const Dataset& dataset, const std::string& met
   return impl_->predict(dataset, metric_key_prefix, false);
 }
 void Trainer::save_model(const std::string& folder) const {
-  impl_->save_model(folder.empty() ? impl_->arguments.output_dir : folder);
+  together(impl_->group, [&] {
+    if (impl_->is_first()) impl_->save_model(folder.empty() ? impl_->arguments.output_dir : folder);
+  });
 }
 void Trainer::save_state() const {
-  make_directories(impl_->arguments.output_dir);
-  write_file_atomically(join_path(impl_->arguments.output_dir, "trainer_state.json"), impl_->state.to_json());
+  together(impl_->group, [&] {
+    if (!impl_->is_first()) return;
+    make_directories(impl_->arguments.output_dir);
+    write_file_atomically(join_path(impl_->arguments.output_dir, "trainer_state.json"), impl_->state.to_json());
+  });
 }
 void Trainer::add_callback(std::shared_ptr<TrainerCallback> callback) {
   impl_->callbacks.push_back(std::move(callback));
@@ -127,7 +134,13 @@ RunPlan Trainer::Impl::plan() const {
   const TrainingArguments& a = arguments;
   RunPlan plan;
   plan.rows = train_dataset->size();
-  const int64_t batch = a.per_device_train_batch_size;
+  const int64_t processes = size_of(group);
+  const int64_t batch = a.per_device_train_batch_size * processes;
+  if (plan.rows <= batch - a.per_device_train_batch_size) {
+    throw Error(std::to_string(plan.rows) + " rows for " + std::to_string(processes) + " processes of " +
+                    std::to_string(a.per_device_train_batch_size) + " a batch",
+                "trainer", "start fewer processes, or make batches smaller");
+  }
   plan.batches_per_epoch = a.dataloader_drop_last ? plan.rows / batch : (plan.rows + batch - 1) / batch;
   if (plan.batches_per_epoch == 0) {
     throw Error("dataloader_drop_last leaves no batch: " + std::to_string(plan.rows) + " rows, batches of " +
@@ -145,8 +158,8 @@ RunPlan Trainer::Impl::plan() const {
   return plan;
 }
 
-TrainOutput Trainer::Impl::train() {
-  const RunPlan run = plan();
+// What training needs beside model and data.
+void Trainer::Impl::prepare(const RunPlan& run) {
   const TrainingArguments& a = arguments;
   if (a.bf16 && model.dtype() != DType::bfloat16) {
     throw Error("bf16 with a model that was opened for " + std::string(name(model.dtype())), "training arguments",
@@ -155,17 +168,30 @@ TrainOutput Trainer::Impl::train() {
   if (a.eval_strategy != IntervalStrategy::no && !options.eval_dataset) {
     throw Error("eval_strategy without data to evaluate on", "training arguments", "set TrainerParts::eval_dataset");
   }
-  make_directories(a.output_dir);
+  if (is_first()) make_directories(a.output_dir);
   model.train();  // before the optimizer sees the parameters: those of 16 bits become float32
   optimizer = make_optimizer(a, parameter_groups(trained_parameters(), a));
   const int64_t warmup = a.warmup_steps > 0
                              ? steps_of(a.warmup_steps, run.max_steps)
                              : static_cast<int64_t>(std::ceil(a.warmup_ratio * static_cast<double>(run.max_steps)));
   schedule = make_schedule(a.lr_scheduler_type, warmup, run.max_steps, a.learning_rate, a.lr_scheduler_kwargs);
+}
+
+TrainOutput Trainer::Impl::train() {
+  const TrainingArguments& a = arguments;
+  RunPlan run;
+  std::optional<DataLoader> loader;
+  together(group, [&] {
+    run = plan();
+    prepare(run);
+    loader = training_loader();
+  });
+  join(run);
 
   state = {};
   control = {};
   resume(run);
+  share_values();
   state.max_steps = run.max_steps;
   state.num_train_epochs = static_cast<double>(run.epochs);
   state.train_batch_size = a.per_device_train_batch_size;
@@ -178,13 +204,12 @@ TrainOutput Trainer::Impl::train() {
   in_training = true;
   model.train();
   zero_grad();
-  notify(&TrainerCallback::on_train_begin);
+  announce(&TrainerCallback::on_train_begin);
   if (a.eval_on_start && first_step == 0 && options.eval_dataset) evaluate(*options.eval_dataset, "eval");
   bool interrupted = false;
-  const DataLoader loader = training_loader();
   for (int64_t epoch = first_step / run.steps_per_epoch; epoch < run.epochs && state.global_step < run.max_steps;
        ++epoch) {
-    interrupted = run_epoch(run, loader, epoch, state.global_step % run.steps_per_epoch);
+    interrupted = run_epoch(run, *loader, epoch, state.global_step % run.steps_per_epoch);
     if (interrupted || control.should_training_stop) break;
   }
   in_training = false;
@@ -203,14 +228,15 @@ TrainOutput Trainer::Impl::train() {
   state.loss_since_log = 0;
   output.training_loss = state.global_step > 0 ? state.total_loss / static_cast<double>(state.global_step) : 0;
   const double runtime = seconds_since(start);
-  const double samples = static_cast<double>(steps * a.per_device_train_batch_size * a.gradient_accumulation_steps);
+  const double samples =
+      static_cast<double>(steps * a.per_device_train_batch_size * a.gradient_accumulation_steps * size_of(group));
   output.metrics = {{"train_runtime", runtime},
                     {"train_samples_per_second", samples / std::max(runtime, 1e-9)},
                     {"train_steps_per_second", static_cast<double>(steps) / std::max(runtime, 1e-9)},
                     {"train_loss", output.training_loss}};
   log(output.metrics);
   output.metrics.emplace_back("epoch", state.epoch);
-  notify(&TrainerCallback::on_train_end);
+  announce(&TrainerCallback::on_train_end);
   return output;
 }
 
@@ -219,32 +245,26 @@ bool Trainer::Impl::run_epoch(const RunPlan& run, const DataLoader& loader, int6
   const TrainingArguments& a = arguments;
   const int64_t accumulate = a.gradient_accumulation_steps;
   BatchStream stream = loader.epoch(static_cast<uint64_t>(epoch), a.ignore_data_skip ? 0 : first_step * accumulate);
-  notify(&TrainerCallback::on_epoch_begin);
+  announce(&TrainerCallback::on_epoch_begin);
   double gradient_norm = 0, learning_rate = 0;
   for (int64_t in_epoch = first_step; in_epoch < run.steps_per_epoch; ++in_epoch) {
-    std::vector<ModelInputs> batches;
-    for (int64_t i = 0; i < std::min(accumulate, run.batches_per_epoch - in_epoch * accumulate); ++i) {
-      std::optional<ModelInputs> batch = stream.next();
-      if (!batch) break;
-      batches.push_back(std::move(*batch));
-    }
-    if (batches.empty()) break;
-    notify(&TrainerCallback::on_step_begin);
-    for (const ModelInputs& batch : batches)
-      state.num_input_tokens_seen += a.include_num_input_tokens_seen ? batch_tokens(batch) : 0;
+    StepBatches taken = take_batches(&stream, std::min(accumulate, run.batches_per_epoch - in_epoch * accumulate));
+    if (taken.all_batches == 0) break;
     learning_rate = a.learning_rate * (*schedule)(state.global_step);
     optimizer->set_learning_rate(learning_rate);
-    gradient_norm = step(std::move(batches));
+    gradient_norm = step(std::move(taken));
     ++state.global_step;
     const int64_t done = std::min((in_epoch + 1) * accumulate, run.batches_per_epoch);
     state.epoch = static_cast<double>(epoch) + static_cast<double>(done) / static_cast<double>(run.batches_per_epoch);
-    notify(&TrainerCallback::on_step_end);
+    announce(&TrainerCallback::on_step_end);
+    share_control();
     log_save_evaluate(gradient_norm, learning_rate);
-    if (options.interrupted && options.interrupted()) return true;
+    if (share_control(options.interrupted && options.interrupted())) return true;
     if (control.should_epoch_stop || control.should_training_stop) break;
   }
   control.should_epoch_stop = false;
-  notify(&TrainerCallback::on_epoch_end);
+  announce(&TrainerCallback::on_epoch_end);
+  share_control();
   log_save_evaluate(gradient_norm, learning_rate);
   return false;
 }
@@ -275,22 +295,23 @@ Tensor Trainer::Impl::loss_of(const ModelInputs& batch) const {
   return output.loss;
 }
 
-// One step; its gradient is that of the loss's mean over all items of all batches. Returns the gradient's norm.
-double Trainer::Impl::step(std::vector<ModelInputs> batches) {
-  std::vector<int64_t> items(batches.size(), 1);
-  int64_t all = 1;
-  if (batches.size() > 1) {
-    all = 0;
-    for (size_t i = 0; i < batches.size(); ++i) {
-      items[i] = options.compute_loss ? batch_rows(batches[i]) : loss_items(model, batches[i]);
-      all += items[i];
-    }
-  }
+// The gradients of a step: those of the loss's mean over all items of all batches. Returns this process's part of that
+// mean.
+double Trainer::Impl::differentiate(StepBatches* taken) {
+  std::vector<ModelInputs>& batches = taken->batches;
+  const bool weigh = group != nullptr || batches.size() > 1;
+  const auto counts = [&](size_t i) { return !weigh || taken->items[i] > 0 || taken->all_items == 0; };
+  size_t last = batches.size();  // the last with any label
+  while (last > 0 && !counts(last - 1)) --last;
   double total = 0;
   for (size_t i = 0; i < batches.size(); ++i) {
-    if (batches.size() > 1 && items[i] == 0 && all > 0) continue;  // a batch without any label
-    manual_seed(dropout_seed(arguments.seed, state.global_step, i));
-    const double share = all > 0 ? static_cast<double>(items[i]) / static_cast<double>(all) : 1;
+    if (!counts(i)) continue;
+    // Among all processes' batches, so that each draws other numbers.
+    const size_t number = i * static_cast<size_t>(size_of(group)) + static_cast<size_t>(rank_of(group));
+    manual_seed(dropout_seed(arguments.seed, state.global_step, number));
+    const double share = weigh && taken->all_items > 0
+                             ? static_cast<double>(taken->items[i]) / static_cast<double>(taken->all_items)
+                             : 1;
     Tensor loss = loss_of(batches[i]);
     batches[i] = {};
     if (share != 1) loss = affine(loss, share);
@@ -301,21 +322,33 @@ double Trainer::Impl::step(std::vector<ModelInputs> batches) {
                   "trainer", "lower learning_rate, check the labels of these rows, or train without bf16");
     }
     total += value;
-    backward(loss);
+    if (buckets != nullptr && i + 1 == last) {
+      backward_watched(loss, [this](const AutogradMeta& leaf) { buckets->ready(leaf); });
+    } else {
+      backward(loss);
+    }
     if (i + 1 < batches.size()) notify(&TrainerCallback::on_substep_end);
   }
-  state.loss_since_log += total;
+  return total;
+}
 
-  const double norm = optimizer->gradient_norm();
-  if (!std::isfinite(norm)) {
-    throw Error("the gradient of step " + std::to_string(state.global_step + 1) + " is no number", "trainer",
-                "lower learning_rate, or train without bf16");
-  }
-  // As clip_grad_norm_ has it: max / (norm + 1e-6), at most 1.
-  const double scale = arguments.max_grad_norm > 0 ? std::min(1.0, arguments.max_grad_norm / (norm + 1e-6)) : 1;
-  notify(&TrainerCallback::on_pre_optimizer_step);
-  optimizer->step(scale);
-  zero_grad();
+// One step. Returns the gradient's norm.
+double Trainer::Impl::step(StepBatches taken) {
+  state.loss_since_log += differentiate_together(&taken);
+  double norm = 0;
+  together(group, [&] {
+    norm = optimizer->gradient_norm();
+    if (!std::isfinite(norm)) {
+      throw Error("the gradient of step " + std::to_string(state.global_step + 1) + " is no number", "trainer",
+                  "lower learning_rate, or train without bf16");
+    }
+    // As clip_grad_norm_ has it: max / (norm + 1e-6), at most 1.
+    const double scale = arguments.max_grad_norm > 0 ? std::min(1.0, arguments.max_grad_norm / (norm + 1e-6)) : 1;
+    notify(&TrainerCallback::on_pre_optimizer_step);
+    optimizer->step(scale);
+    zero_grad();
+  });
+  if (buckets != nullptr) buckets->share_parameters();
   return norm;
 }
 
@@ -336,11 +369,13 @@ void Trainer::Impl::log_save_evaluate(double gradient_norm, double learning_rate
     const std::string name = best_metric_name(arguments);
     const std::optional<double> value = find(metrics, name);
     if (value) schedule->observe(*value);
-    if (!value && (!arguments.metric_for_best_model.empty() || arguments.load_best_model_at_end)) {
-      std::string known;
-      for (const auto& [each, number] : metrics) known += (known.empty() ? "" : ", ") + each;
-      throw Error("no metric " + name, "training arguments, metric_for_best_model", "there are " + known);
-    }
+    together(group, [&] {
+      if (!value && (!arguments.metric_for_best_model.empty() || arguments.load_best_model_at_end)) {
+        std::string known;
+        for (const auto& [each, number] : metrics) known += (known.empty() ? "" : ", ") + each;
+        throw Error("no metric " + name, "training arguments, metric_for_best_model", "there are " + known);
+      }
+    });
     const bool better = value && (!state.best_metric || (greater_is_better(arguments) ? *value > *state.best_metric
                                                                                       : *value < *state.best_metric));
     if (better) {
@@ -359,7 +394,7 @@ void Trainer::Impl::log(LogEntry entry) {
   }
   entry.emplace_back("step", static_cast<double>(state.global_step));
   state.log_history.push_back(entry);
-  notify(&TrainerCallback::on_log, entry);
+  announce(&TrainerCallback::on_log, entry);
 }
 
 }  // namespace mica

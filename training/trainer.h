@@ -24,6 +24,8 @@
 
 namespace mica {
 
+class Communicator;
+
 /// The loss of a batch, one element, instead of the model's own. Its gradient is the mean over the batch's rows.
 using LossFunction = std::function<Tensor(const Model& model, const ModelInputs& inputs)>;
 
@@ -49,6 +51,10 @@ struct TrainerParts {
   Callbacks callbacks{};
   /// What a saved adapter's base_model_name_or_path says: the folder or hub id of the model it was trained on.
   std::string adapter_base_model{};
+  /// The processes that train together (training/distributed/communicator.h), each with a Trainer of the same model,
+  /// arguments and data. A step takes per_device_train_batch_size x gradient_accumulation_steps rows of every one; the
+  /// process of rank 0 evaluates, reports and saves. None: this process alone.
+  std::shared_ptr<Communicator> communicator{};
 };
 
 struct TrainOutput {
@@ -69,11 +75,13 @@ class Trainer {
   Trainer& operator=(const Trainer&) = delete;
 
   /// Trains to the end, or to an early stop, from the start or from arguments.resume_from_checkpoint. Throws Error,
-  /// naming the step, for a loss that is no number; what was saved before stays.
+  /// naming the step, for a loss that is no number; what was saved before stays. Of several processes all must call it,
+  /// and evaluate(), save_model() and save_state() too; an error of one is thrown, as a GroupError, on every one.
   TrainOutput train();
   /// Metrics "eval_loss", "eval_...", of options.eval_dataset or of another one.
   LogEntry evaluate();
   LogEntry evaluate(const Dataset& dataset, const std::string& metric_key_prefix = "eval");
+  /// By this process alone.
   PredictionOutput predict(const Dataset& dataset, const std::string& metric_key_prefix = "test");
 
   /// Model (of one with adapters the adapter alone) and tokenizer, as a folder that opens; by default in output_dir.

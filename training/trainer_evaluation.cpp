@@ -59,10 +59,15 @@ PredictionOutput Trainer::Impl::predict(const Dataset& dataset, const std::strin
 }
 
 LogEntry Trainer::Impl::evaluate(const Dataset& dataset, const std::string& prefix) {
-  LogEntry metrics = predict(dataset, prefix, arguments.prediction_loss_only || !options.compute_metrics).metrics;
+  LogEntry metrics;
+  together(group, [&] {
+    if (!is_first()) return;
+    metrics = predict(dataset, prefix, arguments.prediction_loss_only || !options.compute_metrics).metrics;
+  });
+  metrics = share_metrics(metrics);
   log(metrics);
   metrics.emplace_back("epoch", state.epoch);
-  notify(&TrainerCallback::on_evaluate, metrics);
+  announce(&TrainerCallback::on_evaluate, metrics);
   return metrics;
 }
 

@@ -8,6 +8,8 @@
 #include <vector>
 
 #include "mica/training/data_loader.h"
+#include "mica/training/distributed/communicator.h"
+#include "mica/training/distributed/gradient_buckets.h"
 #include "mica/training/parameter_groups.h"
 #include "mica/training/schedule.h"
 #include "mica/training/trainer.h"
@@ -23,6 +25,14 @@ struct RunPlan {
   int64_t epochs = 0;  ///< begun
 };
 
+/// The batches of one step that this process computes.
+struct StepBatches {
+  std::vector<ModelInputs> batches;
+  std::vector<int64_t> items;  ///< that each one's loss is the mean of
+  int64_t all_items = 1;       ///< of all batches, of all processes
+  int64_t all_batches = 0;
+};
+
 struct Trainer::Impl {
   Model model;
   TrainingArguments arguments;
@@ -33,6 +43,8 @@ struct Trainer::Impl {
   TrainerControl control;
   std::unique_ptr<Optimizer> optimizer;
   std::optional<Schedule> schedule;
+  std::shared_ptr<Communicator> group;       // null: this process alone
+  std::unique_ptr<GradientBuckets> buckets;  // of the group, while it trains
   std::chrono::steady_clock::time_point start{};
   bool in_training = false;  // what an evaluation in between returns the model to
 
@@ -40,22 +52,36 @@ struct Trainer::Impl {
 
   // trainer.cpp: the run.
   RunPlan plan() const;
+  void prepare(const RunPlan& plan);
   TrainOutput train();
   bool run_epoch(const RunPlan& plan, const DataLoader& loader, int64_t epoch, int64_t first_step);
-  double step(std::vector<ModelInputs> batches);
+  double step(StepBatches taken);
+  double differentiate(StepBatches* taken);
   NamedTensors trained_parameters() const;
   void zero_grad() const;
   Tensor loss_of(const ModelInputs& batch) const;
   void log_save_evaluate(double gradient_norm, double learning_rate);
   void log(LogEntry entry);
 
+  // trainer_group.cpp: what several processes do together. All of it is nothing, or plain, without a group.
+  TrainOutput train_in_group();
+  bool is_first() const { return rank_of(group) == 0; }
+  void join(const RunPlan& plan);
+  void share_values() const;
+  double differentiate_together(StepBatches* taken);
+  bool share_control(bool interrupted = false);
+  NamedTensors optimizer_state() const;
+  LogEntry share_metrics(const LogEntry& metrics) const;
+
   // trainer_data.cpp.
+  StepBatches take_batches(BatchStream* stream, int64_t count);
   DataLoader training_loader() const;
   DataLoader evaluation_loader(const Dataset& dataset) const;
 
   // trainer_saving.cpp: what stays.
   void save_checkpoint();
   void resume(const RunPlan& plan);
+  void load_checkpoint(const RunPlan& plan, const std::string& folder);
   void load_best();
   void save_model(const std::string& folder) const;
   void load_model(const std::string& folder) const;
@@ -68,6 +94,11 @@ struct Trainer::Impl {
   template <typename... Parameters, typename... Values>
   void notify(void (TrainerCallback::*event)(const TrainerContext&, Parameters...), const Values&... values) {
     for (const auto& callback : callbacks) ((*callback).*event)(context(), values...);
+  }
+  // By all processes, which go on only if the callbacks of all went well.
+  template <typename... Parameters, typename... Values>
+  void announce(void (TrainerCallback::*event)(const TrainerContext&, Parameters...), const Values&... values) {
+    together(group, [&] { notify(event, values...); });
   }
   Callbacks callbacks;
 };

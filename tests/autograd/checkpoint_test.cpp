@@ -1,5 +1,6 @@
 #include "mica/autograd/checkpoint.h"
 
+#include <algorithm>
 #include <numeric>
 
 #include "tests/autograd/support.h"
@@ -45,6 +46,37 @@ TEST(Checkpoint, GivesTheBitsOfThePlainTape) {
   EXPECT_EQ(again.x, plain.x);
   EXPECT_EQ(again.weight, plain.weight);
   EXPECT_EQ(again.shared, plain.shared);
+}
+
+// Each leaf once, when its gradient is what it will be; the weight is used in three layers, `shared` before and in all.
+TEST(Checkpoint, LeavesAreReadyWhenNothingIsAddedToThemAnyMore) {
+  const Tensor first = random_input({4, 6}, 1), weight = random_input({6, 6}, 2), shared = random_input({6}, 3);
+  const Tensor last = random_input({4, 6}, 4);
+  for (const bool checkpointing : {false, true}) {
+    SCOPED_TRACE(checkpointing);
+    for (const Tensor* each : {&first, &weight, &shared, &last}) each->set_grad({});
+    const Checkpointing mode(checkpointing);
+    const Tensor term = multiply(shared, shared);
+    Tensor y = first;
+    for (int layer = 0; layer < 3; ++layer) {
+      y = run_layer([=] { return add(y, multiply(activate(linear(y, weight), Activation::gelu), term)); });
+    }
+    const Tensor loss = sum(multiply(multiply(y, last), y));
+    std::vector<const AutogradMeta*> order;
+    std::vector<std::vector<double>> gradients;
+    backward_watched(loss, [&](const AutogradMeta& leaf) {
+      order.push_back(&leaf);
+      gradients.push_back(leaf.grad.to_vector<double>());
+    });
+    ASSERT_EQ(order.size(), 4U);
+    EXPECT_EQ(order[0], last.autograd_meta().get()) << "its gradient was whole before that of the layers began";
+    EXPECT_EQ(order[3], shared.autograd_meta().get());
+    for (const Tensor* each : {&first, &weight, &shared, &last}) {
+      const auto at = std::find(order.begin(), order.end(), each->autograd_meta().get()) - order.begin();
+      ASSERT_LT(at, 4);
+      EXPECT_EQ(gradients[static_cast<size_t>(at)], each->grad().to_vector<double>());
+    }
+  }
 }
 
 TEST(Checkpoint, RandomNumbersGoOnAsWithout) {

@@ -26,10 +26,16 @@ void redirect(const std::string& path, int flags, int to) {
 }  // namespace
 
 Outcome mica(const std::vector<std::string>& arguments, const std::string& input) {
+  std::vector<std::string> words{MICA_PROGRAM};
+  words.insert(words.end(), arguments.begin(), arguments.end());
+  return run(words, input);
+}
+
+Outcome run(const std::vector<std::string>& words, const std::string& input) {
   const tiny::TemporaryFolder folder;
   tiny::write_text(folder / "in", input);
-  std::vector<char*> argv{const_cast<char*>(MICA_PROGRAM)};
-  for (const std::string& each : arguments) argv.push_back(const_cast<char*>(each.c_str()));
+  std::vector<char*> argv;
+  for (const std::string& each : words) argv.push_back(const_cast<char*>(each.c_str()));
   argv.push_back(nullptr);
   const std::string in = folder / "in", out = folder / "out", err = folder / "err";
   const pid_t child = fork();
@@ -37,7 +43,7 @@ Outcome mica(const std::vector<std::string>& arguments, const std::string& input
     redirect(in, O_RDONLY, 0);
     redirect(out, O_WRONLY | O_CREAT, 1);
     redirect(err, O_WRONLY | O_CREAT, 2);
-    execv(MICA_PROGRAM, argv.data());
+    execvp(argv[0], argv.data());
     _exit(127);
   }
   int status = 0;

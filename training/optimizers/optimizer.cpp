@@ -82,17 +82,19 @@ void Optimizer::step(double gradient_scale) {
   }
   const std::vector<Tensor> gradients = this->gradients();
   for (size_t i = 0; i < slots_.size(); ++i) {
-    if (gradients[i] && slots_[i].step == 0) slots_[i].state = new_state(slots_[i].parameter);
+    if (gradients[i] && slots_[i].mine && slots_[i].step == 0) slots_[i].state = new_state(slots_[i].parameter);
   }
   std::vector<Move> moves;
   moves.reserve(slots_.size());
   for (size_t i = 0; i < slots_.size(); ++i) {
     Slot& slot = slots_[i];
     if (!gradients[i]) continue;
+    ++slot.step;
+    if (!slot.mine) continue;
     const ParameterGroup& group = groups_[slot.group];
     moves.push_back({.parameter = slot.parameter.view(),
                      .gradient = gradients[i].view(),
-                     .step = ++slot.step,
+                     .step = slot.step,
                      .learning_rate = learning_rate_ * group.learning_rate_scale,
                      .learning_rate_scale = group.learning_rate_scale,
                      .weight_decay = group.weight_decay,
@@ -128,14 +130,30 @@ std::vector<Tensor> Optimizer::new_state(const Tensor& parameter) const {
   return state;
 }
 
+void Optimizer::set_share(const std::function<bool(size_t parameter)>& mine) {
+  for (size_t i = 0; i < slots_.size(); ++i) slots_[i].mine = mine(i);
+}
+
+void Optimizer::visit_state(
+    const std::function<void(const std::string& name, size_t parameter, const Tensor& value)>& visit) const {
+  for (size_t slot = 0; slot < slots_.size(); ++slot) {
+    const Slot& each = slots_[slot];
+    if (each.step == 0) continue;
+    visit(each.name + ".step", slot, Tensor::full({}, static_cast<double>(each.step), DType::int64));
+    const std::vector<StateShape> layout = state_of(each.parameter);
+    for (size_t i = 0; i < layout.size(); ++i) {
+      const Tensor value =
+          each.mine ? each.state[i] : Tensor::empty(layout[i].second, each.parameter.dtype(), each.parameter.device());
+      visit(each.name + "." + layout[i].first, slot, value);
+    }
+  }
+}
+
 NamedTensors Optimizer::state() const {
   NamedTensors named;
-  for (const Slot& slot : slots_) {
-    if (slot.step == 0) continue;
-    named.emplace_back(slot.name + ".step", Tensor::full({}, static_cast<double>(slot.step), DType::int64));
-    const std::vector<StateShape> layout = state_of(slot.parameter);
-    for (size_t i = 0; i < layout.size(); ++i) named.emplace_back(slot.name + "." + layout[i].first, slot.state[i]);
-  }
+  visit_state([&](const std::string& name, size_t parameter, const Tensor& value) {
+    if (slots_[parameter].mine) named.emplace_back(name, value);
+  });
   return named;
 }
 
@@ -167,7 +185,7 @@ void Optimizer::load_state(const NamedTensors& state, const std::string& where) 
     }
     for (const auto& [what, shape] : state_of(slot.parameter)) {
       const Tensor loaded = take(slot.name + "." + what, shape, slot.parameter.dtype());
-      slot.state.push_back(loaded.to(device_).clone());
+      if (slot.mine) slot.state.push_back(loaded.to(device_).clone());
     }
   }
   if (!named.empty()) {

@@ -2,6 +2,7 @@
 // What all optimizers share: groups of parameters, the state kept for each parameter, the norm of all gradients.
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <utility>
@@ -41,9 +42,17 @@ class Optimizer {
   /// infinite exactly when a gradient is.
   double gradient_norm() const;
 
+  /// For processes that share the work: this one moves, and keeps the state of, only the parameters (counted through
+  /// all groups) that `mine` says yes to. Call it before the first step.
+  void set_share(const std::function<bool(size_t parameter)>& mine);
+
   /// State by name, as safetensors files hold it: "<parameter>.<what>" ("encoder.weight.exp_avg") and the number of
   /// steps as "<parameter>.step", int64. Tensors are the state itself, no copies.
   NamedTensors state() const;
+  /// The same one by one, each with the number of its parameter: of a parameter that is not of this process's share, a
+  /// new tensor for the values that another process has.
+  void visit_state(
+      const std::function<void(const std::string& name, size_t parameter, const Tensor& value)>& visit) const;
   /// Goes on from a copy of a saved state. Throws Error, and keeps the state it has, where a tensor is missing, of
   /// another shape or dtype, or of no parameter here; `where` names the file.
   void load_state(const NamedTensors& state, const std::string& where);
@@ -55,6 +64,7 @@ class Optimizer {
     size_t group = 0;
     int64_t step = 0;
     std::vector<Tensor> state{};  ///< as state_of() lays it out; empty before the first step
+    bool mine = true;
   };
   /// What is to be done with one parameter now; `step` counts this one.
   struct Move {
