@@ -4,7 +4,7 @@
 #include <utility>
 
 #include "mica/base/error.h"
-#include "mica/tokenizers/unicode.h"
+#include "mica/tokenizers/python_text.h"
 #include "mica/tokenizers/utf8.h"
 
 namespace mica {
@@ -12,26 +12,10 @@ namespace {
 
 constexpr std::string_view kMark = "\u2581";
 
-// Without white space at the ends.
-std::string_view strip(std::string_view text) {
-  while (!text.empty()) {
-    const char* p = text.data();
-    if (!unicode::has(utf8::next(p), unicode::kWhitespace)) break;
-    text.remove_prefix(static_cast<size_t>(p - text.data()));
-  }
-  while (!text.empty()) {
-    const size_t start = utf8::last_start(text, text.size());
-    const char* p = text.data() + start;
-    if (!unicode::has(utf8::next(p), unicode::kWhitespace)) break;
-    text.remove_suffix(text.size() - start);
-  }
-  return text;
-}
-
 class MarianDecoder : public Decoder {
  public:
-  MarianDecoder(DecoderPtr pieces, std::vector<std::string> special_tokens, bool space_behind)
-      : pieces_(std::move(pieces)), special_tokens_(std::move(special_tokens)), space_behind_(space_behind) {}
+  MarianDecoder(DecoderPtr pieces, std::vector<std::string> special_tokens, Special special)
+      : pieces_(std::move(pieces)), special_tokens_(std::move(special_tokens)), special_(special) {}
 
   void decode(std::vector<std::string>& tokens) const override {
     std::string text;
@@ -41,22 +25,30 @@ class MarianDecoder : public Decoder {
       for (const std::string& part : open) text += part;
       open.clear();
     };
+    bool after_special = false;
     for (std::string& token : tokens) {
       if (std::find(special_tokens_.begin(), special_tokens_.end(), token) == special_tokens_.end()) {
         open.push_back(std::move(token));
+        after_special = false;
         continue;
       }
+      if (special_ == Special::space_before && !after_special) text += ' ';
       flush();
       text += token;
-      if (space_behind_) text += ' ';
+      if (special_ == Special::space_behind) text += ' ';
+      after_special = true;
     }
     flush();
+    if (special_ == Special::space_before) {
+      tokens.assign(1, std::move(text));
+      return;
+    }
     std::string valid;
     std::string plain(utf8::valid(text, valid));
     for (size_t at = plain.find(kMark); at != plain.npos; at = plain.find(kMark, at)) {
       plain.replace(at, kMark.size(), " ");
     }
-    tokens.assign(1, std::string(strip(plain)));
+    tokens.assign(1, std::string(strip_python_space(plain)));
   }
 
   Json to_json() const override {
@@ -67,13 +59,13 @@ class MarianDecoder : public Decoder {
  private:
   DecoderPtr pieces_;
   std::vector<std::string> special_tokens_;
-  bool space_behind_;
+  Special special_;
 };
 
 }  // namespace
 
-DecoderPtr make_marian_decoder(DecoderPtr pieces, std::vector<std::string> special_tokens, bool space_behind) {
-  return std::make_shared<MarianDecoder>(std::move(pieces), std::move(special_tokens), space_behind);
+DecoderPtr make_marian_decoder(DecoderPtr pieces, std::vector<std::string> special_tokens, Special special) {
+  return std::make_shared<MarianDecoder>(std::move(pieces), std::move(special_tokens), special);
 }
 
 }  // namespace mica

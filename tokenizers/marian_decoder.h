@@ -9,8 +9,15 @@
 
 namespace mica {
 
-/// `pieces` decodes what lies between the special tokens, each of which stands as it is, with a space behind it where
-/// that is asked for.
-DecoderPtr make_marian_decoder(DecoderPtr pieces, std::vector<std::string> special_tokens, bool space_behind = true);
+enum class Special {
+  space_behind,  ///< Marian
+  nothing,       ///< M2M100
+  space_before,  ///< GPT-SW3: before the text that leads to the first of several; the ends stay as they are
+};
+
+/// `pieces` decodes what lies between the special tokens, each of which stands as it is, with a space as `special`
+/// says.
+DecoderPtr make_marian_decoder(DecoderPtr pieces, std::vector<std::string> special_tokens,
+                               Special special = Special::space_behind);
 
 }  // namespace mica

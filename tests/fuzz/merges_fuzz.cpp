@@ -5,6 +5,7 @@
 #include "mica/tests/fuzz/fuzz.h"
 #include "mica/tokenizers/models/bpe.h"
 #include "mica/tokenizers/models/byte_bpe.h"
+#include "mica/tokenizers/models/marked_bpe.h"
 #include "mica/tokenizers/readers/merges_txt.h"
 #include "mica/tokenizers/utf8.h"
 
@@ -36,6 +37,25 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     }
     mica::ByteBpe::make(bpe);
   } catch (const mica::Error&) {
+  }
+  // The same as subword-nmt's files, once with counts.
+  for (const bool counts : {false, true}) {
+    try {
+      const auto vocabulary =
+          counts ? mica::parse_counted_vocab(vocab, {"<s>", "<unk>"}, "vocab") : mica::parse_vocab_json(vocab, "vocab");
+      const mica::MarkedBpe bpe(vocabulary, mica::parse_marked_merges(merges, counts, "merges"),
+                                {.unk_id = 0, .separators_are_white = counts, .blenderbot = !counts}, "merges");
+      std::string storage;
+      const std::string_view text = mica::utf8::valid(all.empty() ? "aabab\n \xc3\xa9'\n" : all, storage);
+      std::vector<mica::ModelToken> tokens;
+      bpe.tokenize(text, tokens);
+      uint32_t end = 0;
+      for (const mica::ModelToken& token : tokens) {
+        require(token.begin <= token.end && token.end <= text.size() && token.end >= end, "marked tokens");
+        end = token.end;
+      }
+    } catch (const mica::Error&) {
+    }
   }
   return 0;
 }

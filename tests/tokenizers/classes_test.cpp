@@ -155,6 +155,26 @@ TEST(OlderClasses, SayWhatIsWrong) {
   EXPECT_THROW(open("plbart", {{"tokenizer_class", "PLBartTokenizer"}, {"language_codes", "all"}}), Error);
   EXPECT_THROW(open("pegasus", {{"tokenizer_class", "PegasusTokenizer"}, {"offset", -1}}), Error);
   EXPECT_THROW(open("nllb", {{"tokenizer_class", "M2M100Tokenizer"}}), Error);  // no vocab.json
+  EXPECT_THROW(open("bertweet", {{"tokenizer_class", "BertweetTokenizer"}, {"normalization", true}}), Error);
+  EXPECT_THROW(open("ctrl", {{"tokenizer_class", "CTRLTokenizer"}, {"unk_token", "[UNK]"}}), Error);
+  EXPECT_THROW(open("esm", {{"tokenizer_class", "EsmTokenizer"}, {"unk_token", "[UNK]"}}), Error);
+}
+
+TEST(OlderClasses, BrokenFiles) {
+  const auto open_with = [](const char* file, const char* text) {
+    Json files = test::lines_of_file(cases_of("phobert"))[0]["files"];
+    files[file] = text;
+    const ScratchFolder folder;
+    write_folder(files, folder);
+    return AutoTokenizer::from_pretrained(folder.path());
+  };
+  EXPECT_EQ(open_with("vocab.txt", "ab 3\nc@@ 2").encode("ab"), (Ids{0, 4, 2}));
+  EXPECT_THROW(open_with("vocab.txt", "ab\n"), Error);
+  EXPECT_THROW(open_with("vocab.txt", "ab 3\nab 2\n"), Error);
+  EXPECT_THROW(open_with("vocab.txt", "\xff 3\n"), Error);
+  EXPECT_THROW(open_with("bpe.codes", "a 3\n"), Error);
+  EXPECT_THROW(open_with("bpe.codes", "a b c 3\n"), Error);
+  EXPECT_THROW(open_with("bpe.codes", "\n"), Error);
 }
 
 TEST(OlderClasses, PegasusByItsOffset) {

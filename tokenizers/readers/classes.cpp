@@ -13,15 +13,19 @@ constexpr std::pair<std::string_view, std::string_view> kClassOfModel[] = {
     {"albert", "AlbertTokenizer"},
     {"bart", "BartTokenizer"},
     {"bert", "BertTokenizer"},
+    {"bert-generation", "BertGenerationTokenizer"},
     {"blenderbot", "BlenderbotTokenizer"},
+    {"blenderbot-small", "BlenderbotSmallTokenizer"},
     {"camembert", "CamembertTokenizer"},
     {"clip", "CLIPTokenizer"},
     {"codegen", "CodeGenTokenizer"},
     {"convbert", "ConvBertTokenizer"},
+    {"ctrl", "CTRLTokenizer"},
     {"data2vec-text", "RobertaTokenizer"},
     {"deberta", "DebertaTokenizer"},
     {"distilbert", "DistilBertTokenizer"},
     {"electra", "ElectraTokenizer"},
+    {"esm", "EsmTokenizer"},
     {"funnel", "FunnelTokenizer"},
     {"gpt2", "GPT2Tokenizer"},
     {"gpt_neo", "GPT2Tokenizer"},
@@ -63,8 +67,9 @@ constexpr std::string_view kClassesByFiles[] = {"BertTokenizer", "GPT2Tokenizer"
 }  // namespace
 
 const TokenizerClass* find_tokenizer_class(std::string_view name) {
-  for (const TokenizerClasses classes : {wordpiece_classes(), byte_pair_classes(), sentencepiece_classes(),
-                                         translation_classes(), marian_classes(), byte_classes()}) {
+  for (const TokenizerClasses classes :
+       {wordpiece_classes(), byte_pair_classes(), marked_byte_pair_classes(), sentencepiece_classes(),
+        translation_classes(), python_classes(), marian_classes(), byte_classes()}) {
     for (const TokenizerClass* one : classes) {
       if (one->name == name) return one;
     }

@@ -81,6 +81,10 @@ TokenizerClasses byte_pair_classes();
 
 /// Those of many languages with pieces and numbers of their own: NLLB, M2M100 and PLBart.
 TokenizerClasses translation_classes();
+/// Those whose tokens end in @@ inside a word: Blenderbot's small models, CTRL, PhoBERT and BERTweet.
+TokenizerClasses marked_byte_pair_classes();
+/// Those that the reference keeps in Python: BertGeneration, GPT-SW3, ESM.
+TokenizerClasses python_classes();
 /// Marian: source.spm, target.spm and vocab.json.
 TokenizerClasses marian_classes();
 

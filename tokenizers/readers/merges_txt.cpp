@@ -3,9 +3,35 @@
 #include "mica/base/error.h"
 #include "mica/base/file.h"
 #include "mica/base/json.h"
+#include "mica/tokenizers/python_text.h"
 #include "mica/tokenizers/utf8.h"
 
 namespace mica {
+namespace {
+
+// Calls `take(line, number)` with each line that a line end closes.
+template <typename Take>
+void for_lines(std::string_view text, const std::string& path, const Take& take) {
+  if (!utf8::is_valid(text)) throw Error("the file is not UTF-8", printable(path, 400), "fetch the file again");
+  size_t number = 0;
+  for (size_t end = text.find('\n'); end != text.npos; end = text.find('\n')) {
+    take(text.substr(0, end), ++number);
+    text.remove_prefix(end + 1);
+  }
+}
+
+// Without the last of the words with blanks between, which must be there.
+std::string_view without_count(std::string_view line, size_t number, const std::string& path) {
+  line = strip_python_space(line);
+  const size_t space = line.rfind(' ');
+  if (space == line.npos) {
+    throw Error("line " + std::to_string(number) + " has no count: \"" + printable(line, 60) + "\"",
+                printable(path, 400), "give a count behind each token and each pair");
+  }
+  return strip_python_space(line.substr(0, space));
+}
+
+}  // namespace
 
 std::shared_ptr<const Vocabulary> parse_vocab_json(std::string_view text, const std::string& path) {
   const Json json = parse_json(text, path);
@@ -49,6 +75,36 @@ Merges parse_merges_txt(std::string_view text, const std::string& path) {
 
 Merges read_merges_txt(const std::string& path) {
   return parse_merges_txt(read_file(path), path);
+}
+
+Merges parse_marked_merges(std::string_view text, bool counts, const std::string& path) {
+  Merges merges;
+  for_lines(text, path, [&](std::string_view line, size_t number) {
+    if (!counts && number == 1) return;
+    line = counts ? without_count(line, number, path) : strip_python_space(line);
+    if (line.empty()) return;
+    const size_t space = line.find(' ');
+    if (space == line.npos || line.find(' ', space + 1) != line.npos) {
+      throw Error("line " + std::to_string(number) + " is no pair of tokens: \"" + printable(line, 60) + "\"",
+                  printable(path, 400), "give two tokens with one space between them on each line");
+    }
+    merges.add(line.substr(0, space), line.substr(space + 1));
+  });
+  return merges;
+}
+
+std::shared_ptr<const Vocabulary> parse_counted_vocab(std::string_view text, const std::vector<std::string>& first,
+                                                      const std::string& path) {
+  auto vocabulary = std::make_shared<Vocabulary>();
+  int64_t next = 0;
+  for (const std::string& token : first) vocabulary->add(token, next++, path);
+  std::string closed(text);
+  if (!closed.empty() && closed.back() != '\n') closed += '\n';
+  for_lines(closed, path, [&](std::string_view line, size_t number) {
+    vocabulary->add(without_count(line, number, path), next++, path);
+  });
+  vocabulary->finish(path);
+  return vocabulary;
 }
 
 }  // namespace mica

@@ -4,6 +4,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "mica/tokenizers/models/model.h"
 
@@ -16,5 +17,12 @@ std::shared_ptr<const Vocabulary> parse_vocab_json(std::string_view text, const 
 /// Lines that begin with "#version", and empty ones, are none. Throws Error naming the line that is no pair.
 Merges read_merges_txt(const std::string& path);
 Merges parse_merges_txt(std::string_view text, const std::string& path);
+
+/// subword-nmt's merges, whose tokens end in </w> where words do: a pair a line behind a first line, which says a
+/// version; or pairs from the first line on, each with a count behind it. What no line end closes does not count.
+Merges parse_marked_merges(std::string_view text, bool counts, const std::string& path);
+/// A vocab.txt with a token and its count a line, behind tokens that it does not list.
+std::shared_ptr<const Vocabulary> parse_counted_vocab(std::string_view text, const std::vector<std::string>& first,
+                                                      const std::string& path);
 
 }  // namespace mica

@@ -169,7 +169,7 @@ class M2M100Class : public LanguageClass {
     for (const NamedToken& named : named_special_tokens()) {
       if (const auto& value = settings.special.*named.value) special.push_back(*value);
     }
-    engine->decoder = make_marian_decoder(engine->decoder, std::move(special), false);
+    engine->decoder = make_marian_decoder(engine->decoder, std::move(special), Special::nothing);
     engine->added.add(special_tokens(languages), *vocabulary);
     return engine;
   }

@@ -155,6 +155,20 @@ def m2m100_map():
             "additional_special_tokens": [f"__{c}__" for c in FAIRSEQ_LANGUAGE_CODES["m2m100"]]}
 
 
+def marked_pairs(lower):
+    """Tokens and merges in the manner of subword-nmt."""
+    from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace() if lower else pre_tokenizers.WhitespaceSplit()
+    lines = [line.lower() if lower else line for line in corpus()]
+    tokenizer.train_from_iterator(lines, trainers.BpeTrainer(vocab_size=1000, limit_alphabet=120, show_progress=False,
+                                                             end_of_word_suffix="</w>"))
+    model = json.loads(tokenizer.to_str())["model"]
+    tokens = sorted(model["vocab"], key=model["vocab"].get)
+    return [t[:-4] if t.endswith("</w>") else t + "@@" for t in tokens], [" ".join(merge) for merge in model["merges"]]
+
+
 def folders():
     """Name to (files, special tokens to put into random texts)."""
     bpe, unigram = {"sentencepiece.bpe.model": "@bpe.model"}, {"spiece.model": "@unigram.model"}
@@ -180,6 +194,33 @@ def folders():
                           "tokenizer_config.json": {"tokenizer_class": "MBartTokenizer", "src_lang": "de_DE",
                                                     "tgt_lang": "ro_RO"}}, fairseq + ["de_DE"]),
     }
+    tokens, merges = marked_pairs(True)
+    text = "#version: 0.2\n" + "".join(merge + "\n" for merge in merges)
+    small = ["__null__", "__start__", "__end__", "__unk__", "__newln__"]
+    all_folders["blenderbot_small"] = (
+        {"vocab.json": {t: i for i, t in enumerate(small + tokens)}, "merges.txt": text,
+         "tokenizer_config.json": {"tokenizer_class": "BlenderbotSmallTokenizer"}},
+        small + ["it's", "hm!?", "\u03a3\u039f\u03a3", "\u039f\u03a3'\u03a3.", "a\n", "a'\n", "a.\nb", "\n\n"])
+    tokens, merges = marked_pairs(False)
+    all_folders["ctrl"] = (
+        {"vocab.json": {t: i for i, t in enumerate(tokens + ["<unk>", "Links", "\n"])},
+         "merges.txt": "#version: 0.2\n" + "".join(merge + "\n" for merge in merges),
+         "tokenizer_config.json": {"tokenizer_class": "CTRLTokenizer"}}, ["<unk>", "Links ", "a\n", "\n\n", "\x1c"])
+    for name, cls in (("phobert", "PhobertTokenizer"), ("bertweet", "BertweetTokenizer")):
+        all_folders[name] = (
+            {"vocab.txt": "".join(f"{t} {1000 - i}\n" for i, t in enumerate(tokens)),
+             "bpe.codes": "".join(f"{merge} {1000 - i}\n" for i, merge in enumerate(merges)),
+             "tokenizer_config.json": {"tokenizer_class": cls}}, fairseq + ["a\n", "\n\n", "\x1c", " \x1f"])
+    all_folders["bert_generation"] = (
+        {"spiece.model": "@unigram.model", "tokenizer_config.json": {"tokenizer_class": "BertGenerationTokenizer"}},
+        fairseq[:4] + ["<::::>"])
+    all_folders["gpt_sw3"] = ({"spiece.model": "@bpe.model", "tokenizer_config.json": {"tokenizer_class": "GPTSw3Tokenizer"}},
+                              fairseq[:4] + ["<|endoftext|>", "\ufffc", "\u202f\u2002", "\xa0", "\xad", "\x0a\x0b"])
+    letters = "L A G V S E R T I D P K Q N F Y M H W C X B U Z O . - <null_1>".split()
+    all_folders["esm"] = (
+        {"vocab.txt": "\n".join(["<cls>", "<pad>", "<eos>", "<unk>"] + letters + ["<mask>"]),
+         "tokenizer_config.json": {"tokenizer_class": "EsmTokenizer"}},
+        ["<cls>", "<eos>", "<unk>", "<mask>", "<null_1>", "MKTAYIAKQR", "L A G", "XX<mask>", "mk", "<null", "\x1c"])
     for name, cls in (("xlm_roberta", "XLMRobertaTokenizer"), ("mbart50", "MBart50Tokenizer")):
         all_folders[name] = ({"sentencepiece.bpe.model": "@unigram.model", "tokenizer_config.json": {"tokenizer_class": cls}},
                              fairseq)
@@ -233,6 +274,8 @@ def main():
     for name, (files, special) in folders().items():
         if names and name not in names:
             continue
+        if count:  # training pairs does not give the same twice
+            files = lines_of(os.path.join(OUT, name + ".jsonl.gz"))[0]["files"]
         folder = os.path.join(scratch, name)
         write_folder(folder, files)
         tokenizer = AutoTokenizer.from_pretrained(folder)
