@@ -215,6 +215,13 @@ TEST(TextToText, TranslationsByTokensOfLanguages) {
   EXPECT_NE(wanted(90), wanted(91)) << "the test shows nothing";
   EXPECT_THROW(translator(name.word, {.src_lang = "ar_AR", .tgt_lang = "tlh"}), Error);
   EXPECT_THROW(translator(name.word, {.src_lang = "tlh", .tgt_lang = "en_XX"}), Error);
+  // A class that marks languages needs none in tokenizer.json.
+  Json tokenizer = read_json_file(folder.path() + "/tokenizer.json");
+  tokenizer["post_processor"] = nullptr;
+  write_file_atomically(folder.path() + "/tokenizer.json", tokenizer.dump());
+  write_file_atomically(folder.path() + "/tokenizer_config.json", R"({"tokenizer_class": "M2M100Tokenizer"})");
+  const TranslationPipeline marking(folder.path());
+  EXPECT_EQ(marking(name.word, {.src_lang = "fa", .tgt_lang = "en_XX"})[0].translation_text, wanted(91));
   // A tokenizer that adds no language has no place for one.
   const tiny::TemporaryFolder other;
   changed_folder(other, Json::object());

@@ -221,6 +221,8 @@ def folders():
         {"vocab.txt": "\n".join(["<cls>", "<pad>", "<eos>", "<unk>"] + letters + ["<mask>"]),
          "tokenizer_config.json": {"tokenizer_class": "EsmTokenizer"}},
         ["<cls>", "<eos>", "<unk>", "<mask>", "<null_1>", "MKTAYIAKQR", "L A G", "XX<mask>", "mk", "<null", "\x1c"])
+    all_folders["mt5"] = ({"spiece.model": "@pegasus.model", "config.json": {"model_type": "mt5"},
+                           "tokenizer_config.json": {"extra_ids": 0}}, fairseq[:4] + ["<extra_id_0>"])
     for name, cls in (("xlm_roberta", "XLMRobertaTokenizer"), ("mbart50", "MBart50Tokenizer")):
         all_folders[name] = ({"sentencepiece.bpe.model": "@unigram.model", "tokenizer_config.json": {"tokenizer_class": cls}},
                              fairseq)
