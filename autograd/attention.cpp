@@ -8,6 +8,7 @@
 #include "mica/autograd/random.h"
 #include "mica/autograd/tape.h"
 #include "mica/base/error.h"
+#include "mica/base/recycled.h"
 
 namespace mica {
 namespace {
@@ -78,9 +79,13 @@ Tensor dense_heads(const Tensor& x) {
   return detached.stride(2) == 1 || detached.size(2) == 1 ? detached : detached.contiguous();
 }
 
+Tensor upload(std::span<const int32_t> values, Device device) {
+  return Tensor::from(std::vector<int32_t>(values.begin(), values.end())).to(device);
+}
+
 }  // namespace
 
-SequenceOffsets SequenceOffsets::from_lengths(const std::vector<int64_t>& lengths, Device device) {
+SequenceOffsets SequenceOffsets::from_lengths(std::span<const int64_t> lengths, Device device) {
   SequenceOffsets result;
   for (const int64_t length : lengths) {
     result.rows_ += length;
@@ -91,7 +96,7 @@ SequenceOffsets SequenceOffsets::from_lengths(const std::vector<int64_t>& length
     result.offsets_.push_back(static_cast<int32_t>(result.rows_));
     result.longest_ = std::max(result.longest_, length);
   }
-  if (!device.is_cpu()) result.device_ = Tensor::from(result.offsets_).to(device);
+  if (!device.is_cpu()) result.device_ = upload(result.offsets_, device);
   return result;
 }
 
@@ -99,7 +104,7 @@ SequenceOffsets SequenceOffsets::uniform(int64_t count, int64_t length, Device d
   return from_lengths(std::vector<int64_t>(static_cast<size_t>(count), length), device);
 }
 
-SequenceOffsets SequenceOffsets::with_lengths(const std::vector<int64_t>& starts, const std::vector<int64_t>& lengths,
+SequenceOffsets SequenceOffsets::with_lengths(std::span<const int64_t> starts, std::span<const int64_t> lengths,
                                               Device device) {
   if (starts.size() != lengths.size()) {
     mismatch(std::to_string(starts.size()) + " first rows and " + std::to_string(lengths.size()) + " lengths",
@@ -120,8 +125,8 @@ SequenceOffsets SequenceOffsets::with_lengths(const std::vector<int64_t>& starts
     result.longest_ = std::max(result.longest_, lengths[i]);
   }
   if (!device.is_cpu()) {
-    result.device_ = Tensor::from(result.offsets_).to(device);
-    result.device_lengths_ = Tensor::from(result.lengths_).to(device);
+    result.device_ = upload(result.offsets_, device);
+    result.device_lengths_ = upload(result.lengths_, device);
   }
   return result;
 }
@@ -153,7 +158,7 @@ Tensor attention(const Tensor& query, const Tensor& key, const Tensor& value, co
     SequenceOffsets query_offsets, key_offsets;
     AttentionArguments arguments;
   };
-  auto kept = std::make_shared<Kept>();
+  auto kept = make_recycled<Kept>();
   kept->q = dense_heads(query);
   kept->k = dense_heads(key);
   kept->v = dense_heads(value);

@@ -1,8 +1,10 @@
 #pragma once
 // Scaled dot-product attention over ragged batches, differentiable.
 
+#include <span>
 #include <vector>
 
+#include "mica/base/recycled.h"
 #include "mica/kernels/attention.h"
 #include "mica/tensor/tensor.h"
 
@@ -13,13 +15,20 @@ class SequenceOffsets {
  public:
   SequenceOffsets() = default;
   /// Offsets from lengths, each >= 0.
-  static SequenceOffsets from_lengths(const std::vector<int64_t>& lengths, Device device = {});
+  static SequenceOffsets from_lengths(std::span<const int64_t> lengths, Device device = {});
+  static SequenceOffsets from_lengths(const std::vector<int64_t>& lengths, Device device = {}) {
+    return from_lengths(std::span<const int64_t>(lengths), device);
+  }
   /// `count` sequences of `length` rows each.
   static SequenceOffsets uniform(int64_t count, int64_t length, Device device = {});
   /// Sequence i owns the rows [starts[i], starts[i] + lengths[i]), each >= 0, with gaps and in any order: the filled
   /// parts of a cache [batch, capacity, ...] of keys seen as rows.
-  static SequenceOffsets with_lengths(const std::vector<int64_t>& starts, const std::vector<int64_t>& lengths,
+  static SequenceOffsets with_lengths(std::span<const int64_t> starts, std::span<const int64_t> lengths,
                                       Device device = {});
+  static SequenceOffsets with_lengths(const std::vector<int64_t>& starts, const std::vector<int64_t>& lengths,
+                                      Device device = {}) {
+    return with_lengths(std::span<const int64_t>(starts), std::span<const int64_t>(lengths), device);
+  }
 
   int64_t count() const { return segments_on_host().count(); }
   int64_t rows() const { return rows_; }  ///< up to the end of the last sequence
@@ -35,8 +44,8 @@ class SequenceOffsets {
  private:
   Segments segments_on_host() const { return {offsets_, offsets_.data(), lengths_, lengths_.data()}; }
 
-  std::vector<int32_t> offsets_{0};
-  std::vector<int32_t> lengths_;  // empty: from offset to offset
+  RecycledVector<int32_t> offsets_{0};
+  RecycledVector<int32_t> lengths_;  // empty: from offset to offset
   Tensor device_, device_lengths_;
   int64_t rows_ = 0, longest_ = 0;
 };

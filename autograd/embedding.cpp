@@ -1,5 +1,8 @@
 #include "mica/autograd/embedding.h"
 
+#include <algorithm>
+#include <array>
+#include <span>
 #include <string>
 
 #include "mica/autograd/tape.h"
@@ -35,23 +38,22 @@ void check(const EmbeddingTerm& term, const EmbeddingTerm& first) {
 }  // namespace
 
 Tensor embedding(const Tensor& table, const Tensor& ids, int64_t padding_idx) {
-  return embedding_sum({{table, ids, padding_idx}});
+  const EmbeddingTerm term[] = {{table, ids, padding_idx}};
+  return embedding_sum(term);
 }
 
-Tensor embedding_sum(const std::vector<EmbeddingTerm>& terms) {
+Tensor embedding_sum(std::span<const EmbeddingTerm> terms) {
   if (terms.empty() || terms.size() > kMaxTerms)
     throw Error("needs 1 to 4 terms", "embedding_sum", "pass fewer tables");
   const EmbeddingTerm& first = terms[0];
   View tables[kMaxTerms];
   View ids[kMaxTerms];
-  std::vector<Tensor> flat_ids;
-  std::vector<Tensor> inputs;
+  std::array<Tensor, kMaxTerms> flat_ids;
   bool tracked = false;
   for (size_t i = 0; i < terms.size(); ++i) {
     check(terms[i], first);
     const Device device = terms[i].table.device();
-    flat_ids.push_back(terms[i].ids.contiguous().reshape({terms[i].ids.numel()}).to(device));
-    inputs.push_back(terms[i].table);
+    flat_ids[i] = terms[i].ids.contiguous().reshape({terms[i].ids.numel()}).to(device);
     tables[i] = terms[i].table.view();
     ids[i] = flat_ids[i].view();
     tracked = tracked || wants_grad({&terms[i].table});
@@ -61,9 +63,10 @@ Tensor embedding_sum(const std::vector<EmbeddingTerm>& terms) {
   Tensor y =
       Tensor::empty({first.ids.numel(), size}, device.activation_dtype(first.table.dtype()), first.table.device());
   device.embedding().forward_sum(tables, ids, static_cast<int>(terms.size()), y.view());
-  std::vector<int64_t> dims(first.ids.shape().begin(), first.ids.shape().end());
-  dims.push_back(size);
-  y = y.reshape(Shape(dims));
+  std::array<int64_t, kMaxRank + 1> dims{};
+  std::copy(first.ids.shape().begin(), first.ids.shape().end(), dims.begin());
+  dims[static_cast<size_t>(first.ids.rank())] = size;
+  y = y.reshape(Shape(std::span<const int64_t>(dims.data(), static_cast<size_t>(first.ids.rank()) + 1)));
   if (tracked) {
     struct Kept {
       Tensor ids;
@@ -73,9 +76,11 @@ Tensor embedding_sum(const std::vector<EmbeddingTerm>& terms) {
       bool wanted;
     };
     std::vector<Kept> kept;
+    std::vector<Tensor> inputs;
     for (size_t i = 0; i < terms.size(); ++i) {
       kept.push_back({flat_ids[i], terms[i].table.shape(), terms[i].table.dtype(), terms[i].padding_idx,
                       terms[i].table.requires_grad()});
+      inputs.push_back(terms[i].table);
     }
     record("embedding", inputs, {y}, [kept, size](const std::vector<Tensor>& g) -> std::vector<Tensor> {
       const Tensor dy = g[0].contiguous().reshape({kept[0].ids.numel(), size});

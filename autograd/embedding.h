@@ -1,6 +1,7 @@
 #pragma once
 // Rows looked up by index, differentiable.
 
+#include <span>
 #include <vector>
 
 #include "mica/tensor/tensor.h"
@@ -19,6 +20,9 @@ struct EmbeddingTerm {
 };
 
 /// The sum over the terms of embedding(table, ids), at most 4, in one pass over memory.
-Tensor embedding_sum(const std::vector<EmbeddingTerm>& terms);
+Tensor embedding_sum(std::span<const EmbeddingTerm> terms);
+inline Tensor embedding_sum(const std::vector<EmbeddingTerm>& terms) {
+  return embedding_sum(std::span<const EmbeddingTerm>(terms));
+}
 
 }  // namespace mica

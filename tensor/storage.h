@@ -28,6 +28,7 @@ class Storage {
   void bump_version() { ++version_; }
 
  private:
+  static std::shared_ptr<Storage> make(void* data, int64_t bytes, Device device, std::shared_ptr<const void> owner);
   Storage(void* data, int64_t bytes, Device device, std::shared_ptr<const void> owner);
   void* data_;
   int64_t bytes_;

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "mica/base/error.h"
+#include "mica/base/recycled.h"
 #include "mica/kernels/reduce.h"
 #include "mica/kernels/shape.h"
 #include "mica/tensor/grad_mode.h"
@@ -25,7 +26,7 @@ std::array<int64_t, kMaxRank> row_major(const Shape& shape) {
 
 // Fills in one size of -1.
 Shape resolve(std::span<const int64_t> dims, const Shape& from) {
-  std::vector<int64_t> sizes(dims.begin(), dims.end());
+  RecycledVector<int64_t> sizes(dims.begin(), dims.end());
   int64_t known = 1;
   int64_t* open = nullptr;
   for (int64_t& size : sizes) {
@@ -58,7 +59,7 @@ EnableGrad::~EnableGrad() {
 }
 
 Tensor::Tensor(std::shared_ptr<Storage> storage, int64_t offset, const Shape& shape, DType dtype)
-    : impl_(std::make_shared<Impl>()) {
+    : impl_(make_recycled<Impl>()) {
   impl_->storage = std::move(storage);
   impl_->offset = offset;
   impl_->shape = shape;
@@ -137,7 +138,7 @@ void Tensor::refuse_tracked(const char* what) const {
 
 Tensor Tensor::alias() const {
   Tensor result;
-  result.impl_ = std::make_shared<Impl>(get());
+  result.impl_ = make_recycled<Impl>(get());
   result.impl_->autograd = nullptr;
   return result;
 }
@@ -202,11 +203,11 @@ Tensor Tensor::unsqueeze(int dim) const {
   refuse_tracked("unsqueeze");
   const int d = dim < 0 ? dim + rank() + 1 : dim;
   if (d < 0 || d > rank()) throw Error("unsqueeze at " + std::to_string(dim), "tensor", "stay inside the dimensions");
-  std::vector<int64_t> dims(shape().begin(), shape().end());
-  dims.insert(dims.begin() + d, 1);
+  std::array<int64_t, kMaxRank + 1> dims{};
+  for (int i = 0; i <= rank(); ++i) dims[static_cast<size_t>(i)] = i < d ? size(i) : i == d ? 1 : size(i - 1);
   Tensor result = alias();
   Impl& impl = *result.impl_;
-  impl.shape = Shape(dims);
+  impl.shape = Shape({dims.data(), static_cast<size_t>(rank()) + 1});
   for (int i = rank(); i > d; --i) impl.strides[static_cast<size_t>(i)] = impl.strides[static_cast<size_t>(i) - 1];
   impl.strides[static_cast<size_t>(d)] = 1;
   return result;
@@ -216,7 +217,7 @@ Tensor Tensor::squeeze(int dim) const {
   refuse_tracked("squeeze");
   const int d = shape().index(dim);
   if (size(d) != 1) throw Error("squeeze of a dimension of size " + std::to_string(size(d)), "tensor", "it must be 1");
-  std::vector<int64_t> dims(shape().begin(), shape().end());
+  RecycledVector<int64_t> dims(shape().begin(), shape().end());
   dims.erase(dims.begin() + d);
   Tensor result = alias();
   Impl& impl = *result.impl_;

@@ -198,7 +198,7 @@ LayerMixer Encoder::plain_attention(const Rows& rows) const {
   return [this, &rows, bias](size_t index, const Tensor& x) {
     const int64_t head_size = spec_.hidden_size / spec_.num_attention_heads;
     const Shape by_head{rows.rows(), spec_.num_attention_heads, head_size};
-    std::vector<Tensor> parts = layers_[index].query_key_value(x);
+    auto parts = layers_[index].query_key_value(x);
     for (Tensor& part : parts) part = split_heads(part, by_head);
     const AttentionOptions options{.scale = 1 / std::sqrt(static_cast<double>(head_size)),
                                    .causal = spec_.causal,

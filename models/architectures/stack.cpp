@@ -107,9 +107,14 @@ Tensor Stack::sinusoid_table(int64_t rows) const {
 }
 
 // The position of every row in its text, from zero.
-std::vector<int64_t> Stack::positions_of(const Rows& rows, const KeyValueCache* cache) const {
-  if (rows.position_ids.defined()) return rows.position_ids.to_vector<int64_t>();
-  std::vector<int64_t> positions(static_cast<size_t>(rows.rows()));
+RecycledVector<int64_t> Stack::positions_of(const Rows& rows, const KeyValueCache* cache) const {
+  RecycledVector<int64_t> positions(static_cast<size_t>(rows.rows()));
+  if (rows.position_ids.defined()) {
+    const Tensor ids = rows.position_ids.to(Device{}).to(DType::int64).contiguous();
+    const int64_t* data = ids.data<int64_t>();
+    positions.assign(data, data + ids.numel());
+    return positions;
+  }
   for (int64_t s = 0; s < rows.batch(); ++s) {
     const int64_t first = cache == nullptr ? 0 : cache->position(s);
     for (int64_t i = 0; i < rows.offsets.length(s); ++i) {
@@ -120,8 +125,8 @@ std::vector<int64_t> Stack::positions_of(const Rows& rows, const KeyValueCache* 
 }
 
 // Rows of the position table.
-std::vector<int64_t> Stack::position_rows(const Rows& rows, const std::vector<int64_t>& positions) const {
-  std::vector<int64_t> index = positions;
+RecycledVector<int64_t> Stack::position_rows(const Rows& rows, std::span<const int64_t> positions) const {
+  RecycledVector<int64_t> index(positions.begin(), positions.end());
   const bool by_ids = spec_.position_rule == PositionRule::from_padding && rows.input_ids.defined();
   const bool by_mask = spec_.position_rule == PositionRule::from_mask && rows.key_mask.defined();
   if (!rows.position_ids.defined() && (by_ids || by_mask)) {
@@ -169,7 +174,7 @@ Tensor Stack::zero_masked_words(const Tensor& x, const Rows& rows) const {
   return multiply(x, Tensor::from(factors, {rows.rows(), 1}).to(rows.device));
 }
 
-Tensor Stack::embed(const Rows& rows, const std::vector<int64_t>& positions) const {
+Tensor Stack::embed(const Rows& rows, std::span<const int64_t> positions) const {
   Tensor x;
   if (rows.input_ids.defined()) {
     x = embedding(words_, rows.input_ids, spec_.padding_idx);
@@ -191,7 +196,7 @@ Tensor Stack::embed(const Rows& rows, const std::vector<int64_t>& positions) con
   if (project_in_.defined() && !spec_.project_sum) x = project_in_(x);
   if (embeddings_norm_.defined() && spec_.norm_before_positions) x = embeddings_norm_(x);
   if (position_table_.defined()) {
-    const Tensor index = Tensor::from(position_rows(rows, positions)).to(rows.device);
+    const Tensor index = index_tensor(position_rows(rows, positions)).to(rows.device);
     x = add(x, embedding(position_table_, index, spec_.position_padding_idx));
   } else if (spec_.positions == PositionTable::sinusoidal) {
     x = add(x, sinusoidal_positions(position_rows(rows, positions), spec_.hidden_size, spec_.sinusoid,
@@ -225,12 +230,12 @@ Tensor Stack::relative_bias(const Tensor& table, const RelativeBiasSpec& spec, c
     keys = std::max(keys, cache->position(s) + rows.offsets.length(s));
     same = same && cache->position(s) == cache->position(0);
   }
-  std::vector<Tensor> each;
+  RecycledVector<Tensor> each;
   for (int64_t s = 0; s < (same ? 1 : rows.batch()); ++s) {
     each.push_back(
         relative_position_bias(table, cache->position(s), queries, keys, spec.max_distance, spec.bidirectional));
   }
-  return each.size() == 1 ? each[0] : cat(each, 0);
+  return each.size() == 1 ? each[0] : cat({each.begin(), each.end()}, 0);
 }
 
 // residual + part's result, with the norms around it.
@@ -301,11 +306,11 @@ Stack::Output Stack::operator()(const Rows& given, KeyValueCache* cache, const C
     if (rows.key_mask.defined()) {
       throw Error("an attention_mask with hidden tokens, and a cache", "model inputs", "give a ragged batch instead");
     }
-    std::vector<int64_t> counts;
+    RecycledVector<int64_t> counts;
     for (int64_t s = 0; s < rows.batch(); ++s) counts.push_back(rows.offsets.length(s));
     cache->begin(counts);
   }
-  const std::vector<int64_t> positions = positions_of(rows, cache);
+  const RecycledVector<int64_t> positions = positions_of(rows, cache);
   Call call;
   call.self = {.queries = &rows.offsets, .key_mask = rows.key_mask, .cache = cache, .training = rows.training};
   for (const Rotary& each : rotary_) call.self.rotary.push_back(each.angles(positions, rows.device));

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -149,10 +150,10 @@ class Stack {
   struct Call;  // what the layers of one call share
 
   Tensor sinusoid_table(int64_t rows) const;
-  Tensor embed(const Rows& rows, const std::vector<int64_t>& positions) const;
+  Tensor embed(const Rows& rows, std::span<const int64_t> positions) const;
   Tensor zero_masked_words(const Tensor& x, const Rows& rows) const;
-  std::vector<int64_t> positions_of(const Rows& rows, const KeyValueCache* cache) const;
-  std::vector<int64_t> position_rows(const Rows& rows, const std::vector<int64_t>& positions) const;
+  RecycledVector<int64_t> positions_of(const Rows& rows, const KeyValueCache* cache) const;
+  RecycledVector<int64_t> position_rows(const Rows& rows, std::span<const int64_t> positions) const;
   Tensor relative_bias(const Tensor& table, const RelativeBiasSpec& spec, const Rows& rows,
                        const KeyValueCache* cache) const;
   Tensor run(const Layer& layer, size_t index, const Tensor& x, const Call& call) const;

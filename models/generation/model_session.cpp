@@ -1,10 +1,13 @@
 #include "mica/models/generation/model_session.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "mica/autograd/shape.h"
 #include "mica/autograd/tape.h"
 #include "mica/base/error.h"
+#include "mica/base/recycled.h"
+#include "mica/models/modules/positions.h"
 
 namespace mica {
 
@@ -64,11 +67,7 @@ Tensor ModelSession::append(std::span<const std::vector<int64_t>> tokens, Positi
 }
 
 Tensor ModelSession::run_cached(std::span<const std::vector<int64_t>> tokens, Positions positions) {
-  std::vector<int64_t> ids;
-  std::vector<int64_t> types;
-  std::vector<int64_t> places;
-  std::vector<int64_t> lengths;
-  std::vector<int64_t> last;
+  RecycledVector<int64_t> ids, types, places, lengths, last;
   for (size_t row = 0; row < tokens.size(); ++row) {
     ids.insert(ids.end(), tokens[row].begin(), tokens[row].end());
     lengths.push_back(static_cast<int64_t>(tokens[row].size()));
@@ -80,15 +79,15 @@ Tensor ModelSession::run_cached(std::span<const std::vector<int64_t>> tokens, Po
   }
   Rows rows;
   rows.device = model_.device();
-  rows.input_ids = Tensor::from(ids).to(rows.device);
-  if (!types.empty()) rows.token_type_ids = Tensor::from(types).to(rows.device);
+  rows.input_ids = index_tensor(ids).to(rows.device);
+  if (!types.empty()) rows.token_type_ids = index_tensor(types).to(rows.device);
   // A decoder is told its positions, as the reference does: they count from zero in every family.
-  if (!model_.network().shape().encoder_decoder) rows.position_ids = Tensor::from(places);
+  if (!model_.network().shape().encoder_decoder) rows.position_ids = index_tensor(places);
   rows.offsets = SequenceOffsets::from_lengths(lengths, rows.device);
   rows.tokens_shape = {rows.rows()};
   Tensor hidden = model_.network().decode(rows, state_.get());
   if (positions == Positions::last && ids.size() != tokens.size()) {
-    hidden = index_select(hidden, Tensor::from(last).to(rows.device));
+    hidden = index_select(hidden, index_tensor(last).to(rows.device));
   }
   return model_.head().logits(hidden);
 }

@@ -1,5 +1,6 @@
 #include "mica/models/modules/attention.h"
 
+#include <array>
 #include <utility>
 
 #include "mica/autograd/elementwise.h"
@@ -145,11 +146,13 @@ Attention::Parts Attention::project(const Tensor& x, const AttentionContext& con
     parts.key = select(all, 2, group);
     parts.value = select(all, 2, group + 1);
   } else {
-    std::vector<Tensor> flat;
+    std::array<Tensor, 3> flat;
     if (spec_.layout == ProjectionLayout::separate) {
       flat = separate_(x);
     } else {
-      flat = split(fused_(x), {heads * size, key_heads * size, key_heads * size}, 1);
+      const Tensor all = fused_(x);
+      const int64_t keys = heads * size, values = keys + key_heads * size;
+      flat = {slice(all, 1, 0, keys), slice(all, 1, keys, values), slice(all, 1, values, values + key_heads * size)};
     }
     parts.query = by_heads(flat[0], heads);
     parts.key = by_heads(flat[1], key_heads);

@@ -88,8 +88,8 @@ struct AttentionContext {
   const SequenceOffsets* queries = nullptr;  ///< rows of each sequence
   const SequenceOffsets* keys = nullptr;     ///< of cross-attention: the encoder's rows
   Tensor key_mask;                           ///< bool [key rows]; undefined: all visible
-  Tensor bias;                       ///< added to scores, undefined: none; a layer with its own table adds to it
-  std::vector<RotaryAngles> rotary;  ///< of the rows
+  Tensor bias;                          ///< added to scores, undefined: none; a layer with its own table adds to it
+  RecycledVector<RotaryAngles> rotary;  ///< of the rows
   KeyValueCache* cache = nullptr;
   bool training = false;
 };

@@ -4,9 +4,15 @@
 #include <string>
 
 #include "mica/base/error.h"
+#include "mica/base/pages.h"
+#include "mica/base/recycled.h"
 
 namespace mica {
 namespace {
+
+int64_t token_bytes(const Tensor& rows) {
+  return rows.size(1) * rows.size(2) * item_size(rows.dtype());
+}
 
 // A buffer with room for more slots or longer ones; what each slot holds stays.
 Tensor grown(const Tensor& old, int64_t old_slots, int64_t old_capacity, int64_t slots, int64_t capacity) {
@@ -39,7 +45,25 @@ int64_t KeyValueCache::bytes() const {
   return total;
 }
 
+// The system promises more pages than it has, and ends the program that uses them: a cache that cannot be filled is
+// refused before it is begun. Where each layer's sizes are told by one of them.
+void KeyValueCache::check_memory(int64_t slots, int64_t capacity, int64_t token_bytes) const {
+  const auto tokens = static_cast<double>(slots) * static_cast<double>(capacity);
+  const double mebibytes = tokens * static_cast<double>(token_bytes) * static_cast<double>(layers_.size()) / (1 << 20);
+  const int64_t have = physical_memory() >> 20;
+  if (mebibytes <= static_cast<double>(have)) return;
+  throw Error("keys and values of " + std::to_string(slots) + " texts of " + std::to_string(capacity) +
+                  " tokens take " + std::to_string(static_cast<int64_t>(std::min(mebibytes, 9e18))) + " MiB",
+              "cache", "this machine has " + std::to_string(have) + "; use fewer new tokens or a smaller batch");
+}
+
 void KeyValueCache::resize(int64_t slots, int64_t capacity) {
+  for (const Layer& layer : layers_) {
+    if (layer.key.defined()) {
+      check_memory(slots, capacity, token_bytes(layer.key) + token_bytes(layer.value));
+      break;
+    }
+  }
   for (Layer& layer : layers_) {
     for (Tensor* each : {&layer.key, &layer.value}) {
       if (each->defined()) *each = grown(*each, num_slots_, capacity_, slots, capacity);
@@ -58,8 +82,7 @@ void KeyValueCache::begin(std::span<const int64_t> counts) {
   int64_t longest = 0;
   for (size_t i = 0; i < counts_.size(); ++i) longest = std::max(longest, lengths_[i] + counts_[i]);
   if (longest > capacity_) resize(num_slots_, std::max(longest, 2 * capacity_));
-  std::vector<int64_t> starts(counts_.size());
-  std::vector<int64_t> lengths(counts_.size());
+  RecycledVector<int64_t> starts(counts_.size()), lengths(counts_.size());
   for (size_t i = 0; i < counts_.size(); ++i) {
     starts[i] = slots_[i] * capacity_;
     lengths[i] = lengths_[i] + counts_[i];
@@ -69,6 +92,7 @@ void KeyValueCache::begin(std::span<const int64_t> counts) {
 
 std::pair<Tensor, Tensor> KeyValueCache::append(int64_t layer, const Tensor& key, const Tensor& value) {
   Layer& kept = layers_[static_cast<size_t>(layer)];
+  if (!kept.key.defined()) check_memory(num_slots_, capacity_, token_bytes(key) + token_bytes(value));
   const std::pair<Tensor*, const Tensor*> both[] = {{&kept.key, &key}, {&kept.value, &value}};
   for (const auto& [buffer, rows] : both) {
     if (!buffer->defined()) {

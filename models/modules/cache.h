@@ -15,7 +15,8 @@ namespace mica {
 /// capacity of all doubles when one outgrows it.
 class KeyValueCache {
  public:
-  /// `capacity`: tokens a sequence may grow to without another allocation.
+  /// `capacity`: tokens a sequence may grow to without another allocation. A cache that memory cannot hold is an Error
+  /// when its first rows are appended.
   KeyValueCache(int64_t num_layers, int64_t batch, int64_t capacity);
 
   int64_t batch() const { return static_cast<int64_t>(slots_.size()); }
@@ -46,6 +47,7 @@ class KeyValueCache {
     Tensor key, value;
   };
   void resize(int64_t slots, int64_t capacity);
+  void check_memory(int64_t slots, int64_t capacity, int64_t token_bytes) const;
 
   std::vector<Layer> layers_;
   std::vector<int64_t> slots_, lengths_, counts_;  // by row

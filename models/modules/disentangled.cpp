@@ -145,10 +145,13 @@ Tensor DisentangledAttention::bias(const Layer& layer, const Tensor& query, cons
 Tensor DisentangledAttention::mix(const Layer& layer, const Tensor& x, const Call& call) const {
   const Rows& rows = *call.rows;
   const Shape by_head{rows.rows(), spec_.num_heads, head_size_};
-  std::vector<Tensor> parts;
+  std::array<Tensor, 3> parts;
   if (spec_.fused) {
     const Tensor all = reshape(layer.fused(x), Shape{rows.rows(), spec_.num_heads, 3 * head_size_});
-    parts = split(all, {head_size_, head_size_, head_size_}, 2);
+    for (size_t i = 0; i < parts.size(); ++i) {
+      const auto begin = static_cast<int64_t>(i) * head_size_;
+      parts[i] = slice(all, 2, begin, begin + head_size_);
+    }
     const Shape bias_shape{spec_.num_heads, head_size_};
     parts[0] = add(parts[0], reshape(layer.query_bias, bias_shape));
     parts[2] = add(parts[2], reshape(layer.value_bias, bias_shape));

@@ -2,6 +2,7 @@
 
 #include <mutex>
 #include <optional>
+#include <span>
 #include <utility>
 
 #include "mica/autograd/activation.h"
@@ -11,6 +12,7 @@
 #include "mica/autograd/shape.h"
 #include "mica/autograd/tape.h"
 #include "mica/base/error.h"
+#include "mica/base/recycled.h"
 #include "mica/kernels/linear.h"
 
 namespace mica {
@@ -22,6 +24,9 @@ class PackedWeights {
   // Of the products.
   DType dtype() const { return dtype_; }
 
+  using Layer = std::pair<Tensor, Tensor>;  // weight, bias or undefined
+  using Layers = std::span<const Layer>;
+
   struct View {
     PackedWeight weight;
     Tensor bias;  // of all layers, or undefined
@@ -32,7 +37,7 @@ class PackedWeights {
   // well, with the same bits: for few rows (a step of decoding reads them once, packed or not), for the first call with
   // more (a program that embeds one sentence is done before its weights would be packed, and needs the memory once),
   // and for weights of 16 bits, which are large models'. Safe from several threads.
-  std::optional<View> get(const std::vector<std::pair<Tensor, Tensor>>& layers, int64_t rows) {
+  std::optional<View> get(Layers layers, int64_t rows) {
     const std::lock_guard lock(mutex_);
     uint64_t version = 1;
     for (const auto& [weight, bias] : layers) {
@@ -52,7 +57,7 @@ class PackedWeights {
   static constexpr int64_t kFewRows = 8;
 
   // Packing changes nothing but the order of the words.
-  bool same_bits_unpacked(const std::vector<std::pair<Tensor, Tensor>>& layers) const {
+  bool same_bits_unpacked(Layers layers) const {
     for (const auto& [weight, bias] : layers) {
       const LinearKernels& kernels = backend(weight.device()).linear();
       const bool in_place = weight.stride(1) == 1 || weight.dtype() != DType::float64;
@@ -61,7 +66,7 @@ class PackedWeights {
     return true;
   }
 
-  View pack(const std::vector<std::pair<Tensor, Tensor>>& layers) const {
+  View pack(Layers layers) const {
     const NoGrad no_grad;
     const Device device = layers[0].first.device();
     LinearKernels& kernels = backend(device).linear();
@@ -81,7 +86,7 @@ class PackedWeights {
     return view;
   }
 
-  static Tensor join_biases(const std::vector<std::pair<Tensor, Tensor>>& layers, int64_t out) {
+  static Tensor join_biases(Layers layers, int64_t out) {
     bool any = false;
     for (const auto& [weight, bias] : layers) any = any || bias.defined();
     if (!any) return {};
@@ -188,7 +193,8 @@ Tensor Linear::operator()(const Tensor& x, const After& after) const {
   const Tensor source = x.detach();
   const Tensor rows = source.rank() == 2 && source.stride(1) == 1 ? source : source.contiguous().reshape({-1, in()});
   const Tensor y = Tensor::empty({rows.size(0), out()}, x.dtype(), x.device());
-  if (const auto packed = packed_->get({{weight().detach(), bias_}}, rows.size(0))) {
+  const PackedWeights::Layer own[] = {{weight().detach(), bias_}};
+  if (const auto packed = packed_->get(own, rows.size(0))) {
     run_fused(rows, *packed, after, y);
   } else {
     run_fused(rows, *this, after, y);
@@ -198,9 +204,10 @@ Tensor Linear::operator()(const Tensor& x, const After& after) const {
   return y.reshape(shape);
 }
 
-Tensor chain(const Tensor& x, const std::vector<ChainLayer>& layers) {
-  const auto number = static_cast<size_t>(layers.size());
-  std::vector<Tensor> results(number);
+Tensor chain(const Tensor& x, std::initializer_list<ChainLayer> list) {
+  const std::span<const ChainLayer> layers(list.begin(), list.size());
+  const size_t number = layers.size();
+  RecycledVector<Tensor> results(number);
   bool step_by_step = false;
   for (const ChainLayer& each : layers)
     step_by_step = step_by_step || each.layer->needs_tape(x, each.after) || needs_parts(each.after);
@@ -213,10 +220,11 @@ Tensor chain(const Tensor& x, const std::vector<ChainLayer>& layers) {
     return results.back();
   }
   const Tensor rows = x.detach().contiguous();
-  std::vector<std::optional<PackedWeights::View>> packed;
+  RecycledVector<std::optional<PackedWeights::View>> packed;
   bool all_packed = true;
   for (const ChainLayer& each : layers) {
-    packed.push_back(each.layer->packed_->get({{each.layer->weight().detach(), each.layer->bias_}}, rows.size(0)));
+    const PackedWeights::Layer own[] = {{each.layer->weight().detach(), each.layer->bias_}};
+    packed.push_back(each.layer->packed_->get(own, rows.size(0)));
     all_packed = all_packed && packed.back();
   }
   if (!all_packed) {
@@ -229,8 +237,8 @@ Tensor chain(const Tensor& x, const std::vector<ChainLayer>& layers) {
     }
     return results.back();
   }
-  std::vector<Tensor> residuals;
-  std::vector<ChainStep> steps;
+  RecycledVector<Tensor> residuals;
+  RecycledVector<ChainStep> steps;
   for (size_t i = 0; i < number; ++i) {
     const ChainLayer& each = layers[i];
     const Shape shape{rows.size(0), each.layer->out()};
@@ -244,35 +252,40 @@ Tensor chain(const Tensor& x, const std::vector<ChainLayer>& layers) {
 }
 
 LinearGroup::LinearGroup(std::vector<Linear> layers, const BuildOptions& options)
-    : layers_(std::move(layers)), packed_(std::make_shared<PackedWeights>(options.dtype)) {}
+    : layers_(std::move(layers)), packed_(std::make_shared<PackedWeights>(options.dtype)) {
+  if (layers_.size() > kMostLayers)
+    throw Error("a group of " + std::to_string(layers_.size()) + " layers", "linear",
+                "need at most " + std::to_string(kMostLayers));
+}
 
-std::vector<Tensor> LinearGroup::operator()(const Tensor& x) const {
-  std::vector<Tensor> results;
+std::array<Tensor, LinearGroup::kMostLayers> LinearGroup::operator()(const Tensor& x) const {
+  std::array<Tensor, kMostLayers> results;
   bool tracked = false;
   for (const Linear& layer : layers_) tracked = tracked || layer.needs_tape(x, {});
   if (tracked) {
     std::vector<LinearParameters> parameters;
     for (const Linear& layer : layers_) parameters.push_back({layer.weight(), layer.bias()});
-    results = linears(x, parameters, packed_->dtype());
+    const std::vector<Tensor> products = linears(x, parameters, packed_->dtype());
     for (size_t i = 0; i < layers_.size(); ++i) {
-      if (layers_[i].adapters_ != nullptr) results[i] = layers_[i].adapters_->add_to(results[i], x);
+      const auto& adapters = layers_[i].adapters_;
+      results[i] = adapters != nullptr ? adapters->add_to(products[i], x) : products[i];
     }
     return results;
   }
-  std::vector<std::pair<Tensor, Tensor>> parameters;
+  std::array<PackedWeights::Layer, kMostLayers> parameters;
   int64_t out = 0, column = 0;
-  for (const Linear& layer : layers_) {
-    parameters.emplace_back(layer.weight().detach(), layer.bias());
-    out += layer.out();
+  for (size_t i = 0; i < layers_.size(); ++i) {
+    parameters[i] = {layers_[i].weight().detach(), layers_[i].bias()};
+    out += layers_[i].out();
   }
   const Tensor rows = x.detach().contiguous();
   const Tensor joined = Tensor::empty({rows.size(0), out}, x.dtype(), x.device());
-  const auto packed = packed_->get(parameters, rows.size(0));
+  const auto packed = packed_->get({parameters.data(), layers_.size()}, rows.size(0));
   if (packed) run_fused(rows, *packed, {}, joined);
-  for (const Linear& layer : layers_) {
-    results.push_back(joined.slice(1, column, column + layer.out()));
-    column += layer.out();
-    if (!packed) run_fused(rows, layer, {}, results.back());
+  for (size_t i = 0; i < layers_.size(); ++i) {
+    results[i] = joined.slice(1, column, column + layers_[i].out());
+    column += layers_[i].out();
+    if (!packed) run_fused(rows, layers_[i], {}, results[i]);
   }
   return results;
 }

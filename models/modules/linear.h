@@ -1,6 +1,8 @@
 #pragma once
 // Linear layers: y = x · Wᵀ + b, with what follows fused in where no gradient is wanted.
 
+#include <array>
+#include <initializer_list>
 #include <memory>
 #include <string_view>
 #include <vector>
@@ -44,7 +46,7 @@ class Linear {
   Tensor operator()(const Tensor& x, const After& after = {}) const;
 
  private:
-  friend Tensor chain(const Tensor& x, const std::vector<ChainLayer>& layers);
+  friend Tensor chain(const Tensor& x, std::initializer_list<ChainLayer> layers);
   bool needs_tape(const Tensor& x, const After& after) const;
   /// The same by separate differentiable ops, adapters among them: the oracle of the fused form, and what training
   /// runs.
@@ -67,16 +69,18 @@ struct ChainLayer {
 
 /// Layer after layer on the rows of x [rows, in], the last one's result. Where no gradient is wanted the rows between
 /// two layers stay in cache, and threads meet once.
-Tensor chain(const Tensor& x, const std::vector<ChainLayer>& layers);
+Tensor chain(const Tensor& x, std::initializer_list<ChainLayer> layers);
 
 /// Several linear layers with one input (query, key and value), run as one product where no gradient is wanted.
 class LinearGroup {
  public:
+  static constexpr size_t kMostLayers = 3;
+
   LinearGroup() = default;
   explicit LinearGroup(std::vector<Linear> layers, const BuildOptions& options);
 
-  /// x [rows, in] to one [rows, out_i] a layer; they may be slices of one tensor.
-  std::vector<Tensor> operator()(const Tensor& x) const;
+  /// x [rows, in] to one [rows, out_i] a layer, in their order; they may be slices of one tensor.
+  std::array<Tensor, kMostLayers> operator()(const Tensor& x) const;
 
  private:
   std::vector<Linear> layers_;

@@ -177,7 +177,7 @@ Tensor LocalGlobalAttention::mix(size_t index, const Tensor& x, const Call& call
   AttentionOptions options{.scale = 1 / std::sqrt(static_cast<double>(head_size_)),
                            .dropout = rows.training ? spec_.dropout : 0,
                            .product_dtype = product_dtype_};
-  std::vector<Tensor> local = layer.local(x);
+  auto local = layer.local(x);
   if (!call.global.defined()) {
     for (Tensor& part : local) part = by_heads(part);
     options.window = reach;

@@ -35,7 +35,7 @@ Tensor Mlp::operator()(const Tensor& x, const After& after, bool training) const
   Tensor gate;
   Tensor up;
   if (spec_.kind == MlpKind::gated) {
-    const std::vector<Tensor> both = gate_and_up_(x);
+    const auto both = gate_and_up_(x);
     gate = both[0];
     up = both[1];
   } else {

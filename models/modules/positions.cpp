@@ -7,8 +7,15 @@
 
 #include "mica/autograd/embedding.h"
 #include "mica/autograd/shape.h"
+#include "mica/base/recycled.h"
 
 namespace mica {
+
+Tensor index_tensor(std::span<const int64_t> values) {
+  const Tensor result = Tensor::empty({static_cast<int64_t>(values.size())}, DType::int64);
+  std::copy(values.begin(), values.end(), result.data<int64_t>());
+  return result;
+}
 
 Tensor positions_from_zero(const SequenceOffsets& offsets) {
   std::vector<int64_t> positions(static_cast<size_t>(offsets.rows()));
@@ -47,15 +54,16 @@ Tensor relative_position_bias(const Tensor& table, int64_t first_query, int64_t 
     }
     return index + (bidirectional && distance > 0 ? side : 0);
   };
-  std::vector<int64_t> by_distance;  // from -(first_query + queries - 1) on
+  RecycledVector<int64_t> by_distance;  // from -(first_query + queries - 1) on
   const int64_t least = -(first_query + queries - 1);
+  by_distance.reserve(static_cast<size_t>(keys - first_query - least));
   for (int64_t distance = least; distance < keys - first_query; ++distance) by_distance.push_back(bucket(distance));
-  std::vector<int64_t> ids;
+  RecycledVector<int64_t> ids;
   ids.reserve(static_cast<size_t>(queries * keys));
   for (int64_t q = 0; q < queries; ++q) {
     for (int64_t k = 0; k < keys; ++k) ids.push_back(by_distance[static_cast<size_t>(k - first_query - q - least)]);
   }
-  const Tensor values = embedding(table, Tensor::from(ids));  // [queries * keys, heads]
+  const Tensor values = embedding(table, index_tensor(ids));  // [queries * keys, heads]
   return reshape(transpose(values, 0, 1), Shape{1, table.size(1), queries, keys});
 }
 
@@ -69,8 +77,8 @@ Tensor shift_distances(const Tensor& x) {
   return slice(reshape(rows, Shape{n, queries, width - 1}), 2, 0, width - queries);
 }
 
-Tensor sinusoidal_positions(const std::vector<int64_t>& positions, int64_t size, SinusoidKind kind,
-                            int64_t zero_position, Device device) {
+Tensor sinusoidal_positions(std::span<const int64_t> positions, int64_t size, SinusoidKind kind, int64_t zero_position,
+                            Device device) {
   const int64_t half = (size + 1) / 2;
   const int64_t cosines = size - half;
   std::vector<float> values(positions.size() * static_cast<size_t>(size), 0.0F);

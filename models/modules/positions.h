@@ -1,12 +1,16 @@
 #pragma once
 // Positions of tokens: the indices of absolute embeddings and the buckets of relative ones.
 
+#include <span>
 #include <vector>
 
 #include "mica/autograd/attention.h"
 #include "mica/tensor/tensor.h"
 
 namespace mica {
+
+/// Indices [count] on the host, int64.
+Tensor index_tensor(std::span<const int64_t> values);
 
 /// 0, 1, 2, ... inside each sequence; int64 [rows] on the host.
 Tensor positions_from_zero(const SequenceOffsets& offsets);
@@ -33,8 +37,8 @@ enum class SinusoidKind : uint8_t {
 };
 
 /// Sines and cosines [rows, size] of positions int64 [rows]; zeros for zero_position (-1: none).
-Tensor sinusoidal_positions(const std::vector<int64_t>& positions, int64_t size, SinusoidKind kind,
-                            int64_t zero_position, Device device);
+Tensor sinusoidal_positions(std::span<const int64_t> positions, int64_t size, SinusoidKind kind, int64_t zero_position,
+                            Device device);
 
 /// Slopes of a bias on distances, one a head: 2^(-8/n), 2^(-16/n), ..., for n heads a power of two, and every other one
 /// of the next power's behind them for the rest. Press et al., "Train Short, Test Long", 2021.

@@ -210,7 +210,7 @@ std::vector<float> Rotary::frequencies(int64_t length) const {
   return result;
 }
 
-RotaryAngles Rotary::angles(const std::vector<int64_t>& positions, Device device) const {
+RotaryAngles Rotary::angles(std::span<const int64_t> positions, Device device) const {
   const int64_t longest = positions.empty() ? 0 : *std::max_element(positions.begin(), positions.end()) + 1;
   const bool long_text =
       (spec_.kind == RotaryKind::dynamic && static_cast<double>(longest) > spec_.max_positions) ||

@@ -2,6 +2,7 @@
 // Rotary positions: angles from a config, as tables of cosines and sines. Su et al., "RoFormer", 2021.
 
 #include <memory>
+#include <span>
 #include <string_view>
 #include <vector>
 
@@ -55,7 +56,7 @@ class Rotary {
   /// [size / 2], as the spec gives them.
   Tensor frequencies() const { return Tensor::from(short_); }
   /// positions: int64 [rows] on the host.
-  RotaryAngles angles(const std::vector<int64_t>& positions, Device device) const;
+  RotaryAngles angles(std::span<const int64_t> positions, Device device) const;
 
  private:
   std::vector<float> frequencies(int64_t length) const;  // of a text of so many tokens

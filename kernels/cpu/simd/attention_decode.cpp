@@ -10,8 +10,8 @@
 #include "mica/kernels/cpu/simd/attention_decode.h"
 
 #include <limits>
-#include <vector>
 
+#include "mica/base/recycled.h"
 #include "mica/kernels/cpu/simd/attention_stream.h"
 #include "mica/kernels/cpu/simd/scratch.h"
 #include "mica/kernels/cpu/simd/tile.h"
@@ -94,7 +94,7 @@ class Decoder {
     }
   }
 
-  std::vector<Plan>::const_iterator plan_of(int64_t piece) const {
+  RecycledVector<Plan>::const_iterator plan_of(int64_t piece) const {
     return std::upper_bound(plans_.begin(), plans_.end(), piece,
                             [](int64_t at, const Plan& p) { return at < p.first_piece; }) -
            1;
@@ -245,7 +245,7 @@ class Decoder {
   const AttentionArguments& a_;
   const View &output_, &log_sum_exp_;
   const int64_t size_, value_size_, key_heads_, group_, lanes_, query_row_, value_row_, partial_row_;
-  std::vector<Plan> plans_;
+  RecycledVector<Plan> plans_;
   int64_t pieces_ = 0, elements_ = 0;
 };
 

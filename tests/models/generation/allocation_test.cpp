@@ -3,11 +3,18 @@
 #include <atomic>
 #include <cstdlib>
 #include <new>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include <gtest/gtest.h>
 
+#include "mica/base/error.h"
+#include "mica/kernels/cpu/backend.h"
+#include "mica/models/auto/auto_config.h"
 #include "mica/models/generation/generate.h"
+#include "mica/models/generation/model_session.h"
+#include "mica/models/modules/cache.h"
 #include "mica/tests/models/generation/toy_session.h"
 
 namespace {
@@ -88,6 +95,63 @@ TEST(Allocation, NoneInAStepOfSampling) {
 TEST(Allocation, NoneInAStepOfBeamSearch) {
   if (!kCounts) GTEST_SKIP() << "allocations are not counted under the address sanitizer";
   EXPECT_EQ(allocations_between({.num_beams = 4, .output_transition_scores = true}, 20, 250), 0);
+}
+
+// The same of a model: its tensors' handles and memory are used again.
+class CountingModel : public ModelSession {
+ public:
+  CountingModel(const Model& model, const ModelInputs& inputs) : ModelSession(model, inputs, 2, 130) {
+    counts.reserve(1000);
+    used.reserve(1000);
+  }
+  Tensor append(std::span<const std::vector<int64_t>> tokens, Positions positions) override {
+    counts.push_back(allocations);
+    const auto& memory = dynamic_cast<const CpuMemory&>(backend(Device{}).memory());
+    used.push_back(memory.used() + memory.cached());
+    return ModelSession::append(tokens, positions);
+  }
+  std::vector<int64_t> counts, used;
+};
+
+TEST(Allocation, NoneInAModelsStep) {
+  if (!kCounts) GTEST_SKIP() << "allocations are not counted under the address sanitizer";
+  const char* small = R"("vocab_size": 50, "hidden_size": 32, "num_attention_heads": 4, "num_hidden_layers": 2, )";
+  const std::pair<Task, std::string> models[] = {
+      {Task::causal_lm, R"("model_type": "llama", "num_key_value_heads": 2, "intermediate_size": 48)"},
+      {Task::causal_lm, R"("model_type": "qwen3", "num_key_value_heads": 2, "head_dim": 8, "intermediate_size": 48)"},
+      {Task::causal_lm, R"("model_type": "gpt2", "n_embd": 32, "n_head": 4, "n_layer": 2)"},
+      {Task::causal_lm, R"("model_type": "gpt_neox", "intermediate_size": 48)"},
+      {Task::seq2seq_lm,
+       R"("model_type": "t5", "d_model": 32, "num_heads": 4, "d_kv": 8, "d_ff": 48, "num_layers": 2)"},
+  };
+  for (const auto& [task, fields] : models) {
+    SCOPED_TRACE(fields);
+    const Model model = Model::from_config(AutoConfig::from_json("{" + std::string(small) + fields + "}"), task);
+    ModelInputs inputs;
+    if (task == Task::seq2seq_lm) inputs.input_ids = Tensor::from(std::vector<int64_t>{5, 6, 7, 8, 9, 10}, {2, 3});
+    CountingModel session(model, inputs);
+    generate(session, {{1, 2}, {3, 4}}, {.max_new_tokens = 120, .min_new_tokens = 120});
+    // Texts are lists that double: between 66 and 124 tokens they need nothing.
+    ASSERT_GT(session.counts.size(), 118U);
+    // T5's biases grow with the text: a block for each new size is asked for once.
+    EXPECT_LE(session.counts[115] - session.counts[75], task == Task::causal_lm ? 0 : 10);
+    if (task == Task::causal_lm) {
+      EXPECT_EQ(session.used[115], session.used[75]);
+    }
+  }
+}
+
+TEST(Allocation, ACacheBeyondMemoryIsRefusedWithTheFigure) {
+  KeyValueCache cache(40, 64, int64_t{1} << 22);
+  cache.begin(std::vector<int64_t>(64, 1));
+  const Tensor rows = Tensor::zeros({64, 8, 128});
+  try {
+    cache.append(0, rows, rows);
+    FAIL() << "no error";
+  } catch (const Error& error) {
+    EXPECT_NE(std::string(error.what()).find("64 texts of 4194304 tokens take 83886080 MiB"), std::string::npos)
+        << error.what();
+  }
 }
 
 }  // namespace
