@@ -36,7 +36,10 @@ class Worker:
             return {"error": "the process ended"}
 
     def close(self):
-        self.process.stdin.close()
+        try:
+            self.process.stdin.close()
+        except BrokenPipeError:  # it ended by itself, and ask() said so
+            pass
         self.process.wait()
 
 

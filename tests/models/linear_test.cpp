@@ -71,6 +71,23 @@ TEST_F(PackedLinear, NarrowWeightsNeverPack) {
   }
 }
 
+// But for those with columns side by side, once many steps have read them slowly.
+TEST_F(PackedLinear, NarrowColumnsSideBySideArePackedInTheEnd) {
+  if (backend(Device()).linear().packed_dtype(DType::bfloat16) != DType::bfloat16) {
+    GTEST_SKIP() << "this machine widens bfloat16";
+  }
+  const Tensor weight = random({96, 200}, 1).to(DType::bfloat16).transpose(0, 1);
+  const Linear linear(weight, {}, {.dtype = DType::bfloat16});
+  const Tensor x = random({2, 96}, 3);
+  const int64_t before = memory_used();
+  const Tensor first = linear(x);
+  for (int i = 0; i < 30; ++i) linear(x);
+  EXPECT_LT(memory_used() - before, 96 * 200 * 2);
+  for (int i = 0; i < 3; ++i) linear(x);
+  EXPECT_GE(memory_used() - before, 96 * 200 * 2);
+  EXPECT_EQ(values({linear(x)}), values({first}));
+}
+
 TEST_F(PackedLinear, GroupsAndChainsHaveTheSameBitsBothWays) {
   const Linear a = layer(40, 56, 1), b = layer(40, 24, 5), up = layer(40, 130, 7), down = layer(130, 40, 9);
   const LinearGroup group({a, b}, BuildOptions{});
