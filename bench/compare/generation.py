@@ -14,6 +14,7 @@ import random
 import statistics
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -69,6 +70,7 @@ def measure(folder: Path, arguments) -> dict:
             for worker in random.sample(workers, len(workers)):
                 if worker.name in refused:
                     continue
+                time.sleep(0.3)  # until the last one's threads have stopped spinning
                 asked = [("all", task["new"])] + ([("first", 1)] if task.get("split") else [])
                 for kind, count in asked:
                     reply = worker.ask(task["ids"], count, task["beams"])
