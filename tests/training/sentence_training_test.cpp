@@ -195,9 +195,10 @@ TEST(SentenceTraining, FreezesWhatIsNamed) {
   SentenceTransformerTrainer trainer(model, arguments, rows_of(learning().at("cases")[0].at("rows")));
   const SentenceTransformer fresh = dense_model();
   trainer.train();
-  for (size_t i = 0; i < model.parameters().size(); ++i) {
-    const auto& [name, tensor] = model.parameters()[i];
-    const bool same = tensor.to_vector<float>() == fresh.parameters()[i].second.to_vector<float>();
+  const NamedTensors trained = model.parameters(), untrained = fresh.parameters();
+  for (size_t i = 0; i < trained.size(); ++i) {
+    const auto& [name, tensor] = trained[i];
+    const bool same = tensor.to_vector<float>() == untrained[i].second.to_vector<float>();
     EXPECT_EQ(same, !name.starts_with("2_Dense")) << name;
   }
 }

@@ -300,8 +300,9 @@ Product columns_from(const Product& whole, int64_t first) {
 // Some rows of the product, on all threads; its norm is left out.
 void multiply_stored(const StoredWeight& weight, const Product& product) {
   if (weight.words() == 0) {
-    // Sums of nothing.
-    const std::vector<float> zeros(static_cast<size_t>(weight.out()));
+    // Sums of nothing, in whole vectors, as they are read.
+    const int64_t lanes = weight.kernels().lanes;
+    const std::vector<float> zeros(static_cast<size_t>(ceil_div(weight.out(), lanes) * lanes));
     for (int64_t row = 0; row < product.rows; ++row) {
       TileFinish finish = product.finish;
       finish.y += row * finish.y_row;
