@@ -152,8 +152,9 @@ NetworkOutput StackNetwork::forward(const ModelInputs& inputs, Device device, bo
 std::unique_ptr<DecodingState> StackNetwork::start_decoding(const ModelInputs&, int64_t batch, int64_t capacity,
                                                             Device) const {
   if (!shape_.causal) return nullptr;
-  return std::make_unique<DecodingState>(
-      KeyValueCache(static_cast<int64_t>(stack_.spec().layers.size()), batch, capacity));
+  std::vector<int64_t> windows;
+  for (const LayerSpec& layer : stack_.spec().layers) windows.push_back(layer.attention.window);
+  return std::make_unique<DecodingState>(KeyValueCache(windows, batch, capacity));
 }
 
 Tensor StackNetwork::decode(const Rows& rows, DecodingState* state) const {

@@ -22,6 +22,7 @@ class DecodingState {
 
   /// Row i continues what row rows[i] was.
   virtual void reorder(std::span<const int64_t> rows);
+  virtual bool may_truncate(int64_t row, int64_t length) const { return cache_.may_truncate(row, length); }
   virtual void truncate(int64_t row, int64_t length) { cache_.truncate(row, length); }
 
  private:

@@ -26,6 +26,8 @@ struct Encoder::Memory : DecodingState {
     for (const int64_t row : rows) next.push_back(texts[static_cast<size_t>(row)]);
     texts = std::move(next);
   }
+  // Tokens that are read again together would see each other: that is another text.
+  bool may_truncate(int64_t, int64_t) const override { return true; }
   void truncate(int64_t row, int64_t length) override {
     Text& text = texts[static_cast<size_t>(row)];
     if (length == static_cast<int64_t>(text.ids.size())) return;

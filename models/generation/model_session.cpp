@@ -12,7 +12,10 @@
 namespace mica {
 
 ModelSession::ModelSession(Model model, const ModelInputs& inputs, int64_t batch, int64_t capacity)
-    : model_(std::move(model)), texts_(static_cast<size_t>(batch)), prompts_(static_cast<size_t>(batch), 0) {
+    : model_(std::move(model)),
+      texts_(static_cast<size_t>(batch)),
+      prompts_(static_cast<size_t>(batch), 0),
+      read_(static_cast<size_t>(batch), 0) {
   if (model_.task() != Task::causal_lm && model_.task() != Task::seq2seq_lm) {
     throw Error("generation with a model for " + std::string(name(model_.task())), "generate",
                 "open it for causal_lm or seq2seq_lm");
@@ -62,19 +65,24 @@ Tensor ModelSession::append(std::span<const std::vector<int64_t>> tokens, Positi
   for (size_t row = 0; row < tokens.size(); ++row) {
     if (prompts_[row] == 0) prompts_[row] = static_cast<int64_t>(tokens[row].size());
     texts_[row].insert(texts_[row].end(), tokens[row].begin(), tokens[row].end());
+    read_[row] = static_cast<int64_t>(texts_[row].size());
   }
   return logits.to(DType::float32).to(Device{});
 }
 
 Tensor ModelSession::run_cached(std::span<const std::vector<int64_t>> tokens, Positions positions) {
-  RecycledVector<int64_t> ids, types, places, lengths, last;
+  RecycledVector<int64_t> ids, types, places, lengths, wanted;
   for (size_t row = 0; row < tokens.size(); ++row) {
+    // What the state forgot comes first; nobody waits for its logits.
+    const auto begin = static_cast<int64_t>(ids.size()), again = length(static_cast<int64_t>(row)) - read_[row];
+    ids.insert(ids.end(), texts_[row].begin() + read_[row], texts_[row].end());
     ids.insert(ids.end(), tokens[row].begin(), tokens[row].end());
-    lengths.push_back(static_cast<int64_t>(tokens[row].size()));
-    last.push_back(static_cast<int64_t>(ids.size()) - 1);
-    for (int64_t i = 0; i < lengths.back(); ++i) places.push_back(length(static_cast<int64_t>(row)) + i);
+    const auto end = static_cast<int64_t>(ids.size()), count = end - begin;
+    lengths.push_back(count);
+    for (int64_t i = positions == Positions::last ? end - 1 : begin + again; i < end; ++i) wanted.push_back(i);
+    for (int64_t i = 0; i < count; ++i) places.push_back(read_[row] + i);
     if (types_.empty()) continue;
-    const std::vector<int64_t> more = types_of(row, length(static_cast<int64_t>(row)), lengths.back());
+    const std::vector<int64_t> more = types_of(row, read_[row], count);
     types.insert(types.end(), more.begin(), more.end());
   }
   Rows rows;
@@ -86,9 +94,7 @@ Tensor ModelSession::run_cached(std::span<const std::vector<int64_t>> tokens, Po
   rows.offsets = SequenceOffsets::from_lengths(lengths, rows.device);
   rows.tokens_shape = {rows.rows()};
   Tensor hidden = model_.network().decode(rows, state_.get());
-  if (positions == Positions::last && ids.size() != tokens.size()) {
-    hidden = index_select(hidden, index_tensor(last).to(rows.device));
-  }
+  if (wanted.size() != ids.size()) hidden = index_select(hidden, index_tensor(wanted).to(rows.device));
   return model_.head().logits(hidden);
 }
 
@@ -115,16 +121,18 @@ void ModelSession::reorder(std::span<const int64_t> rows) {
   if (state_ != nullptr) state_->reorder(rows);
   std::vector<std::vector<int64_t>> texts;
   std::vector<std::vector<int64_t>> types;
-  std::vector<int64_t> prompts;
+  std::vector<int64_t> prompts, read;
   for (const int64_t row : rows) {
     if (row < 0 || row >= batch()) throw Error("row " + std::to_string(row), "generate", "the session has no such row");
     texts.push_back(texts_[static_cast<size_t>(row)]);
     prompts.push_back(prompts_[static_cast<size_t>(row)]);
+    read.push_back(read_[static_cast<size_t>(row)]);
     if (!types_.empty()) types.push_back(types_[static_cast<size_t>(row)]);
   }
   texts_ = std::move(texts);
   types_ = std::move(types);
   prompts_ = std::move(prompts);
+  read_ = std::move(read);
 }
 
 void ModelSession::truncate(int64_t row, int64_t length) {
@@ -132,7 +140,12 @@ void ModelSession::truncate(int64_t row, int64_t length) {
     throw Error("row " + std::to_string(row) + " cut to " + std::to_string(length) + " tokens", "generate",
                 "name a row of the session and no more tokens than it has");
   }
-  if (state_ != nullptr) state_->truncate(row, length);
+  int64_t& read = read_[static_cast<size_t>(row)];
+  if (state_ != nullptr && length < read) {
+    const int64_t left = state_->may_truncate(row, length) ? length : 0;
+    state_->truncate(row, left);
+    read = left;
+  }
   texts_[static_cast<size_t>(row)].resize(static_cast<size_t>(length));
 }
 

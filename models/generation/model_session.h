@@ -38,6 +38,7 @@ class ModelSession : public GenerationSession {
   std::vector<std::vector<int64_t>> texts_;  // tokens of each row so far
   std::vector<std::vector<int64_t>> types_;  // token types of each row's prompt; empty: none
   std::vector<int64_t> prompts_;             // tokens of each row's first call
+  std::vector<int64_t> read_;                // tokens of each row that the state has; the others are read again
 };
 
 }  // namespace mica

@@ -197,7 +197,7 @@ Tensor Attention::operator()(const Tensor& x, const AttentionContext& context, i
   const SequenceOffsets* keys = context.queries;
   if (context.cache != nullptr) {
     std::tie(parts.key, parts.value) = context.cache->append(layer, parts.key, parts.value);
-    keys = &context.cache->offsets();
+    keys = &context.cache->offsets(layer);
   }
   return output_(mix(parts, *keys, context.key_mask, context, spec_.causal), after);
 }

@@ -1,0 +1,61 @@
+#pragma once
+// Internal: the keys and values of those layers of a cache that see equally far back.
+
+#include <cstdint>
+#include <span>
+#include <utility>
+#include <vector>
+
+#include "mica/autograd/attention.h"
+#include "mica/base/recycled.h"
+#include "mica/tensor/tensor.h"
+
+namespace mica {
+
+/// A text's keys lie side by side in a slot. Where layers have a window, a slot holds little more than that: what no
+/// query will see again is dropped when the slot is full, always a whole number of the kernels' blocks of keys, so that
+/// results have the bits that they have with all keys. A call with more new tokens than a slot has room for gets its
+/// keys side by side in memory of its own, and the last of them are kept.
+class CacheGroup {
+ public:
+  CacheGroup(int64_t window, size_t layers, int64_t slots, int64_t capacity);
+
+  /// A call in which row i, with `lengths[i]` tokens so far in slot `slots[i]`, gets counts[i] more.
+  void begin(std::span<const int64_t> slots, std::span<const int64_t> lengths, std::span<const int64_t> counts);
+  /// See KeyValueCache.
+  const SequenceOffsets& offsets() const { return offsets_; }
+  std::pair<Tensor, Tensor> append(size_t layer, const Tensor& key, const Tensor& value);
+  void end();
+
+  void set_slots(int64_t slots) { resize(slots, capacity_); }
+  /// Slot `to` gets what slot `from` holds of a text of so many tokens.
+  void copy_slot(int64_t from, int64_t to, int64_t length);
+  /// Whether all that a text of `length` tokens needs is there still.
+  bool may_truncate(int64_t slot, int64_t length) const;
+  void truncate(int64_t slot, int64_t length);
+
+  int64_t capacity() const { return capacity_; }
+  int64_t bytes() const;
+
+ private:
+  struct Layer {
+    Tensor key, value;
+  };
+  struct Row {
+    int64_t slot = 0, stored = 0, count = 0, drop = 0;
+  };
+  void resize(int64_t slots, int64_t capacity);
+  void check_memory(int64_t slots, int64_t capacity, int64_t token_bytes) const;
+  void drop(int64_t slot, int64_t stored, int64_t tokens);
+  int64_t droppable(int64_t stored) const;
+  Tensor add_rows(const Tensor& buffer, const Tensor& added) const;
+
+  int64_t window_, num_slots_, capacity_;
+  std::vector<Layer> layers_;
+  std::vector<int64_t> dropped_;  // tokens of the text before a slot's first
+  RecycledVector<Row> rows_;      // of this call
+  bool spills_ = false;           // this call's keys lie in memory of their own
+  SequenceOffsets offsets_;
+};
+
+}  // namespace mica
