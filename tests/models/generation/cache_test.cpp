@@ -56,6 +56,16 @@ TEST(Cache, WindowsForgetAndGiveTheSameBits) {
   EXPECT_LT(few.cache().bytes(), all.cache().bytes() / 2);
 }
 
+// Lengths around those at which one block more is forgotten: what is left is as short as it can be.
+TEST(Cache, AWindowIsKeptWhole) {
+  for (int64_t length = 3 * 1536 + 30; length < 3 * 1536 + 200; length += 10) {
+    Attending all(0), few(kWindow);
+    for (const std::vector<int64_t>& counts : {std::vector<int64_t>{length, 3}, {1, 1}, {2, 1}}) {
+      EXPECT_EQ(all(counts), few(counts)) << length;
+    }
+  }
+}
+
 TEST(Cache, WhatAWindowForgotIsNotTakenBack) {
   Attending few(kWindow);
   few({4000, 10});
