@@ -1,0 +1,292 @@
+#pragma once
+// The CUDA backend's kernels: one class a subject, each in the file of the subject's name. One backend a device.
+
+#include <map>
+#include <mutex>
+#include <vector>
+
+#include "mica/kernels/activation.h"
+#include "mica/kernels/attention.h"
+#include "mica/kernels/cuda/runtime.h"
+#include "mica/kernels/elementwise.h"
+#include "mica/kernels/embedding.h"
+#include "mica/kernels/linear.h"
+#include "mica/kernels/loss.h"
+#include "mica/kernels/norm.h"
+#include "mica/kernels/optimizer.h"
+#include "mica/kernels/random.h"
+#include "mica/kernels/reduce.h"
+#include "mica/kernels/rotary.h"
+#include "mica/kernels/shape.h"
+
+namespace mica::cuda {
+
+/// A caching allocator over the device's memory. Sizes are rounded up to classes at most an eighth apart; a freed block
+/// waits for the next request of its class. All work of a device runs on one stream, so that a block may be handed out
+/// again while the work that used it last is still to be done.
+class CudaMemory final : public Memory {
+ public:
+  CudaMemory(int index, const Stream& stream) : index_(index), stream_(stream) {}
+  void* allocate(int64_t bytes) override;
+  void free(void* data, int64_t bytes) noexcept override;
+  void copy_from_host(void* device_data, const void* host_data, int64_t bytes) override;
+  void copy_to_host(void* host_data, const void* device_data, int64_t bytes) override;
+  void copy(void* to, const void* from, int64_t bytes) override;
+  void trim() override;
+
+  /// Bytes handed out, and bytes of freed blocks waiting for reuse.
+  int64_t used() const;
+  int64_t cached() const;
+
+ private:
+  void release_cached();
+  int index_;
+  const Stream& stream_;
+  mutable std::mutex mutex_;
+  std::map<int64_t, std::vector<void*>> free_;  // by class
+  int64_t used_ = 0, cached_ = 0;
+};
+
+/// One stream, and scratch that the kernels on it take turns in.
+class CudaQueue final : public Queue {
+ public:
+  CudaQueue(const Stream& stream, CudaMemory& memory) : stream_(stream), memory_(memory) {}
+  void synchronize() override;
+  void* workspace(int64_t bytes) override;
+
+ private:
+  const Stream& stream_;
+  CudaMemory& memory_;
+  void* scratch_ = nullptr;
+  int64_t scratch_bytes_ = 0;
+};
+
+/// What the subjects share: which device, its stream, memory and scratch.
+struct CudaDevice {
+  explicit CudaDevice(int number) : index(number), memory(number, stream), queue(stream, memory) {}
+  Device device() const { return {DeviceType::cuda, index}; }
+  /// Makes the device current for this host thread, and its stream at the first call.
+  void enter();
+
+  int index;
+  Stream stream = nullptr;
+  CudaMemory memory;
+  CudaQueue queue;
+};
+
+class CudaActivation final : public ActivationKernels {
+ public:
+  explicit CudaActivation(CudaDevice& device) : device_(device) {}
+  void forward(Activation activation, const View& x, const View& y) override;
+  void backward(Activation activation, const View& x, const View& dy, const View& dx) override;
+  void gated(Activation activation, const View& gate, const View& up, const View& y) override;
+  void gated_backward(Activation activation, const View& gate, const View& up, const View& dy, const View& dgate,
+                      const View& dup) override;
+  void clamped_swiglu(const View& gate, const View& up, double limit, double alpha, const View& y) override;
+  void clamped_swiglu_backward(const View& gate, const View& up, double limit, double alpha, const View& dy,
+                               const View& dgate, const View& dup) override;
+  void softcap(const View& x, double cap, const View& y) override;
+  void softcap_backward(const View& y, const View& dy, double cap, const View& dx) override;
+
+ private:
+  CudaDevice& device_;
+};
+
+class CudaAttention final : public AttentionKernels {
+ public:
+  explicit CudaAttention(CudaDevice& device) : device_(device) {}
+  void forward(const AttentionArguments& arguments, const View& output, const View& log_sum_exp) override;
+  void backward(const AttentionArguments& arguments, const View& output, const View& log_sum_exp, const View& d_output,
+                const View& d_query, const View& d_key, const View& d_value, const View& d_bias,
+                const View& d_sinks) override;
+
+ private:
+  CudaDevice& device_;
+};
+
+class CudaElementwise final : public ElementwiseKernels {
+ public:
+  explicit CudaElementwise(CudaDevice& device) : device_(device) {}
+  void binary(BinaryOp op, const View& a, const View& b, const View& y) override;
+  void compare(CompareOp op, const View& a, const View& b, const View& y) override;
+  void unary(UnaryOp op, const View& x, const View& y) override;
+  void affine(const View& x, double scale, double shift, const View& y) override;
+  void where(const View& condition, const View& a, const View& b, const View& y) override;
+
+ private:
+  CudaDevice& device_;
+};
+
+class CudaEmbedding final : public EmbeddingKernels {
+ public:
+  explicit CudaEmbedding(CudaDevice& device) : device_(device) {}
+  void forward(const View& table, const View& ids, const View& y) override;
+  void forward_sum(const View* tables, const View* ids, int count, const View& y) override;
+  void backward(const View& dy, const View& ids, int64_t padding_idx, const View& dtable) override;
+
+ private:
+  CudaDevice& device_;
+};
+
+class CudaLinear final : public LinearKernels {
+ public:
+  explicit CudaLinear(CudaDevice& device) : device_(device) {}
+  void matmul(const View& a, bool transpose_a, const View& b, bool transpose_b, const View& c, double alpha,
+              double beta) override;
+  void product(const View& a, bool transpose_a, const View& b, bool transpose_b, const View& bias, const View& c,
+               DType factors, bool add) override;
+  void forward(const View& x, const View& weight, const Epilogue& epilogue, const View& y) override;
+  DType packed_dtype(DType weight_dtype) const override;
+  int64_t packed_bytes(int64_t out, int64_t in, DType packed_dtype) const override;
+  void pack(const View& weight, int64_t first_row, const PackedWeight& packed) override;
+  void forward_packed(const View& x, const PackedWeight& weight, const Epilogue& epilogue, const View& y) override;
+  void forward_packed_chain(const View& x, std::span<const ChainStep> steps) override;
+
+ private:
+  CudaDevice& device_;
+};
+
+class CudaLoss final : public LossKernels {
+ public:
+  explicit CudaLoss(CudaDevice& device) : device_(device) {}
+  void cross_entropy(const View& logits, const View& labels, int64_t ignore_index, const View& loss,
+                     const View& log_sum_exp) override;
+  void cross_entropy_backward(const View& dloss, const View& logits, const View& labels, int64_t ignore_index,
+                              const View& log_sum_exp, const View& dlogits) override;
+  void mse(const View& x, const View& target, const View& loss) override;
+  void mse_backward(const View& dloss, const View& x, const View& target, const View& dx) override;
+  void bce_with_logits(const View& x, const View& target, const View& loss) override;
+  void bce_with_logits_backward(const View& dloss, const View& x, const View& target, const View& dx) override;
+
+ private:
+  CudaDevice& device_;
+};
+
+class CudaNorm final : public NormKernels {
+ public:
+  explicit CudaNorm(CudaDevice& device) : device_(device) {}
+  void layer_norm(const View& x, const View& residual, const View& weight, const View& bias, double eps, const View& y,
+                  const View& sum, const View& mean, const View& rstd) override;
+  void layer_norm_backward(const View& dy, const View& sum, const View& mean, const View& rstd, const View& weight,
+                           const View& ds, const View& dweight, const View& dbias) override;
+  void rms_norm(const View& x, const View& weight, double weight_offset, double eps, const View& y,
+                const View& rstd) override;
+  void rms_norm_backward(const View& dy, const View& x, const View& rstd, const View& weight, double weight_offset,
+                         const View& dx, const View& dweight) override;
+
+ private:
+  CudaDevice& device_;
+};
+
+class CudaOptimizer final : public OptimizerKernels {
+ public:
+  explicit CudaOptimizer(CudaDevice& device) : device_(device) {}
+  void adamw(std::span<const AdamWItem> items, double gradient_scale) override;
+  void sgd(std::span<const SgdItem> items, double gradient_scale) override;
+  void lion(std::span<const LionItem> items, double gradient_scale) override;
+  void adafactor(std::span<const AdafactorItem> items, double gradient_scale) override;
+  void sum_of_squares(std::span<const View> tensors, const View& y) override;
+
+ private:
+  CudaDevice& device_;
+};
+
+class CudaRandom final : public RandomKernels {
+ public:
+  explicit CudaRandom(CudaDevice& device) : device_(device) {}
+  void uniform(uint64_t seed, uint64_t stream, double low, double high, const View& y) override;
+  void normal(uint64_t seed, uint64_t stream, double mean, double deviation, const View& y) override;
+  void dropout(uint64_t seed, uint64_t stream, double p, const View& x, const View& y) override;
+
+ private:
+  CudaDevice& device_;
+};
+
+class CudaReduce final : public ReduceKernels {
+ public:
+  explicit CudaReduce(CudaDevice& device) : device_(device) {}
+  void reduce(ReduceOp op, const View& x, const View& y) override;
+  void argmax(const View& x, const View& y) override;
+  void softmax(const View& x, bool log, const View& y) override;
+  void softmax_backward(const View& y, const View& dy, bool log, const View& dx) override;
+  void topk(const View& x, const View& values, const View& indices) override;
+  void segment_reduce(ReduceOp op, const View& x, const Segments& segments, const View& weights,
+                      const View& y) override;
+
+ private:
+  CudaDevice& device_;
+};
+
+class CudaRotary final : public RotaryKernels {
+ public:
+  explicit CudaRotary(CudaDevice& device) : device_(device) {}
+  void rotate(const View& x, const View& cos, const View& sin, RotaryLayout layout, int64_t offset, bool inverse,
+              const View& y) override;
+
+ private:
+  CudaDevice& device_;
+};
+
+class CudaShape final : public ShapeKernels {
+ public:
+  explicit CudaShape(CudaDevice& device) : device_(device) {}
+  void copy(const View& x, const View& y) override;
+  void fill(const View& y, double value) override;
+  void arange(double start, double step, const View& y) override;
+
+ private:
+  CudaDevice& device_;
+};
+
+class CudaBackend final : public Backend {
+ public:
+  explicit CudaBackend(int index) : on_(index) {}
+  Device device() const override { return on_.device(); }
+  Memory& memory() override { return entered().memory; }
+  Queue& queue() override { return entered().queue; }
+  /// As the weights: a GPU's matrix units take 16-bit factors from memory.
+  DType activation_dtype(DType weight_dtype) const override { return weight_dtype; }
+
+  ActivationKernels& activation() override { return in(activation_); }
+  AttentionKernels& attention() override { return in(attention_); }
+  ElementwiseKernels& elementwise() override { return in(elementwise_); }
+  EmbeddingKernels& embedding() override { return in(embedding_); }
+  LinearKernels& linear() override { return in(linear_); }
+  LossKernels& loss() override { return in(loss_); }
+  NormKernels& norm() override { return in(norm_); }
+  OptimizerKernels& optimizer() override { return in(optimizer_); }
+  RandomKernels& random() override { return in(random_); }
+  ReduceKernels& reduce() override { return in(reduce_); }
+  RotaryKernels& rotary() override { return in(rotary_); }
+  ShapeKernels& shape() override { return in(shape_); }
+
+ private:
+  CudaDevice& entered() {
+    on_.enter();
+    return on_;
+  }
+  template <typename Kernels>
+  Kernels& in(Kernels& kernels) {
+    on_.enter();
+    return kernels;
+  }
+  CudaDevice on_;
+  CudaActivation activation_{on_};
+  CudaAttention attention_{on_};
+  CudaElementwise elementwise_{on_};
+  CudaEmbedding embedding_{on_};
+  CudaLinear linear_{on_};
+  CudaLoss loss_{on_};
+  CudaNorm norm_{on_};
+  CudaOptimizer optimizer_{on_};
+  CudaRandom random_{on_};
+  CudaReduce reduce_{on_};
+  CudaRotary rotary_{on_};
+  CudaShape shape_{on_};
+};
+
+/// The backend of a device of this machine, made on first use and never destroyed; null when there is none, and then
+/// why_no_device() says why.
+Backend* cuda_backend(int index);
+
+}  // namespace mica::cuda

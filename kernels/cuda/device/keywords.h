@@ -1,0 +1,14 @@
+#pragma once
+// The words that mark functions for the GPU. nvcc knows them; for the host compiler, which compiles the same sources
+// for emulation, they mean nothing.
+
+#ifdef __CUDACC__
+#include <cuda_runtime.h>
+#else
+#define MICA_EMULATED 1
+#define __global__
+#define __device__
+#define __host__
+#define __forceinline__ inline
+#define __launch_bounds__(...)
+#endif

@@ -1,0 +1,14 @@
+// Whoever links the emulated kernels has the devices cuda:0 and cuda:1.
+
+#include "mica/kernels/cuda/backend.h"
+
+namespace mica::cuda {
+namespace {
+
+const bool registered = [] {
+  for (int index = 0; index < device_count(); ++index) register_backend(*cuda_backend(index));
+  return true;
+}();
+
+}  // namespace
+}  // namespace mica::cuda

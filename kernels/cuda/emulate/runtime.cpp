@@ -1,0 +1,151 @@
+// The runtime of the emulated devices. Work is done when the call returns.
+
+#include "mica/kernels/cuda/runtime.h"
+
+#include <atomic>
+#include <cstring>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "mica/base/error.h"
+#include "mica/kernels/cuda/emulate/arena.h"
+#include "mica/kernels/cuda/emulate/runtime.h"
+
+namespace mica::cuda {
+namespace {
+
+constexpr int kDevices = 2;
+
+struct Recorded {
+  std::vector<std::function<void()>> work;
+};
+
+struct EmulatedStream {
+  std::unique_ptr<Recorded> recorded;
+};
+
+EmulatedStream& of(Stream stream) {
+  return *static_cast<EmulatedStream*>(stream);
+}
+
+std::atomic<int64_t>& counted() {
+  static std::atomic<int64_t> count{0};
+  return count;
+}
+
+void refuse_while_recording(Stream stream, const char* what) {
+  if (emulate::recording(stream)) {
+    throw Error(std::string(what) + " while a graph is recorded", "emulated device", "do it before or after");
+  }
+}
+
+}  // namespace
+
+namespace emulate {
+
+bool recording(void* stream) {
+  return stream != nullptr && of(stream).recorded != nullptr;
+}
+
+void record(void* stream, std::function<void()> work) {
+  of(stream).recorded->work.push_back(std::move(work));
+}
+
+}  // namespace emulate
+
+int64_t launch_count() {
+  return counted();
+}
+
+namespace detail {
+void count_launch(const char* name, const LaunchShape& shape) {
+  ++counted();
+  const bool fits = shape.block.count() >= 1 && shape.block.count() <= 1024 && shape.block.z <= 64 &&
+                    shape.grid.x <= 0x7fffffffU && shape.grid.y <= 65535 && shape.grid.z <= 65535 &&
+                    shape.shared_bytes <= properties(0).most_shared_bytes && shape.cluster >= 1 &&
+                    shape.cluster <= 8 && shape.grid.x % shape.cluster == 0;
+  if (!fits) {
+    throw Error("kernel " + std::string(name) + " cannot start: " + std::to_string(shape.grid.x) + " x " +
+                    std::to_string(shape.grid.y) + " x " + std::to_string(shape.grid.z) + " blocks of " +
+                    std::to_string(shape.block.count()) + " threads, " + std::to_string(shape.shared_bytes) +
+                    " bytes of shared memory",
+                "emulated device", "mend the launch");
+  }
+}
+}  // namespace detail
+
+int device_count() {
+  return kDevices;
+}
+
+std::string why_no_device() {
+  return {};
+}
+
+const DeviceProperties& properties(int /*device*/) {
+  static const DeviceProperties emulated{"emulated", 9, 0, 4, emulate::arena_total(), int64_t{227} << 10, 1 << 20};
+  return emulated;
+}
+
+void set_device(int device) {
+  if (device < 0 || device >= kDevices) throw Error("no such device", "emulated device", "use cuda:0 or cuda:1");
+}
+
+void* device_allocate(int64_t bytes) {
+  return emulate::arena_allocate(bytes);
+}
+void device_free(void* data) noexcept {
+  emulate::arena_free(data);
+}
+int64_t device_free_bytes() {
+  return emulate::arena_total() - emulate::arena_used();
+}
+
+Stream make_stream() {
+  return new EmulatedStream;  // NOLINT(cppcoreguidelines-owning-memory): an opaque handle, as the real one
+}
+void destroy_stream(Stream stream) noexcept {
+  delete static_cast<EmulatedStream*>(stream);  // NOLINT(cppcoreguidelines-owning-memory)
+}
+void synchronize(Stream stream) {
+  refuse_while_recording(stream, "synchronize");
+  emulate::check_arena();
+}
+
+void copy_from_host(void* to, const void* from, int64_t bytes, Stream stream) {
+  refuse_while_recording(stream, "a copy from the host");
+  const emulate::OpenArena open;
+  std::memcpy(to, from, static_cast<size_t>(bytes));
+}
+void copy_to_host(void* to, const void* from, int64_t bytes, Stream stream) {
+  refuse_while_recording(stream, "a copy to the host");
+  const emulate::OpenArena open;
+  std::memcpy(to, from, static_cast<size_t>(bytes));
+}
+void copy_on_device(void* to, const void* from, int64_t bytes, Stream stream) {
+  if (emulate::recording(stream)) {
+    emulate::record(stream, [=] { copy_on_device(to, from, bytes, nullptr); });
+    return;
+  }
+  const emulate::OpenArena open;
+  std::memmove(to, from, static_cast<size_t>(bytes));
+}
+
+void begin_recording(Stream stream) {
+  refuse_while_recording(stream, "a second recording");
+  of(stream).recorded = std::make_unique<Recorded>();
+}
+Graph end_recording(Stream stream) {
+  return of(stream).recorded.release();
+}
+void replay(Graph graph, Stream stream) {
+  refuse_while_recording(stream, "a replay");
+  for (const auto& work : static_cast<Recorded*>(graph)->work) work();
+}
+void destroy_graph(Graph graph) noexcept {
+  delete static_cast<Recorded*>(graph);  // NOLINT(cppcoreguidelines-owning-memory)
+}
+
+}  // namespace mica::cuda

@@ -1,0 +1,118 @@
+// The device's memory: see CudaMemory. cudaMalloc waits for the device and takes a millisecond; a step of training asks
+// for thousands of blocks.
+
+#include <algorithm>
+#include <bit>
+#include <string>
+
+#include "mica/base/error.h"
+#include "mica/kernels/cuda/backend.h"
+
+namespace mica::cuda {
+namespace {
+
+constexpr int64_t kAlignment = 256;
+constexpr int64_t kLargest = int64_t{1} << 45;  // far from overflow
+
+#ifdef MICA_EMULATED
+constexpr bool kCaching = false;  // each block's bounds and end of life are checked
+#else
+constexpr bool kCaching = true;
+#endif
+
+int64_t class_of(int64_t bytes) {
+  if (!kCaching) return std::max<int64_t>(bytes, 1);
+  const auto power = static_cast<int64_t>(std::bit_floor(static_cast<uint64_t>(std::max<int64_t>(bytes, 1))));
+  const int64_t multiple = std::max(kAlignment, power / 8);
+  return (std::max<int64_t>(bytes, 1) + multiple - 1) / multiple * multiple;
+}
+
+std::string megabytes(int64_t bytes) {
+  return std::to_string((bytes + (1 << 20) - 1) >> 20) + " MiB";
+}
+
+}  // namespace
+
+void* CudaMemory::allocate(int64_t bytes) {
+  const auto refuse = [&](int64_t free_bytes) {
+    throw Error("no memory on the device for " + megabytes(bytes),
+                "cuda:" + std::to_string(index_) + ", " + megabytes(free_bytes) + " free, " + megabytes(used_) +
+                    " in use by this program",
+                "use a smaller batch, shorter texts, bfloat16 weights or gradient checkpointing, or end other programs "
+                "on the device");
+  };
+  if (bytes < 0 || bytes > kLargest) refuse(device_free_bytes());
+  const int64_t size = class_of(bytes);
+  const std::scoped_lock lock(mutex_);
+  const auto found = free_.find(size);
+  if (found != free_.end() && !found->second.empty()) {
+    void* data = found->second.back();
+    found->second.pop_back();
+    cached_ -= size;
+    used_ += size;
+    return data;
+  }
+  void* data = device_allocate(size);
+  if (data == nullptr && cached_ > 0) {
+    release_cached();
+    data = device_allocate(size);
+  }
+  if (data == nullptr) refuse(device_free_bytes());
+  used_ += size;
+  return data;
+}
+
+void CudaMemory::free(void* data, int64_t bytes) noexcept {
+  if (data == nullptr) return;
+  const int64_t size = class_of(bytes);
+  const std::scoped_lock lock(mutex_);
+  used_ -= size;
+  if (!kCaching) {
+    device_free(data);
+    return;
+  }
+  try {
+    free_[size].push_back(data);
+    cached_ += size;
+  } catch (const std::bad_alloc&) {
+    device_free(data);
+  }
+}
+
+void CudaMemory::copy_from_host(void* device_data, const void* host_data, int64_t bytes) {
+  if (bytes > 0) cuda::copy_from_host(device_data, host_data, bytes, stream_);
+}
+
+void CudaMemory::copy_to_host(void* host_data, const void* device_data, int64_t bytes) {
+  if (bytes > 0) cuda::copy_to_host(host_data, device_data, bytes, stream_);
+}
+
+void CudaMemory::copy(void* to, const void* from, int64_t bytes) {
+  if (bytes > 0) copy_on_device(to, from, bytes, stream_);
+}
+
+void CudaMemory::trim() {
+  const std::scoped_lock lock(mutex_);
+  release_cached();
+}
+
+void CudaMemory::release_cached() {
+  if (stream_ != nullptr) cuda::synchronize(stream_);
+  for (auto& [size, blocks] : free_) {
+    for (void* data : blocks) device_free(data);
+    cached_ -= size * static_cast<int64_t>(blocks.size());
+    blocks.clear();
+  }
+}
+
+int64_t CudaMemory::used() const {
+  const std::scoped_lock lock(mutex_);
+  return used_;
+}
+
+int64_t CudaMemory::cached() const {
+  const std::scoped_lock lock(mutex_);
+  return cached_;
+}
+
+}  // namespace mica::cuda

@@ -1,0 +1,365 @@
+// Layer norm and RMS norm over rows.
+//
+// Bytes: forward reads x (and residual) and writes y (and sum) once: 2 to 4 row sizes a row. Backward reads dy and the
+// sum once and writes ds once; dweight and dbias are a [parts, size] scratch of partial sums. At the copy bandwidth of
+// the memory this is the floor: the arithmetic, some 10 operations an element, is far below it.
+// Why it is fast: a row's elements are read 16 bytes a lane and stay in registers between the passes (mean, variance,
+// output) when the row is at most kHeld * threads packs, so that each byte moves once; short rows take one warp, which
+// needs no barrier. Sums run in float32 (float64 for float64) in an order that depends on the row's size alone.
+
+#include "mica/kernels/norm.h"
+
+#include "mica/kernels/cuda/backend.h"
+#include "mica/kernels/cuda/device/combine.h"
+#include "mica/kernels/cuda/support.h"
+
+namespace mica::cuda {
+namespace {
+
+constexpr int kHeld = 4;         // packs of a row that a thread keeps in registers
+constexpr int kRowsAtOnce = 4;   // warps of a block, where a row takes one warp
+constexpr int64_t kParts = 256;  // of the rows, whose shares of dweight and dbias are summed apart
+
+// How a row is laid over threads.
+struct RowShape {
+  LaunchShape launch;
+  unsigned threads;  // of a row
+};
+
+RowShape row_shape(int64_t rows, int64_t packs) {
+  if (packs <= int64_t{kWarp} * kHeld) {
+    return {{{static_cast<unsigned>(ceil_div(rows, kRowsAtOnce))}, {kWarp, kRowsAtOnce}}, kWarp};
+  }
+  const auto threads =
+      static_cast<unsigned>(std::min<int64_t>(1024, round_up(ceil_div(packs, kHeld), kWarp)));
+  return {{{static_cast<unsigned>(rows)}, {threads}, 32 * sizeof(double)}, threads};
+}
+
+// Sums over the threads of a row. A block holds either several rows of a warp each, or one row.
+template <typename C>
+__device__ __forceinline__ C row_sum(C value) {
+  if (threads_y() > 1) return combine_lanes(value, Add{});
+  return combine_block(value, Add{}, &shared_memory<C>());
+}
+
+__device__ __forceinline__ int64_t row_of_thread() {
+  return int64_t{block_x()} * threads_y() + thread_y();
+}
+
+template <typename T>
+struct LayerNorm {
+  const T *x, *residual, *weight, *bias;
+  Computed<T> eps;
+  T *y, *sum, *mean, *rstd;
+  int64_t rows, size;
+};
+
+// One row a group of threads. What does not fit in registers is read again (from sum, or x and residual).
+template <typename T, int kPack>
+__global__ void layer_norm_kernel(LayerNorm<T> a) {
+  using C = Computed<T>;
+  const int64_t row = row_of_thread();
+  if (row >= a.rows) return;  // whole warps
+  const int64_t packs = a.size / kPack, start = row * a.size;
+  C held[kHeld][kPack];
+  const auto s_of = [&](int64_t pack, C* s) {
+    const auto x = load_pack<kPack>(a.x + start + pack * kPack);
+    for (int i = 0; i < kPack; ++i) s[i] = widen(x.values[i]);
+    if (a.residual != nullptr) {
+      const auto r = load_pack<kPack>(a.residual + start + pack * kPack);
+      // The sum is rounded to its type before it is normalised: the backward pass sees the same numbers.
+      for (int i = 0; i < kPack; ++i) s[i] = widen(narrow<T>(s[i] + widen(r.values[i])));
+    }
+  };
+  const auto each = [&](auto&& body) {
+#pragma unroll
+    for (int h = 0; h < kHeld; ++h) {
+      const int64_t pack = thread_x() + int64_t{h} * threads_x();
+      if (pack < packs) body(pack, held[h]);
+    }
+    for (int64_t pack = thread_x() + int64_t{kHeld} * threads_x(); pack < packs; pack += threads_x()) {
+      C s[kPack];
+      s_of(pack, s);
+      body(pack, s);
+    }
+  };
+#pragma unroll
+  for (int h = 0; h < kHeld; ++h) {
+    const int64_t pack = thread_x() + int64_t{h} * threads_x();
+    if (pack < packs) s_of(pack, held[h]);
+  }
+  C total = 0;
+  each([&](int64_t, const C* s) {
+    for (int i = 0; i < kPack; ++i) total += s[i];
+  });
+  const C mean = row_sum(total) / static_cast<C>(a.size);
+  C squares = 0;
+  each([&](int64_t, const C* s) {
+    for (int i = 0; i < kPack; ++i) squares += (s[i] - mean) * (s[i] - mean);
+  });
+  const C rstd = 1 / std::sqrt(row_sum(squares) / static_cast<C>(a.size) + a.eps);
+  each([&](int64_t pack, const C* s) {
+    const auto w = load_pack<kPack>(a.weight + pack * kPack);
+    Pack<T, kPack> y, b{};
+    if (a.bias != nullptr) b = load_pack<kPack>(a.bias + pack * kPack);
+    for (int i = 0; i < kPack; ++i) {
+      const C normal = (s[i] - mean) * rstd * widen(w.values[i]);
+      y.values[i] = narrow<T>(a.bias != nullptr ? normal + widen(b.values[i]) : normal);
+    }
+    if (a.sum != nullptr) {
+      Pack<T, kPack> kept;
+      for (int i = 0; i < kPack; ++i) kept.values[i] = narrow<T>(s[i]);
+      store_pack(a.sum + start + pack * kPack, kept);
+    }
+    store_pack(a.y + start + pack * kPack, y);
+  });
+  if (thread_x() == 0) {
+    if (a.mean != nullptr) a.mean[row] = narrow<T>(mean);
+    if (a.rstd != nullptr) a.rstd[row] = narrow<T>(rstd);
+  }
+}
+
+template <typename T>
+struct RmsNorm {
+  const T *x, *weight;
+  Computed<T> weight_offset, eps;
+  T *y, *rstd;
+  int64_t rows, size;
+  int64_t heads, row_stride, head_stride;  // of x; vector v is head v % heads of row v / heads
+  __device__ __forceinline__ const T* vector(int64_t v) const {
+    return x + v / heads * row_stride + v % heads * head_stride;
+  }
+};
+
+template <typename T, int kPack>
+__global__ void rms_norm_kernel(RmsNorm<T> a) {
+  using C = Computed<T>;
+  const int64_t row = row_of_thread();
+  if (row >= a.rows) return;
+  const int64_t packs = a.size / kPack;
+  const T* x = a.vector(row);
+  Pack<T, kPack> held[kHeld];
+  const auto each = [&](auto&& body) {
+#pragma unroll
+    for (int h = 0; h < kHeld; ++h) {
+      const int64_t pack = thread_x() + int64_t{h} * threads_x();
+      if (pack < packs) body(pack, held[h]);
+    }
+    for (int64_t pack = thread_x() + int64_t{kHeld} * threads_x(); pack < packs; pack += threads_x()) {
+      body(pack, load_pack<kPack>(x + pack * kPack));
+    }
+  };
+#pragma unroll
+  for (int h = 0; h < kHeld; ++h) {
+    const int64_t pack = thread_x() + int64_t{h} * threads_x();
+    if (pack < packs) held[h] = load_pack<kPack>(x + pack * kPack);
+  }
+  C squares = 0;
+  each([&](int64_t, const Pack<T, kPack>& p) {
+    for (int i = 0; i < kPack; ++i) squares += widen(p.values[i]) * widen(p.values[i]);
+  });
+  const C rstd = 1 / std::sqrt(row_sum(squares) / static_cast<C>(a.size) + a.eps);
+  each([&](int64_t pack, const Pack<T, kPack>& p) {
+    Pack<T, kPack> w{}, y;
+    if (a.weight != nullptr) w = load_pack<kPack>(a.weight + pack * kPack);
+    for (int i = 0; i < kPack; ++i) {
+      const C factor = a.weight != nullptr ? a.weight_offset + widen(w.values[i]) : C(1);
+      y.values[i] = narrow<T>(widen(p.values[i]) * rstd * factor);
+    }
+    store_pack(a.y + row * a.size + pack * kPack, y);
+  });
+  if (a.rstd != nullptr && thread_x() == 0) a.rstd[row] = narrow<T>(rstd);
+}
+
+// Layer norm's backward pass, and RMS norm's with kCentred false (mean null, ds = dx).
+template <typename T>
+struct NormBackward {
+  const T *dy, *x, *mean, *rstd, *weight;
+  Computed<T> weight_offset;
+  T* dx;
+  int64_t rows, size;
+  int64_t heads, row_stride, head_stride;  // of x
+  __device__ __forceinline__ const T* vector(int64_t v) const {
+    return x + v / heads * row_stride + v % heads * head_stride;
+  }
+  __device__ __forceinline__ Computed<T> factor(int64_t i) const {
+    return weight != nullptr ? weight_offset + widen(weight[i]) : Computed<T>(1);
+  }
+};
+
+template <typename T, int kPack, bool kCentred>
+__global__ void norm_backward_kernel(NormBackward<T> a) {
+  using C = Computed<T>;
+  const int64_t row = row_of_thread();
+  if (row >= a.rows) return;
+  const int64_t packs = a.size / kPack;
+  const T* x = a.vector(row);
+  const C mean = kCentred ? widen(a.mean[row]) : C(0), rstd = widen(a.rstd[row]);
+  Pack<T, kPack> held_x[kHeld], held_dy[kHeld];
+  const auto each = [&](auto&& body) {
+#pragma unroll
+    for (int h = 0; h < kHeld; ++h) {
+      const int64_t pack = thread_x() + int64_t{h} * threads_x();
+      if (pack < packs) body(pack, held_x[h], held_dy[h]);
+    }
+    for (int64_t pack = thread_x() + int64_t{kHeld} * threads_x(); pack < packs; pack += threads_x()) {
+      body(pack, load_pack<kPack>(x + pack * kPack), load_pack<kPack>(a.dy + row * a.size + pack * kPack));
+    }
+  };
+#pragma unroll
+  for (int h = 0; h < kHeld; ++h) {
+    const int64_t pack = thread_x() + int64_t{h} * threads_x();
+    if (pack < packs) {
+      held_x[h] = load_pack<kPack>(x + pack * kPack);
+      held_dy[h] = load_pack<kPack>(a.dy + row * a.size + pack * kPack);
+    }
+  }
+  C sum = 0, along = 0;  // of g and of g xhat
+  each([&](int64_t pack, const Pack<T, kPack>& xs, const Pack<T, kPack>& dys) {
+    for (int i = 0; i < kPack; ++i) {
+      const C g = widen(dys.values[i]) * a.factor(pack * kPack + i);
+      if (kCentred) sum += g;
+      along += g * ((widen(xs.values[i]) - mean) * rstd);
+    }
+  });
+  const C mean_g = kCentred ? row_sum(sum) / static_cast<C>(a.size) : C(0);
+  const C mean_along = row_sum(along) / static_cast<C>(a.size);
+  each([&](int64_t pack, const Pack<T, kPack>& xs, const Pack<T, kPack>& dys) {
+    Pack<T, kPack> dx;
+    for (int i = 0; i < kPack; ++i) {
+      const C g = widen(dys.values[i]) * a.factor(pack * kPack + i);
+      const C xhat = (widen(xs.values[i]) - mean) * rstd;
+      dx.values[i] = narrow<T>(rstd * (g - mean_g - xhat * mean_along));
+    }
+    store_pack(a.dx + row * a.size + pack * kPack, dx);
+  });
+}
+
+// Part p of the rows, column by column: partial[0, p, i] = sum of dy xhat, partial[1, p, i] = sum of dy. Neighbouring
+// threads read neighbouring columns.
+template <typename T>
+__global__ void parameter_parts_kernel(NormBackward<T> a, int64_t rows_of_part, Computed<T>* partial, int64_t parts) {
+  using C = Computed<T>;
+  const int64_t i = int64_t{block_x()} * threads_x() + thread_x(), part = block_y();
+  if (i >= a.size) return;
+  C along = 0, sum = 0;
+  for (int64_t row = part * rows_of_part; row < std::min(a.rows, (part + 1) * rows_of_part); ++row) {
+    const C dy = widen(a.dy[row * a.size + i]);
+    const C mean = a.mean != nullptr ? widen(a.mean[row]) : C(0);
+    along += dy * ((widen(a.vector(row)[i]) - mean) * widen(a.rstd[row]));
+    sum += dy;
+  }
+  partial[part * a.size + i] = along;
+  partial[(parts + part) * a.size + i] = sum;
+}
+
+template <typename T>
+__global__ void parameter_sum_kernel(const Computed<T>* partial, int64_t parts, int64_t size, T* dweight, T* dbias) {
+  const int64_t i = int64_t{block_x()} * threads_x() + thread_x();
+  if (i >= size) return;
+  Computed<T> along = 0, sum = 0;
+  for (int64_t part = 0; part < parts; ++part) {
+    along += partial[part * size + i];
+    sum += partial[(parts + part) * size + i];
+  }
+  if (dweight != nullptr) dweight[i] = narrow<T>(along);
+  if (dbias != nullptr) dbias[i] = narrow<T>(sum);
+}
+
+// dx may be dy: the parameters' gradients are taken first.
+template <typename T, bool kCentred>
+void backward(CudaDevice& on, const char* name, const NormBackward<T>& a, bool wide, const View& dweight,
+              const View& dbias) {
+  using C = Computed<T>;
+  if (dweight || dbias) {
+    const int64_t parts = std::max<int64_t>(1, std::min(kParts, a.rows)),
+                  rows_of_part = ceil_div(a.rows, parts);
+    auto* partial = static_cast<C*>(on.queue.workspace(2 * parts * a.size * static_cast<int64_t>(sizeof(C))));
+    const auto columns = static_cast<unsigned>(ceil_div(a.size, 128));
+    launch(name, on.stream, {{columns, static_cast<unsigned>(parts)}, {128}}, parameter_parts_kernel<T>, a,
+           rows_of_part, partial, parts);
+    launch(name, on.stream, {{columns}, {128}}, parameter_sum_kernel<T>, partial, parts, a.size, dweight.as<T>(),
+           dbias.as<T>());
+  }
+  const int64_t packs = wide ? a.size / kWide<T> : a.size;
+  const RowShape shape = row_shape(a.rows, packs);
+  launch(name, on.stream, shape.launch,
+         wide ? norm_backward_kernel<T, kWide<T>, kCentred> : norm_backward_kernel<T, 1, kCentred>, a);
+}
+
+}  // namespace
+
+void CudaNorm::layer_norm(const View& x, const View& residual, const View& weight, const View& bias, double eps,
+                          const View& y, const View& sum, const View& mean, const View& rstd) {
+  with_floating("norm.layer_norm", x.dtype, device_.device(), [&](auto zero) {
+    using T = decltype(zero);
+    const int64_t rows = x.size(0), size = x.size(1);
+    const LayerNorm<T> a{x.as<T>(),  residual.as<T>(), weight.as<T>(), bias.as<T>(), static_cast<Computed<T>>(eps),
+                         y.as<T>(),  sum.as<T>(),      mean.as<T>(),   rstd.as<T>(), rows,
+                         size};
+    bool wide = true;
+    for (const View* each : {&x, &residual, &weight, &bias, &y, &sum}) wide = wide && wide_rows(*each, size);
+    const RowShape shape = row_shape(rows, wide ? size / kWide<T> : size);
+    launch("norm.layer_norm", device_.stream, shape.launch,
+           wide ? layer_norm_kernel<T, kWide<T>> : layer_norm_kernel<T, 1>, a);
+  });
+}
+
+void CudaNorm::layer_norm_backward(const View& dy, const View& sum, const View& mean, const View& rstd,
+                                   const View& weight, const View& ds, const View& dweight, const View& dbias) {
+  with_floating("norm.layer_norm_backward", dy.dtype, device_.device(), [&](auto zero) {
+    using T = decltype(zero);
+    const int64_t rows = dy.size(0), size = dy.size(1);
+    const NormBackward<T> a{dy.as<T>(), sum.as<T>(), mean.as<T>(), rstd.as<T>(), weight.as<T>(), 0,
+                            ds.as<T>(), rows,        size,         1,            size,           0};
+    const bool wide = wide_rows(dy, size) && wide_rows(sum, size) && wide_rows(ds, size);
+    backward<T, true>(device_, "norm.layer_norm_backward", a, wide, dweight, dbias);
+  });
+}
+
+namespace {
+
+// Vectors of x: [rows, size], or [rows, heads, size] with strides.
+struct Vectors {
+  int64_t count, size, heads, row_stride, head_stride;
+  bool wide;
+  explicit Vectors(const View& x)
+      : count(x.numel() / std::max<int64_t>(1, x.size(-1))),
+        size(x.size(-1)),
+        heads(x.rank == 3 ? std::max<int64_t>(1, x.size(1)) : 1),
+        row_stride(x.stride(0)),
+        head_stride(x.rank == 3 ? x.stride(1) : 0),
+        wide(wide_rows(x, size, row_stride) && wide_rows(x, size, head_stride)) {}
+};
+
+}  // namespace
+
+void CudaNorm::rms_norm(const View& x, const View& weight, double weight_offset, double eps, const View& y,
+                        const View& rstd) {
+  with_floating("norm.rms_norm", x.dtype, device_.device(), [&](auto zero) {
+    using T = decltype(zero);
+    using C = Computed<T>;
+    const Vectors v(x);
+    const RmsNorm<T> a{x.as<T>(), weight.as<T>(), static_cast<C>(weight_offset), static_cast<C>(eps), y.as<T>(),
+                       rstd.as<T>(), v.count, v.size, v.heads, v.row_stride, v.head_stride};
+    const bool wide = v.wide && wide_rows(weight, v.size) && wide_rows(y, v.size);
+    const RowShape shape = row_shape(v.count, wide ? v.size / kWide<T> : v.size);
+    launch("norm.rms_norm", device_.stream, shape.launch, wide ? rms_norm_kernel<T, kWide<T>> : rms_norm_kernel<T, 1>,
+           a);
+  });
+}
+
+void CudaNorm::rms_norm_backward(const View& dy, const View& x, const View& rstd, const View& weight,
+                                 double weight_offset, const View& dx, const View& dweight) {
+  with_floating("norm.rms_norm_backward", dy.dtype, device_.device(), [&](auto zero) {
+    using T = decltype(zero);
+    const Vectors v(x);
+    const NormBackward<T> a{dy.as<T>(), x.as<T>(), nullptr, rstd.as<T>(), weight.as<T>(),
+                            static_cast<Computed<T>>(weight_offset), dx.as<T>(), v.count, v.size, v.heads,
+                            v.row_stride, v.head_stride};
+    const bool wide = v.wide && wide_rows(dy, v.size) && wide_rows(dx, v.size);
+    backward<T, false>(device_, "norm.rms_norm_backward", a, wide, dweight, {});
+  });
+}
+
+}  // namespace mica::cuda
