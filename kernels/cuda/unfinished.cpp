@@ -5,32 +5,6 @@
 
 namespace mica::cuda {
 
-// CudaActivation
-void CudaActivation::forward(Activation /*activation*/, const View& /*x*/, const View& /*y*/) {
-  throw Error("unfinished", "CudaActivation::CudaActivation", "");
-}
-void CudaActivation::backward(Activation /*activation*/, const View& /*x*/, const View& /*dy*/, const View& /*dx*/) {
-  throw Error("unfinished", "CudaActivation::backward", "");
-}
-void CudaActivation::gated(Activation /*activation*/, const View& /*gate*/, const View& /*up*/, const View& /*y*/) {
-  throw Error("unfinished", "CudaActivation::gated", "");
-}
-void CudaActivation::gated_backward(Activation /*activation*/, const View& /*gate*/, const View& /*up*/, const View& /*dy*/, const View& /*dgate*/, const View& /*dup*/) {
-  throw Error("unfinished", "CudaActivation::gated_backward", "");
-}
-void CudaActivation::clamped_swiglu(const View& /*gate*/, const View& /*up*/, double /*limit*/, double /*alpha*/, const View& /*y*/) {
-  throw Error("unfinished", "CudaActivation::clamped_swiglu", "");
-}
-void CudaActivation::clamped_swiglu_backward(const View& /*gate*/, const View& /*up*/, double /*limit*/, double /*alpha*/, const View& /*dy*/, const View& /*dgate*/, const View& /*dup*/) {
-  throw Error("unfinished", "CudaActivation::clamped_swiglu_backward", "");
-}
-void CudaActivation::softcap(const View& /*x*/, double /*cap*/, const View& /*y*/) {
-  throw Error("unfinished", "CudaActivation::softcap", "");
-}
-void CudaActivation::softcap_backward(const View& /*y*/, const View& /*dy*/, double /*cap*/, const View& /*dx*/) {
-  throw Error("unfinished", "CudaActivation::softcap_backward", "");
-}
-
 // CudaAttention
 void CudaAttention::forward(const AttentionArguments& /*arguments*/, const View& /*output*/, const View& /*log_sum_exp*/) {
   throw Error("unfinished", "CudaAttention::CudaAttention", "");
