@@ -3,6 +3,7 @@
 // every device, for every number of threads.
 
 #include <array>
+#include <cmath>
 #include <cstdint>
 
 #include "mica/kernels/backend.h"
@@ -35,6 +36,12 @@ constexpr uint32_t philox_word(uint64_t seed, uint64_t stream, uint64_t index) {
 /// 24 bits of a word as a float in [0, 1).
 constexpr float uniform_from_word(uint32_t word) {
   return static_cast<float>(word >> 8) * 0x1p-24F;
+}
+
+/// What dropout with probability p compares uniform numbers with, which are multiples of 2^-24: u >= p is the same as
+/// u >= threshold, in float.
+inline float dropout_threshold(double p) {
+  return static_cast<float>(std::ceil(p * 0x1p24) * 0x1p-24);
 }
 
 class RandomKernels {

@@ -72,7 +72,7 @@ void CpuRandom::dropout(uint64_t seed, uint64_t stream, double p, const View& x,
   with_floating("random.dropout", x.dtype, [&](auto tag) {
     using T = decltype(tag);
     const auto scale = static_cast<T>(1 / (1 - p));
-    const float threshold = simd::dropout_threshold(p);
+    const float threshold = dropout_threshold(p);
     for_uniform(seed, stream, x.numel(), [&](int64_t first, int64_t count, const float* u) {
       const T* in = x.as<const T>() + first;
       T* out = y.as<T>() + first;

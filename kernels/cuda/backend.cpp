@@ -2,7 +2,11 @@
 
 #include <array>
 #include <mutex>
+#include <new>
+#include <string>
+#include <utility>
 
+#include "mica/base/error.h"
 #include "mica/kernels/cuda/runtime.h"
 
 namespace mica::cuda {
@@ -12,11 +16,32 @@ void CudaDevice::enter() {
   if (stream != nullptr) return;
   static std::mutex mutex;
   const std::scoped_lock lock(mutex);
-  if (stream == nullptr) stream = make_stream();
+  if (stream != nullptr) return;
+  if (fault == nullptr) fault = ::new (shared_allocate(sizeof(Fault))) Fault;
+  stream = make_stream();
+}
+
+void check_fault(Fault* fault) {
+  const Fault found = std::exchange(*fault, {});
+  switch (found.kind) {
+    case FaultKind::none:
+      return;
+    case FaultKind::embedding_index:
+      throw Error("index " + std::to_string(found.value) + " is outside the table of " + std::to_string(found.limit) +
+                      " rows",
+                  "embedding", "use ids that the model's vocabulary has");
+    case FaultKind::label:
+      throw Error("label " + std::to_string(found.value) + " is outside the " + std::to_string(found.limit) +
+                      " classes",
+                  "cross_entropy", "use labels from 0 on, or the ignored one to leave a row out");
+    case FaultKind::division_by_zero:
+      throw Error("integer division by zero", "elementwise.binary", "divide by something else");
+  }
 }
 
 void CudaQueue::synchronize() {
   cuda::synchronize(stream_);
+  check_fault(fault_);
 }
 
 // Work that still uses the old scratch is ahead of any that will use its memory for something else.

@@ -7,6 +7,7 @@
 
 #include "mica/kernels/activation.h"
 #include "mica/kernels/attention.h"
+#include "mica/kernels/cuda/device/fault.h"
 #include "mica/kernels/cuda/runtime.h"
 #include "mica/kernels/elementwise.h"
 #include "mica/kernels/embedding.h"
@@ -21,12 +22,15 @@
 
 namespace mica::cuda {
 
+/// Throws the Error that a kernel reported, once; the stream must have been waited for.
+void check_fault(Fault* fault);
+
 /// A caching allocator over the device's memory. Sizes are rounded up to classes at most an eighth apart; a freed block
 /// waits for the next request of its class. All work of a device runs on one stream, so that a block may be handed out
 /// again while the work that used it last is still to be done.
 class CudaMemory final : public Memory {
  public:
-  CudaMemory(int index, const Stream& stream) : index_(index), stream_(stream) {}
+  CudaMemory(int index, const Stream& stream, Fault* const& fault) : index_(index), stream_(stream), fault_(fault) {}
   void* allocate(int64_t bytes) override;
   void free(void* data, int64_t bytes) noexcept override;
   void copy_from_host(void* device_data, const void* host_data, int64_t bytes) override;
@@ -42,6 +46,7 @@ class CudaMemory final : public Memory {
   void release_cached();
   int index_;
   const Stream& stream_;
+  Fault* const& fault_;
   mutable std::mutex mutex_;
   std::map<int64_t, std::vector<void*>> free_;  // by class
   int64_t used_ = 0, cached_ = 0;
@@ -50,26 +55,30 @@ class CudaMemory final : public Memory {
 /// One stream, and scratch that the kernels on it take turns in.
 class CudaQueue final : public Queue {
  public:
-  CudaQueue(const Stream& stream, CudaMemory& memory) : stream_(stream), memory_(memory) {}
+  CudaQueue(const Stream& stream, CudaMemory& memory, Fault* const& fault)
+      : stream_(stream), memory_(memory), fault_(fault) {}
   void synchronize() override;
   void* workspace(int64_t bytes) override;
 
  private:
   const Stream& stream_;
   CudaMemory& memory_;
+  Fault* const& fault_;
   void* scratch_ = nullptr;
   int64_t scratch_bytes_ = 0;
 };
 
 /// What the subjects share: which device, its stream, memory and scratch.
 struct CudaDevice {
-  explicit CudaDevice(int number) : index(number), memory(number, stream), queue(stream, memory) {}
+  explicit CudaDevice(int number)
+      : index(number), memory(number, stream, fault), queue(stream, memory, fault) {}
   Device device() const { return {DeviceType::cuda, index}; }
-  /// Makes the device current for this host thread, and its stream at the first call.
+  /// Makes the device current for this host thread, and its stream and fault at the first call.
   void enter();
 
   int index;
   Stream stream = nullptr;
+  Fault* fault = nullptr;  // for kernels to write
   CudaMemory memory;
   CudaQueue queue;
 };

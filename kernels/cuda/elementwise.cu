@@ -9,22 +9,41 @@
 namespace mica::cuda {
 namespace {
 
+template <typename T>
+struct WrappingOf {
+  using type = Computed<T>;
+};
+template <typename T>
+  requires std::is_integral_v<T>
+struct WrappingOf<T> {
+  using type = std::make_unsigned_t<T>;
+};
+/// Integers wrap around when they overflow, which signed ones may not.
+template <typename T>
+using Wrapping = typename WrappingOf<T>::type;
+
 // The operation is the same for all threads: the branch costs nothing beside the memory.
 template <typename T>
 struct Binary {
   BinaryOp op;
+  Fault* fault;
   __device__ __forceinline__ T operator()(T a, T b) const {
     const Computed<T> x = widen(a), y = widen(b);
     switch (op) {
       case BinaryOp::add:
-        return narrow<T>(x + y);
+        return narrow<T>(static_cast<Wrapping<T>>(x) + static_cast<Wrapping<T>>(y));
       case BinaryOp::subtract:
-        return narrow<T>(x - y);
+        return narrow<T>(static_cast<Wrapping<T>>(x) - static_cast<Wrapping<T>>(y));
       case BinaryOp::multiply:
-        return narrow<T>(x * y);
+        return narrow<T>(static_cast<Wrapping<T>>(x) * static_cast<Wrapping<T>>(y));
       case BinaryOp::divide:
         if constexpr (std::is_integral_v<T>) {
-          return y == 0 ? T(0) : narrow<T>(x / y);
+          if (y == 0) {
+            report(fault, FaultKind::division_by_zero, 0, 0);
+            return T(0);
+          }
+          // The lowest integer has no opposite.
+          return y == -1 ? narrow<T>(Wrapping<T>(0) - static_cast<Wrapping<T>>(x)) : narrow<T>(x / y);
         } else {
           return narrow<T>(x / y);
         }
@@ -103,7 +122,7 @@ struct Choose {
 void CudaElementwise::binary(BinaryOp op, const View& a, const View& b, const View& y) {
   with_number("elementwise.binary", y.dtype, device_.device(), [&](auto zero) {
     using T = decltype(zero);
-    pointwise<T, T, T>(device_, "elementwise.binary", Binary<T>{op}, y, a, b);
+    pointwise<T, T, T>(device_, "elementwise.binary", Binary<T>{op, device_.fault}, y, a, b);
   });
 }
 

@@ -85,6 +85,7 @@ void CudaMemory::copy_from_host(void* device_data, const void* host_data, int64_
 
 void CudaMemory::copy_to_host(void* host_data, const void* device_data, int64_t bytes) {
   if (bytes > 0) cuda::copy_to_host(host_data, device_data, bytes, stream_);
+  check_fault(fault_);
 }
 
 void CudaMemory::copy(void* to, const void* from, int64_t bytes) {

@@ -28,6 +28,9 @@ void set_device(int device);
 /// Of the current device; null when there is no memory left.
 void* device_allocate(int64_t bytes);
 void device_free(void* data) noexcept;
+/// Memory that host and device reach under one address. Throws Error when there is none.
+void* shared_allocate(int64_t bytes);
+void shared_free(void* data) noexcept;
 /// Bytes free on the current device.
 int64_t device_free_bytes();
 

@@ -7,7 +7,6 @@
 #include "mica/kernels/shape.h"
 
 #include <cmath>
-#include <cstring>
 #include <limits>
 
 #include "mica/kernels/cuda/pointwise.h"
@@ -83,20 +82,6 @@ __device__ int64_t load_integer(const void* x, DType dtype, int64_t i) {
     default:
       return 0;
   }
-}
-
-// A double as a float rounded to odd: rounding that once more to 16 bits gives what rounding the double would.
-__device__ float round_to_odd(double x) {
-  const auto nearest = static_cast<float>(x);
-  const auto widened = static_cast<double>(nearest);
-  if (widened == x || x != x || std::isinf(nearest)) return nearest;
-  const float towards = std::abs(widened) > std::abs(x) ? std::nextafter(nearest, 0.0F) : nearest;
-  uint32_t bits = 0;
-  std::memcpy(&bits, &towards, sizeof(bits));
-  bits |= 1U;
-  float odd = 0;
-  std::memcpy(&odd, &bits, sizeof(odd));
-  return odd;
 }
 
 __device__ int64_t truncate(double x) {

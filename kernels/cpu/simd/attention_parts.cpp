@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "mica/kernels/cpu/simd/random.h"
+#include "mica/kernels/random.h"
 
 namespace mica::cpu::simd {
 

@@ -106,11 +106,6 @@ void uniform_blocks(uint64_t seed, uint64_t stream, uint64_t first_block, int64_
   HWY_DYNAMIC_DISPATCH(uniform)(seed, stream, first_block, blocks, u);
 }
 
-float dropout_threshold(double p) {
-  // A uniform number is a multiple of 2^-24.
-  return static_cast<float>(std::ceil(p * 0x1p24) * 0x1p-24);
-}
-
 void drop(const float* u, float threshold, float scale, const float* x, float* y, int64_t count) {
   HWY_DYNAMIC_DISPATCH(select)(u, threshold, scale, x, y, count);
 }

@@ -3,6 +3,7 @@
 
 #include <cmath>
 #include <cstdint>
+#include <cstring>
 #include <type_traits>
 
 #include "mica/kernels/cuda/device/keywords.h"
@@ -56,6 +57,20 @@ __device__ __forceinline__ T narrow(From value) {
   } else {
     return static_cast<T>(value);
   }
+}
+
+/// A double as a float rounded to odd: rounding that once more to 16 bits gives what rounding the double would.
+__device__ __forceinline__ float round_to_odd(double x) {
+  const auto nearest = static_cast<float>(x);
+  const auto widened = static_cast<double>(nearest);
+  if (widened == x || x != x || std::isinf(nearest)) return nearest;
+  const float towards = std::abs(widened) > std::abs(x) ? std::nextafter(nearest, 0.0F) : nearest;
+  uint32_t bits = 0;
+  std::memcpy(&bits, &towards, sizeof(bits));
+  bits |= 1U;
+  float odd = 0;
+  std::memcpy(&odd, &bits, sizeof(odd));
+  return odd;
 }
 
 /// Elements that move in one access, of up to 16 bytes a lane.

@@ -5,6 +5,7 @@
 #include <atomic>
 #include <cstring>
 #include <memory>
+#include <new>
 #include <string>
 #include <utility>
 #include <vector>
@@ -98,6 +99,12 @@ void* device_allocate(int64_t bytes) {
 }
 void device_free(void* data) noexcept {
   emulate::arena_free(data);
+}
+void* shared_allocate(int64_t bytes) {
+  return ::operator new(static_cast<size_t>(bytes), std::align_val_t{64});
+}
+void shared_free(void* data) noexcept {
+  ::operator delete(data, std::align_val_t{64});
 }
 int64_t device_free_bytes() {
   return emulate::arena_total() - emulate::arena_used();
