@@ -1,15 +1,32 @@
 # The CUDA kernels. Their sources compile twice: with nvcc for GPUs (MICA_CUDA), and with the host compiler for
-# emulation (kernels/cuda/emulate), which the tests use on machines without a GPU.
+# emulation (kernels/cuda/emulate), which the tests use on machines without a GPU. A build has one of the two.
 file(GLOB MICA_CUDA_SOURCES CONFIGURE_DEPENDS kernels/cuda/*.cu)
-file(GLOB MICA_CUDA_HOST_SOURCES CONFIGURE_DEPENDS kernels/cuda/*.cpp)
 
-if(MICA_EMULATE)
+# The runtime is linked statically and looks for the driver when it is first called, so that one program serves machines
+# with and without a GPU. cuBLASLt is opened at run time.
+if(MICA_CUDA)
+  if(NOT DEFINED CMAKE_CUDA_ARCHITECTURES)
+    set(CMAKE_CUDA_ARCHITECTURES 80-real 90a-real 120)
+  endif()
+  enable_language(CUDA)
+  find_package(CUDAToolkit 12.0 REQUIRED)
+  add_library(mica_cuda OBJECT ${MICA_CUDA_SOURCES})
+  set_target_properties(mica_cuda PROPERTIES CUDA_STANDARD 20 CUDA_STANDARD_REQUIRED ON POSITION_INDEPENDENT_CODE ON
+                                             CUDA_RUNTIME_LIBRARY Static)
+  target_include_directories(mica_cuda PRIVATE ${PROJECT_BINARY_DIR}/include)
+  target_compile_options(mica_cuda PRIVATE --expt-relaxed-constexpr -Xptxas=-v -Xcompiler=-Wall,-Wextra,-Wshadow
+                                           $<$<BOOL:${MICA_WERROR}>:-Werror=all-warnings>)
+  target_compile_definitions(mica_objects PRIVATE MICA_WITH_CUDA=1)
+  target_sources(mica_static PRIVATE $<TARGET_OBJECTS:mica_cuda>)
+  target_link_libraries(mica_static PRIVATE CUDA::cudart_static)
+  list(APPEND MICA_LINK_LIBRARIES CUDA::cudart_static)
+elseif(MICA_EMULATE)
   find_package(Boost 1.70 REQUIRED COMPONENTS context)
   file(GLOB MICA_EMULATE_SOURCES CONFIGURE_DEPENDS kernels/cuda/emulate/*.cpp)
   set(emulated ${MICA_CUDA_SOURCES})
   list(FILTER emulated EXCLUDE REGEX "/(runtime|libraries)\\.cu$")  # these speak to the driver
   set_source_files_properties(${emulated} PROPERTIES LANGUAGE CXX)
-  add_library(mica_emulated OBJECT ${emulated} ${MICA_CUDA_HOST_SOURCES} ${MICA_EMULATE_SOURCES})
+  add_library(mica_emulated OBJECT ${emulated} ${MICA_EMULATE_SOURCES})
   target_compile_definitions(mica_emulated PRIVATE MICA_EMULATED=1)
   target_include_directories(mica_emulated PRIVATE ${Boost_INCLUDE_DIRS})
   target_link_libraries(mica_emulated PRIVATE mica_settings)

@@ -7,6 +7,7 @@
 
 #include "mica/base/error.h"
 #include "mica/kernels/cpu/backend.h"
+#include "mica/kernels/cuda/find.h"
 
 namespace mica {
 namespace {
@@ -23,6 +24,19 @@ Registry& registry() {
 
 }  // namespace
 
+// Of a device that nobody registered.
+Backend* find_on_machine(Device device, std::string& why) {
+#ifdef MICA_WITH_CUDA
+  Backend* found = cuda::cuda_backend(device.index);
+  if (found == nullptr) why = cuda::why_no_device();
+  return found;
+#else
+  static_cast<void>(device);
+  why = "this build has no CUDA: configure it with -DMICA_CUDA=ON";
+  return nullptr;
+#endif
+}
+
 // The CPU's backend is named here rather than registering itself: the call keeps it from being dropped by the linker,
 // and it is there whenever static initialisers ask for it.
 Backend& backend(Device device) {
@@ -31,11 +45,11 @@ Backend& backend(Device device) {
   const std::scoped_lock lock(known.mutex);
   const auto found = std::find_if(known.backends.begin(), known.backends.end(),
                                   [&](const Backend* candidate) { return candidate->device() == device; });
-  if (found == known.backends.end()) {
-    throw Error("no device " + to_string(device), "backend",
-                "use cpu, or a build with CUDA on a machine that has this device");
-  }
-  return **found;
+  if (found != known.backends.end()) return **found;
+  std::string why;
+  Backend* made = find_on_machine(device, why);
+  if (made == nullptr) throw Error("no device " + to_string(device), why, "use cpu, or a machine with this device");
+  return *made;
 }
 
 void register_backend(Backend& backend) {

@@ -294,8 +294,4 @@ class CudaBackend final : public Backend {
   CudaShape shape_{on_};
 };
 
-/// The backend of a device of this machine, made on first use and never destroyed; null when there is none, and then
-/// why_no_device() says why.
-Backend* cuda_backend(int index);
-
 }  // namespace mica::cuda

@@ -20,7 +20,7 @@ struct DeviceProperties {
 
 /// Devices of this machine; 0 without a driver, and then why.
 int device_count();
-std::string why_no_device();
+std::string why_no_device();  // declared in find.h, too
 const DeviceProperties& properties(int device);
 /// Makes it the device of this host thread's calls.
 void set_device(int device);

@@ -296,7 +296,7 @@ TEST(SimdRandom, UniformNumbersAreThoseOfOneBlockAtATime) {
 
 TEST(SimdRandom, ThresholdComparesAsDoubleDoes) {
   for (const double p : {0.0, 0.1, 0.25, 0.5, 1e-9, 0.9999999}) {
-    const float threshold = cpu::simd::dropout_threshold(p);
+    const float threshold = dropout_threshold(p);
     for (const auto word : {uint32_t{0}, uint32_t{0x19999900}, uint32_t{0x19999a00}, uint32_t{0x40000000},
                             uint32_t{0x3fffff00}, uint32_t{0xffffffff}}) {
       const float u = uniform_from_word(word);

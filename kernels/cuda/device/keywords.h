@@ -5,7 +5,9 @@
 #ifdef __CUDACC__
 #include <cuda_runtime.h>
 #else
-#define MICA_EMULATED 1
+#ifndef MICA_EMULATED
+#error "the CUDA kernels are compiled by nvcc, or for emulation with MICA_EMULATED"
+#endif
 #define __global__
 #define __device__
 #define __host__

@@ -1,6 +1,7 @@
 // Whoever links the emulated kernels has the devices cuda:0 and cuda:1.
 
-#include "mica/kernels/cuda/backend.h"
+#include "mica/kernels/cuda/find.h"
+#include "mica/kernels/cuda/runtime.h"
 
 namespace mica::cuda {
 namespace {

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "mica/base/error.h"
+#include "mica/kernels/cuda/find.h"
 #include "mica/kernels/cuda/runtime.h"
 
 namespace mica::cuda {
