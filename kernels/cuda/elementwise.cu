@@ -131,7 +131,7 @@ void CudaElementwise::compare(CompareOp op, const View& a, const View& b, const 
     using T = decltype(zero);
     pointwise<bool, T, T>(device_, "elementwise.compare", Compare<T>{op}, y, a, b);
   };
-  if (a.dtype == DType::boolean) return run(false);
+  if (a.dtype == DType::boolean || a.dtype == DType::uint8) return run(uint8_t{});
   with_number("elementwise.compare", a.dtype, device_.device(), run);
 }
 

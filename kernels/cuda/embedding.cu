@@ -20,19 +20,34 @@ namespace {
 constexpr int kMostTables = 4;
 constexpr unsigned kColumns = 128;    // of a block
 constexpr int64_t kSmallTable = 8;    // rows
+constexpr int64_t kFewIndices = 1024;  // up to which a row's gradients are added one after the other in any table
 constexpr int64_t kPartSize = 64;     // indices that one block of a small table adds up
 
-// From is the tables' type, To that of y: the same or a wider one.
-template <typename From>
+// Tables of any of the floating types, each of its own.
 struct Tables {
-  const From* table[kMostTables];
+  const void* table[kMostTables];
+  DType dtype[kMostTables];
   const int64_t* ids[kMostTables];
   int64_t row_stride[kMostTables], stride[kMostTables], rows[kMostTables], id_stride[kMostTables];
   int count;
 };
 
-template <typename From, typename To>
-__global__ void forward_kernel(Tables<From> t, int64_t n, int64_t size, To* y, Fault* fault) {
+template <typename C>
+__device__ __forceinline__ C element(const void* table, DType dtype, int64_t at) {
+  switch (dtype) {
+    case DType::float32:
+      return static_cast<C>(static_cast<const float*>(table)[at]);
+    case DType::float16:
+      return static_cast<C>(widen(static_cast<const float16*>(table)[at]));
+    case DType::bfloat16:
+      return static_cast<C>(widen(static_cast<const bfloat16*>(table)[at]));
+    default:
+      return static_cast<C>(static_cast<const double*>(table)[at]);
+  }
+}
+
+template <typename To>
+__global__ void forward_kernel(Tables t, int64_t n, int64_t size, To* y, Fault* fault) {
   using C = Computed<To>;
   const int64_t step = int64_t{blocks_x()} * threads_x();
   for (int64_t i = int64_t{block_x()} * threads_x() + thread_x(); i < n * size; i += step) {
@@ -44,7 +59,7 @@ __global__ void forward_kernel(Tables<From> t, int64_t n, int64_t size, To* y, F
         if (column == 0) report(fault, FaultKind::embedding_index, id, t.rows[k]);
         id = 0;
       }
-      const C value = static_cast<C>(widen(t.table[k][id * t.row_stride[k] + column * t.stride[k]]));
+      const C value = element<C>(t.table[k], t.dtype[k], id * t.row_stride[k] + column * t.stride[k]);
       sum = k == 0 ? value : sum + value;
     }
     y[i] = narrow<To>(sum);
@@ -120,22 +135,6 @@ __global__ void small_sum_kernel(Scatter<T> a, const Computed<T>* partial, int64
   a.dtable[at] = narrow<T>(sum);
 }
 
-template <typename From, typename To>
-void look_up(CudaDevice& on, const View* tables, const View* ids, int count, const View& y) {
-  Tables<From> t{};
-  t.count = count;
-  for (int k = 0; k < count; ++k) {
-    t.table[k] = tables[k].as<const From>();
-    t.ids[k] = ids[k].as<const int64_t>();
-    t.row_stride[k] = tables[k].stride(0);
-    t.stride[k] = tables[k].stride(1);
-    t.rows[k] = tables[k].size(0);
-    t.id_stride[k] = ids[k].stride(0);
-  }
-  launch("embedding.forward", on.stream, over(y.numel()), forward_kernel<From, To>, t, y.size(0), y.size(1), y.as<To>(),
-         on.fault);
-}
-
 }  // namespace
 
 void CudaEmbedding::forward(const View& table, const View& ids, const View& y) {
@@ -144,19 +143,22 @@ void CudaEmbedding::forward(const View& table, const View& ids, const View& y) {
 
 void CudaEmbedding::forward_sum(const View* tables, const View* ids, int count, const View& y) {
   if (y.numel() == 0) return;
-  with_floating("embedding.forward", tables[0].dtype, device_.device(), [&](auto from) {
-    with_floating("embedding.forward", y.dtype, device_.device(), [&](auto to) {
-      using From = decltype(from);
-      using To = decltype(to);
-      for (int k = 1; k < count; ++k) {
-        if (tables[k].dtype != tables[0].dtype) unsupported("embedding.forward_sum", tables[k].dtype, device_.device());
-      }
-      if constexpr (std::is_same_v<From, To> || (sizeof(From) == 2 && std::is_same_v<To, float>)) {
-        look_up<From, To>(device_, tables, ids, count, y);
-      } else {
-        unsupported("embedding.forward", y.dtype, device_.device());
-      }
-    });
+  Tables t{};
+  t.count = count;
+  for (int k = 0; k < count; ++k) {
+    with_floating("embedding.forward", tables[k].dtype, device_.device(), [](auto) {});
+    t.table[k] = tables[k].data;
+    t.dtype[k] = tables[k].dtype;
+    t.ids[k] = ids[k].as<const int64_t>();
+    t.row_stride[k] = tables[k].stride(0);
+    t.stride[k] = tables[k].stride(1);
+    t.rows[k] = tables[k].size(0);
+    t.id_stride[k] = ids[k].stride(0);
+  }
+  with_floating("embedding.forward", y.dtype, device_.device(), [&](auto zero) {
+    using To = decltype(zero);
+    launch("embedding.forward", device_.stream, over(y.numel()), forward_kernel<To>, t, y.size(0), y.size(1),
+           y.as<To>(), device_.fault);
   });
 }
 
@@ -170,7 +172,7 @@ void CudaEmbedding::backward(const View& dy, const View& ids, int64_t padding_id
                        padding_idx, dtable.as<T>(), device_.fault};
     const auto columns = static_cast<unsigned>(ceil_div(size, kColumns));
     const int64_t parts = ceil_div(n, kPartSize);
-    if (rows <= kSmallTable && parts <= 65535) {
+    if (rows <= kSmallTable && n > kFewIndices && parts <= 65535) {
       auto* partial =
           static_cast<C*>(device_.queue.workspace(parts * rows * size * static_cast<int64_t>(sizeof(C))));
       launch("embedding.backward", device_.stream, {{columns, static_cast<unsigned>(parts)}, {kColumns}},

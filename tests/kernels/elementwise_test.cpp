@@ -145,7 +145,9 @@ TEST(Elementwise, IntegersWrapAndDivideWithoutTraps) {
   tested().elementwise().binary(BinaryOp::divide, c.view(), d.view(), z.view());
   EXPECT_EQ(z.values(), (std::vector<int32_t>{INT32_MIN, 2}));
   const Array<int32_t> zero({2}, {0, 0});
-  EXPECT_THROW(tested().elementwise().binary(BinaryOp::divide, c.view(), zero.view(), z.view()), Error);
+  EXPECT_THROW((tested().elementwise().binary(BinaryOp::divide, c.view(), zero.view(), z.view()),
+                tested().queue().synchronize()),
+               Error);
 }
 
 template <typename T>
