@@ -31,14 +31,6 @@ void CudaActivation::softcap_backward(const View& /*y*/, const View& /*dy*/, dou
   throw Error("unfinished", "CudaActivation::softcap_backward", "");
 }
 
-// CudaAttention
-void CudaAttention::forward(const AttentionArguments& /*arguments*/, const View& /*output*/, const View& /*log_sum_exp*/) {
-  throw Error("unfinished", "CudaAttention::CudaAttention", "");
-}
-void CudaAttention::backward(const AttentionArguments& /*arguments*/, const View& /*output*/, const View& /*log_sum_exp*/, const View& /*d_output*/, const View& /*d_query*/, const View& /*d_key*/, const View& /*d_value*/, const View& /*d_bias*/, const View& /*d_sinks*/) {
-  throw Error("unfinished", "CudaAttention::backward", "");
-}
-
 // CudaEmbedding
 void CudaEmbedding::forward(const View& /*table*/, const View& /*ids*/, const View& /*y*/) {
   throw Error("unfinished", "CudaEmbedding::CudaEmbedding", "");

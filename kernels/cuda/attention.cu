@@ -1,0 +1,29 @@
+// Attention's host side: which of the kernels in attention_*.cu runs.
+
+#include "mica/kernels/attention.h"
+#include "mica/kernels/cuda/attention_kernels.h"
+#include "mica/kernels/cuda/backend.h"
+#include "mica/kernels/cuda/support.h"
+
+namespace mica::cuda {
+
+void CudaAttention::forward(const AttentionArguments& arguments, const View& output, const View& log_sum_exp) {
+  for (const View* view : {&arguments.key, &arguments.value}) {
+    const bool narrow = view->dtype == DType::float16 || view->dtype == DType::bfloat16;
+    if (view->dtype != arguments.query.dtype && !narrow) {
+      unsupported("attention.forward", view->dtype, device_.device());
+    }
+  }
+  attention_forward_plain(device_, arguments, output, log_sum_exp);
+}
+
+void CudaAttention::backward(const AttentionArguments& arguments, const View& output, const View& /*log_sum_exp*/,
+                             const View& d_output, const View& d_query, const View& d_key, const View& d_value,
+                             const View& d_bias, const View& d_sinks) {
+  for (const View* view : {&arguments.key, &arguments.value}) {
+    if (view->dtype != arguments.query.dtype) unsupported("attention.backward", view->dtype, device_.device());
+  }
+  attention_backward_plain(device_, arguments, {output, d_output, d_query, d_key, d_value, d_bias, d_sinks});
+}
+
+}  // namespace mica::cuda
