@@ -14,6 +14,10 @@ void CudaAttention::forward(const AttentionArguments& arguments, const View& out
       unsupported("attention.forward", view->dtype, device_.device());
     }
   }
+  if (attention_fits_tiles(arguments) && wide_rows(output, output.size(2), output.stride(0)) &&
+      wide_rows(output, output.size(2), output.stride(1))) {
+    return attention_forward_tiles(device_, arguments, output, log_sum_exp, 0);
+  }
   attention_forward_plain(device_, arguments, output, log_sum_exp);
 }
 

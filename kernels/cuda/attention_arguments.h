@@ -60,7 +60,7 @@ struct AttentionRule {
   static constexpr int kAll = 1 << 30;  // beyond any position
 
   SegmentTable queries, keys;
-  int64_t heads = 0, key_heads = 0, sequences = 0;
+  int heads = 0, key_heads = 0, sequences = 0;
   C scale = 1, softcap = 0;
   int before = kAll, after = kAll;  // the query at position p sees the keys in [p - before, p + after]
   const uint8_t* mask = nullptr;
@@ -75,9 +75,9 @@ struct AttentionRule {
   explicit AttentionRule(const AttentionArguments& a)
       : queries(a.query_segments),
         keys(a.key_segments),
-        heads(a.query.size(1)),
-        key_heads(a.key.size(1)),
-        sequences(a.query_segments.count()),
+        heads(static_cast<int>(a.query.size(1))),
+        key_heads(static_cast<int>(a.key.size(1))),
+        sequences(static_cast<int>(a.query_segments.count())),
         scale(static_cast<C>(a.scale)),
         softcap(static_cast<C>(a.softcap)),
         dropout(a.dropout),
@@ -115,11 +115,11 @@ template <typename T>
 struct AttentionHead {
   using C = Computed<T>;
   const AttentionRule<T>& rule;
-  int64_t sequence, head, key_head;
+  int sequence, head, key_head;
   int queries, keys;
-  int64_t query_begin, key_begin;  // first rows
+  int query_begin, key_begin;  // first rows
 
-  __device__ __forceinline__ AttentionHead(const AttentionRule<T>& r, int64_t s, int64_t h)
+  __device__ __forceinline__ AttentionHead(const AttentionRule<T>& r, int s, int h)
       : rule(r),
         sequence(s),
         head(h),
@@ -167,7 +167,7 @@ struct AttentionHead {
   /// 1 / (1 - p) for a kept weight, 0 for a dropped one.
   __device__ __forceinline__ C factor(int query, int key) const {
     if (!(rule.dropout > 0)) return 1;
-    const auto stream = static_cast<uint64_t>(sequence * rule.heads + head);
+    const auto stream = static_cast<uint64_t>(int64_t{sequence} * rule.heads + head);
     const auto index = static_cast<uint64_t>(int64_t{query} * keys + key);
     // philox_word(seed, stream, index), but no register is indexed.
     const uint64_t block = index >> 2;

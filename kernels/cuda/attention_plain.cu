@@ -52,8 +52,8 @@ struct PlainForward {
 
 // Whose turn a block is: block b takes tile b % tiles of head b / tiles % heads of sequence b / tiles / heads.
 template <typename T>
-__device__ __forceinline__ AttentionHead<T> head_of_block(const AttentionRule<T>& rule, int tiles, int64_t heads) {
-  const int64_t rest = block_x() / static_cast<unsigned>(tiles);
+__device__ __forceinline__ AttentionHead<T> head_of_block(const AttentionRule<T>& rule, int tiles, int heads) {
+  const int rest = static_cast<int>(block_x() / static_cast<unsigned>(tiles));
   return AttentionHead<T>(rule, rest / heads, rest % heads);
 }
 __device__ __forceinline__ int row_of_warp(int tiles) {
@@ -230,9 +230,9 @@ __global__ void attention_plain_queries_kernel(PlainBackward<T> a) {
 template <typename T>
 __global__ void attention_plain_keys_kernel(PlainBackward<T> a) {
   using C = Computed<T>;
-  const int64_t rest = block_x() / static_cast<unsigned>(a.tiles);
-  const int64_t sequence = rest / a.rule.key_heads, key_head = rest % a.rule.key_heads;
-  const int64_t group = a.rule.heads / a.rule.key_heads;
+  const int rest = static_cast<int>(block_x() / static_cast<unsigned>(a.tiles));
+  const int sequence = rest / a.rule.key_heads, key_head = rest % a.rule.key_heads;
+  const int group = a.rule.heads / a.rule.key_heads;
   const int key = row_of_warp(a.tiles), lane = static_cast<int>(thread_x());
   if (key >= a.rule.keys.length(sequence)) return;
   C* weights = &shared_memory<C>() + thread_y() * (2 * kWarp + static_cast<unsigned>(a.head_size + a.value_size));
@@ -241,7 +241,7 @@ __global__ void attention_plain_keys_kernel(PlainBackward<T> a) {
   C* value_sums = key_sums + a.head_size;
   for (int i = lane; i < a.head_size; i += kWarp) key_sums[i] = 0;
   for (int i = lane; i < a.value_size; i += kWarp) value_sums[i] = 0;
-  for (int64_t h = key_head * group; h < (key_head + 1) * group; ++h) {
+  for (int h = key_head * group; h < (key_head + 1) * group; ++h) {
     const AttentionHead<T> head(a.rule, sequence, h);
     for (int first = 0; first < head.queries; first += kWarp) {
       const int query = first + lane;
@@ -284,14 +284,14 @@ __global__ void attention_plain_bias_kernel(PlainBackward<T> a, BiasGradient<T> 
   const int64_t at = int64_t{block_x()} * threads_x() + thread_x();
   if (at >= d.sequences * d.heads * d.queries * d.keys) return;
   const int key = static_cast<int>(at % d.keys);
-  const int64_t row = at / d.keys % d.queries, h = at / d.keys / d.queries % d.heads,
-                s = at / d.keys / d.queries / d.heads;
+  const int row = static_cast<int>(at / d.keys % d.queries), h = static_cast<int>(at / d.keys / d.queries % d.heads),
+            s = static_cast<int>(at / d.keys / d.queries / d.heads);
   C sum = 0;
-  for (int64_t sequence = s; sequence < (d.sequences == 1 ? a.rule.sequences : s + 1); ++sequence) {
-    for (int64_t i = h; i < (d.heads == 1 ? a.rule.heads : h + 1); ++i) {
+  for (int sequence = s; sequence < (d.sequences == 1 ? a.rule.sequences : s + 1); ++sequence) {
+    for (int i = h; i < (d.heads == 1 ? a.rule.heads : h + 1); ++i) {
       const AttentionHead<T> head(a.rule, sequence, i);
       if (key >= head.keys) continue;
-      const int first = static_cast<int>(row), last = d.queries == 1 ? head.queries : std::min(first + 1, head.queries);
+      const int first = row, last = d.queries == 1 ? head.queries : std::min(first + 1, head.queries);
       for (int query = first; query < last; ++query) {
         sum += pair_gradient(a, head, query, key, a.sums.at(head.query_begin + query, i)).d_score;
       }
@@ -308,7 +308,7 @@ __global__ void attention_plain_sinks_kernel(AttentionRule<T> rule, HeadColumns<
   const int64_t h = block_x();
   const C sink = widen(rule.sinks[h * rule.sinks_stride]);
   C sum = 0;
-  for (int64_t s = 0; s < rule.sequences && sink != minus_infinity<C>(); ++s) {
+  for (int s = 0; s < rule.sequences && sink != minus_infinity<C>(); ++s) {
     const int queries = rule.queries.length(s);
     for (int q = static_cast<int>(thread_x()); q < queries; q += static_cast<int>(threads_x())) {
       const RowSum<C>& row = sums.at(rule.queries.begin(s) + q, h);
@@ -385,7 +385,7 @@ void attention_forward_plain(CudaDevice& on, const AttentionArguments& arguments
                       static_cast<int>(arguments.value.size(2)),
                       1};
     const LaunchShape shape = rows_of_warps<Computed<T>>(
-        a.rule.sequences * a.rule.heads, longest(arguments.query_segments), kWarp + a.value_size, a.tiles);
+        int64_t{a.rule.sequences} * a.rule.heads, longest(arguments.query_segments), kWarp + a.value_size, a.tiles);
     launch("attention.forward", on.stream, shape, attention_plain_kernel<T>, a);
   });
 }
@@ -397,11 +397,12 @@ void attention_backward_plain(CudaDevice& on, const AttentionArguments& argument
     using C = Computed<T>;
     void* sums = on.queue.workspace(q.size(0) * q.size(1) * static_cast<int64_t>(sizeof(RowSum<C>)));
     PlainBackward<T> a = backward_operands<T>(arguments, g, sums);
-    const LaunchShape queries = rows_of_warps<C>(a.rule.sequences * a.rule.heads, longest(arguments.query_segments),
-                                                 kWarp + a.head_size, a.tiles);
+    const LaunchShape queries = rows_of_warps<C>(int64_t{a.rule.sequences} * a.rule.heads,
+                                                 longest(arguments.query_segments), kWarp + a.head_size, a.tiles);
     launch("attention.backward_queries", on.stream, queries, attention_plain_queries_kernel<T>, a);
-    const LaunchShape keys = rows_of_warps<C>(a.rule.sequences * a.rule.key_heads, longest(arguments.key_segments),
-                                              2 * kWarp + a.head_size + a.value_size, a.tiles);
+    const LaunchShape keys =
+        rows_of_warps<C>(int64_t{a.rule.sequences} * a.rule.key_heads, longest(arguments.key_segments),
+                         2 * kWarp + a.head_size + a.value_size, a.tiles);
     launch("attention.backward_keys", on.stream, keys, attention_plain_keys_kernel<T>, a);
     parameters(on, a, g);
   });
