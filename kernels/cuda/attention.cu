@@ -6,6 +6,14 @@
 #include "mica/kernels/cuda/support.h"
 
 namespace mica::cuda {
+namespace {
+
+// Whether each head's row of a [rows, heads, size] operand moves 16 bytes at a time.
+bool wide(const View& x) {
+  return wide_rows(x, x.size(2), x.stride(0)) && wide_rows(x, x.size(2), x.stride(1));
+}
+
+}  // namespace
 
 void CudaAttention::forward(const AttentionArguments& arguments, const View& output, const View& log_sum_exp) {
   for (const View* view : {&arguments.key, &arguments.value}) {
@@ -14,8 +22,7 @@ void CudaAttention::forward(const AttentionArguments& arguments, const View& out
       unsupported("attention.forward", view->dtype, device_.device());
     }
   }
-  if (attention_fits_tiles(arguments) && wide_rows(output, output.size(2), output.stride(0)) &&
-      wide_rows(output, output.size(2), output.stride(1))) {
+  if (attention_fits_tiles(arguments) && wide(output)) {
     return attention_forward_tiles(device_, arguments, output, log_sum_exp, 0);
   }
   attention_forward_plain(device_, arguments, output, log_sum_exp);
@@ -27,7 +34,12 @@ void CudaAttention::backward(const AttentionArguments& arguments, const View& ou
   for (const View* view : {&arguments.key, &arguments.value}) {
     if (view->dtype != arguments.query.dtype) unsupported("attention.backward", view->dtype, device_.device());
   }
-  attention_backward_plain(device_, arguments, {output, d_output, d_query, d_key, d_value, d_bias, d_sinks});
+  const AttentionGradients gradients{output, d_output, d_query, d_key, d_value, d_bias, d_sinks};
+  if (attention_fits_tiles(arguments) && wide(output) && wide(d_output) && wide(d_query) && wide(d_key) &&
+      wide(d_value)) {
+    return attention_backward_tiles(device_, arguments, gradients);
+  }
+  attention_backward_plain(device_, arguments, gradients);
 }
 
 }  // namespace mica::cuda
