@@ -1,0 +1,29 @@
+#pragma once
+// The ways in which attention runs; attention.cu picks one.
+
+#include "mica/kernels/cuda/backend.h"
+
+namespace mica::cuda {
+
+struct AttentionGradients {
+  const View &output, &d_output, &d_query, &d_key, &d_value, &d_bias, &d_sinks;
+};
+
+/// Any dtype, size and option: the reference.
+void attention_forward_plain(CudaDevice& on, const AttentionArguments& arguments, const View& output,
+                             const View& log_sum_exp);
+void attention_backward_plain(CudaDevice& on, const AttentionArguments& arguments, const AttentionGradients& gradients);
+/// d_bias and d_sinks, from the RowSum of each query, [heads, query_rows].
+void attention_backward_parameters(CudaDevice& on, const AttentionArguments& arguments,
+                                   const AttentionGradients& gradients, void* sums);
+
+/// On the matrix units: float16 or bfloat16 throughout, sizes up to 256 in rows that move 16 bytes at a time.
+bool attention_fits_tiles(const AttentionArguments& arguments);
+/// Sequences of at most `most_skipped` queries are left alone.
+void attention_forward_tiles(CudaDevice& on, const AttentionArguments& arguments, const View& output,
+                             const View& log_sum_exp, int most_skipped);
+void attention_backward_tiles(CudaDevice& on, const AttentionArguments& arguments, const AttentionGradients& gradients);
+/// Whether anything but scale, causal order and window has a say in the scores.
+bool attention_extras(const AttentionArguments& arguments);
+
+}  // namespace mica::cuda
