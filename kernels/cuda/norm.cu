@@ -52,6 +52,7 @@ struct LayerNorm {
   Computed<T> eps;
   T *y, *sum, *mean, *rstd;
   int64_t rows, size;
+  int64_t x_stride, y_stride;  // of a row; the others' rows lie side by side
 };
 
 // One row a group of threads. What does not fit in registers is read again (from sum, or x and residual).
@@ -63,7 +64,7 @@ __global__ void layer_norm_kernel(LayerNorm<T> a) {
   const int64_t packs = a.size / kPack, start = row * a.size;
   C held[kHeld][kPack];
   const auto s_of = [&](int64_t pack, C* s) {
-    const auto x = load_pack<kPack>(a.x + start + pack * kPack);
+    const auto x = load_pack<kPack>(a.x + row * a.x_stride + pack * kPack);
     for (int i = 0; i < kPack; ++i) s[i] = widen(x.values[i]);
     if (a.residual != nullptr) {
       const auto r = load_pack<kPack>(a.residual + start + pack * kPack);
@@ -111,7 +112,7 @@ __global__ void layer_norm_kernel(LayerNorm<T> a) {
       for (int i = 0; i < kPack; ++i) kept.values[i] = narrow<T>(s[i]);
       store_pack(a.sum + start + pack * kPack, kept);
     }
-    store_pack(a.y + start + pack * kPack, y);
+    store_pack(a.y + row * a.y_stride + pack * kPack, y);
   });
   if (thread_x() == 0) {
     if (a.mean != nullptr) a.mean[row] = narrow<T>(mean);
@@ -296,9 +297,9 @@ void CudaNorm::layer_norm(const View& x, const View& residual, const View& weigh
     const int64_t rows = x.size(0), size = x.size(1);
     const LayerNorm<T> a{x.as<T>(),  residual.as<T>(), weight.as<T>(), bias.as<T>(), static_cast<Computed<T>>(eps),
                          y.as<T>(),  sum.as<T>(),      mean.as<T>(),   rstd.as<T>(), rows,
-                         size};
-    bool wide = true;
-    for (const View* each : {&x, &residual, &weight, &bias, &y, &sum}) wide = wide && wide_rows(*each, size);
+                         size,         x.stride(0),       y.stride(0)};
+    bool wide = wide_rows(x, size, x.stride(0)) && wide_rows(y, size, y.stride(0));
+    for (const View* each : {&residual, &weight, &bias, &sum}) wide = wide && wide_rows(*each, size);
     const RowShape shape = row_shape(rows, wide ? size / kWide<T> : size);
     launch("norm.layer_norm", device_.stream, shape.launch,
            wide ? layer_norm_kernel<T, kWide<T>> : layer_norm_kernel<T, 1>, a);

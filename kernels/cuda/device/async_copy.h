@@ -21,6 +21,13 @@ inline void copy_async_4(void* shared, const void* global, bool valid = true, Li
   if (valid) emulate::check_global(global, 4, 4, "copy_async_4", line);
   emulate::copy_later(shared, global, valid ? 4 : 0, 4);
 }
+/// 16 bytes, of which the first `bytes` (0 to 16) are read and the others zeros. Both addresses 16-byte aligned.
+inline void copy_async_up_to_16(void* shared, const void* global, int bytes, Line line = Line::here()) {
+  emulate::check_shared(shared, 16, 16, "copy_async_up_to_16", line);
+  if (bytes < 0 || bytes > 16) emulate::fault("copy_async_up_to_16: 0 to 16 bytes", line);
+  if (bytes > 0) emulate::check_global(global, bytes, 16, "copy_async_up_to_16", line);
+  emulate::copy_later(shared, global, bytes, 16);
+}
 inline void commit_copies() { emulate::commit_copies(); }
 template <int kGroupsLeft>
 void wait_copies() {
@@ -36,6 +43,10 @@ __device__ __forceinline__ void copy_async_16(void* shared, const void* global, 
 __device__ __forceinline__ void copy_async_4(void* shared, const void* global, bool valid = true) {
   const auto to = static_cast<unsigned>(__cvta_generic_to_shared(shared));
   asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;" ::"r"(to), "l"(global), "r"(valid ? 4 : 0) : "memory");
+}
+__device__ __forceinline__ void copy_async_up_to_16(void* shared, const void* global, int bytes) {
+  const auto to = static_cast<unsigned>(__cvta_generic_to_shared(shared));
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(to), "l"(global), "r"(bytes) : "memory");
 }
 __device__ __forceinline__ void commit_copies() { asm volatile("cp.async.commit_group;" ::: "memory"); }
 template <int kGroupsLeft>
