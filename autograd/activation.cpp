@@ -29,6 +29,7 @@ void check_pair(const char* op, const Tensor& gate, const Tensor& up) {
                     std::string(name(up.dtype())) + " " + to_string(up.shape()),
                 op, "need gate and up [..., size] of one shape and dtype");
   }
+  check_devices(op, {&gate, &up});
 }
 
 void check_halves(const char* op, const Tensor& gate_up, const char* layout) {

@@ -153,6 +153,8 @@ Tensor attention(const Tensor& query, const Tensor& key, const Tensor& value, co
                  const SequenceOffsets& key_offsets, const AttentionOptions& options) {
   check_rows(query, key, value, query_offsets, key_offsets);
   check_options(options, query, key, query_offsets, key_offsets);
+  check_devices("attention",
+                {&query, &key, &value, &options.key_mask, &options.bias, &options.alibi_slopes, &options.sinks});
   struct Kept {
     Tensor q, k, v, key_mask, bias, alibi_slopes, sinks;
     SequenceOffsets query_offsets, key_offsets;

@@ -52,6 +52,7 @@ Tensor embedding_sum(std::span<const EmbeddingTerm> terms) {
   bool tracked = false;
   for (size_t i = 0; i < terms.size(); ++i) {
     check(terms[i], first);
+    check_devices("embedding", {&first.table, &terms[i].table});
     const Device device = terms[i].table.device();
     flat_ids[i] = terms[i].ids.contiguous().reshape({terms[i].ids.numel()}).to(device);
     tables[i] = terms[i].table.view();

@@ -88,6 +88,7 @@ void check(const Tensor& x, const Tensor& weight, const Tensor& bias) {
                     (bias.defined() ? to_string(bias.shape()) : "none"),
                 "linear", "need x [..., in], weight [out, in], bias [out]");
   }
+  check_devices("linear", {&x, &weight, &bias});
 }
 
 }  // namespace
@@ -149,6 +150,7 @@ Tensor matmul(const Tensor& a, const Tensor& b, bool transpose_a, bool transpose
                     (transpose_b ? "ᵀ" : ""),
                 "matmul", "inner sizes and leading dimensions must agree");
   }
+  check_devices("matmul", {&a, &b});
   const Tensor x = a.detach().contiguous();
   const Tensor y = b.detach().contiguous();
   Tensor c = product(x, transpose_a, y, transpose_b);

@@ -15,8 +15,7 @@ void check_labels(const Tensor& logits, const Tensor& labels, int64_t ignore_ind
                     std::string(name(labels.dtype())),
                 "cross_entropy", "need logits [rows, classes] and labels [rows] of dtype int64");
   }
-  if (!labels.device().is_cpu()) return;
-  const Tensor host = labels.contiguous();
+  const Tensor host = labels.to(Device{}).contiguous();
   const int64_t* values = host.data<int64_t>();
   for (int64_t i = 0; i < host.numel(); ++i) {
     if (values[i] != ignore_index && (values[i] < 0 || values[i] >= logits.size(1))) {

@@ -18,6 +18,7 @@ void check(const Tensor& x, const Tensor& residual, const Tensor& weight, const 
     throw Error("x " + to_string(x.shape()) + (weight.defined() ? ", weight " + to_string(weight.shape()) : ""), "norm",
                 "need x [..., size], residual of the same shape, weight and bias [size]");
   }
+  check_devices("norm", {&x, &residual, &weight, &bias});
 }
 
 // weight_offset + weight in the dtype of x; ones without weight.

@@ -19,6 +19,7 @@ void check(const Tensor& x, const Tensor& cos, const Tensor& sin, int64_t offset
                 "need x [rows, heads, head_size] and cos, sin [rows, half] of one dtype, with offset + 2 half at most "
                 "head_size");
   }
+  check_devices("rotary", {&x, &cos, &sin});
 }
 
 // The kernel wants the last dimension dense.

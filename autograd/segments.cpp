@@ -67,6 +67,7 @@ Largest largest(const Tensor& x, const SequenceOffsets& offsets) {
 
 Tensor segment_reduce(ReduceOp op, const Tensor& x, const SequenceOffsets& offsets, const Tensor& weights) {
   check(op, x, offsets, weights);
+  check_devices("segment_reduce", {&x, &weights});
   const Tensor rows = x.detach().contiguous();
   Tensor y = Tensor::empty({offsets.count(), x.size(1)}, x.dtype(), x.device());
   backend(x.device()).reduce().segment_reduce(op, rows.view(), offsets.segments(), weights.view(), y.view());

@@ -6,6 +6,7 @@
 #include "mica/autograd/reduce.h"
 #include "mica/autograd/tape.h"
 #include "mica/base/error.h"
+#include "mica/kernels/elementwise.h"
 #include "mica/kernels/embedding.h"
 
 namespace mica {
@@ -178,6 +179,7 @@ Tensor index_add(int64_t rows, const Tensor& index, const Tensor& source) {
                     to_string(index.shape()) + ", " + std::to_string(rows) + " rows",
                 "index_add", "need one int64 index for each row of the source");
   }
+  const Tensor places = index.contiguous().to(source.device());
   const int64_t count = source.size(0);
   const int64_t size = count > 0 ? source.numel() / count : 0;
   Shape shape = source.shape();
@@ -186,12 +188,12 @@ Tensor index_add(int64_t rows, const Tensor& index, const Tensor& source) {
   if (size > 0) {
     backend(y.device())
         .embedding()
-        .backward(source.detach().contiguous().reshape({count, size}).view(), index.view(), -1,
+        .backward(source.detach().contiguous().reshape({count, size}).view(), places.view(), -1,
                   y.reshape({rows, size}).view());
   }
   if (wants_grad({&source})) {
-    record("index_add", {source}, {y}, [index](const std::vector<Tensor>& g) -> std::vector<Tensor> {
-      return {index_select(g[0].contiguous(), index)};
+    record("index_add", {source}, {y}, [places](const std::vector<Tensor>& g) -> std::vector<Tensor> {
+      return {index_select(g[0].contiguous(), places)};
     });
   }
   return y;
@@ -205,6 +207,16 @@ Tensor gather(const Tensor& x, const Tensor& index) {
   }
   // Where the elements lie in x read as one long column: index_select takes them from there, and adds the gradients up.
   const int64_t rows = x.size(0), k = index.size(1), size = x.size(1);
+  if (!index.device().is_cpu()) {  // as everywhere, indices on a device are trusted: nobody waits for them
+    std::vector<int64_t> starts(static_cast<size_t>(rows));
+    for (int64_t row = 0; row < rows; ++row) starts[static_cast<size_t>(row)] = row * size;
+    const Tensor places = Tensor::empty(index.shape(), DType::int64, index.device());
+    backend(index.device())
+        .elementwise()
+        .binary(BinaryOp::add, index.view(),
+                Tensor::from(starts, {rows, 1}, index.device()).expand(index.shape()).view(), places.view());
+    return reshape(index_select(reshape(x, Shape{rows * size}), places.reshape({rows * k})), index.shape());
+  }
   const std::vector<int64_t> chosen = index.to_vector<int64_t>();
   std::vector<int64_t> places;
   places.reserve(chosen.size());

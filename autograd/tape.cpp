@@ -169,6 +169,17 @@ Tensor reuse_or_new(const Tensor& x) {
   return Tensor::empty(x.shape(), x.dtype(), x.device());
 }
 
+void check_devices(const char* op, std::initializer_list<const Tensor*> operands) {
+  const Tensor* first = nullptr;
+  for (const Tensor* each : operands) {
+    if (!each->defined()) continue;
+    if (first == nullptr) first = each;
+    if (each->device() == first->device()) continue;
+    throw Error("operands on " + to_string(first->device()) + " and " + to_string(each->device()), op,
+                "move them to one device with to(device)");
+  }
+}
+
 void refuse_grad(const char* op, std::initializer_list<const Tensor*> inputs) {
   if (wants_grad(inputs)) {
     throw Error("a gradient was asked for through an op that has none", op,
@@ -202,6 +213,10 @@ void run(const std::vector<Tensor>& outputs, const std::vector<Tensor>& gradient
       throw Error("gradient of shape " + to_string(gradients[i].shape()) + " for an output of shape " +
                       to_string(output.shape()),
                   "backward", "shapes must agree");
+    }
+    if (!(gradients[i].device() == output.device())) {
+      throw Error("gradient on " + to_string(gradients[i].device()) + " for an output on " + to_string(output.device()),
+                  "backward", "move it there with to(device)");
     }
     const auto& meta = output.autograd_meta();
     if (meta->node == nullptr) {

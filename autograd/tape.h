@@ -46,6 +46,9 @@ void record(const char* op, const std::vector<Tensor>& inputs, const std::vector
 /// memory. For gradients that a closure is given, and for tensors that it made by detach() and keeps alone.
 Tensor reuse_or_new(const Tensor& x);
 
+/// Throws Error, naming the op, unless all operands that are defined lie on one device.
+void check_devices(const char* op, std::initializer_list<const Tensor*> operands);
+
 /// For an op without a backward: throws Error when a gradient would be lost.
 void refuse_grad(const char* op, std::initializer_list<const Tensor*> inputs);
 

@@ -28,14 +28,14 @@ constexpr NamedInput kInputs[] = {
     {"sentence_order_label", &ModelInputs::sentence_order_label},
 };
 
-// An optional per-token input as int64 [rows] on the device; it may have batch size 1 where the batch is larger.
-Tensor flatten(const Tensor& input, const char* name, const Shape& expected, Device device) {
+// An optional per-token input as int64 [rows] on the host; it may have batch size 1 where the batch is larger.
+Tensor flatten(const Tensor& input, const char* name, const Shape& expected) {
   if (!input.defined()) return {};
   if (is_floating(input.dtype())) {
     throw Error("input \"" + std::string(name) + "\" is " + std::string(mica::name(input.dtype())), "model inputs",
                 "it must be an integer tensor");
   }
-  Tensor result = input;
+  Tensor result = input.to(Device{});
   if (!(input.shape() == expected)) {
     bool broadcasts = input.rank() == expected.rank() && input.rank() > 1 && input.size(0) == 1;
     for (int i = 1; broadcasts && i < expected.rank(); ++i) broadcasts = input.size(i) == expected[i];
@@ -43,9 +43,9 @@ Tensor flatten(const Tensor& input, const char* name, const Shape& expected, Dev
       throw Error("input \"" + std::string(name) + "\" has shape " + to_string(input.shape()), "model inputs",
                   "it must be " + to_string(expected) + ", as the other inputs");
     }
-    result = input.expand(expected).contiguous();
+    result = result.expand(expected).contiguous();
   }
-  return result.to(DType::int64).contiguous().reshape({expected.numel()}).to(device);
+  return result.to(DType::int64).contiguous().reshape({expected.numel()});
 }
 
 }  // namespace
@@ -95,8 +95,8 @@ Rows Rows::sequences(int64_t first, int64_t last) const {
   Rows part = *this;
   part.offsets = SequenceOffsets::from_lengths(lengths, device);
   const int64_t end = begin + part.offsets.rows();
-  for (Tensor* each : {&part.input_ids, &part.token_type_ids, &part.position_ids, &part.task_type_ids, &part.key_mask,
-                       &part.global_mask}) {
+  for (Tensor* each : {&part.input_ids, &part.token_type_ids, &part.position_ids, &part.task_type_ids, &part.shown,
+                       &part.key_mask, &part.global_mask}) {
     if (each->defined()) *each = each->slice(0, begin, end);
   }
   if (inputs_embeds.defined()) {
@@ -139,15 +139,15 @@ Rows to_rows(const ModelInputs& inputs, Device device) {
     rows.offsets = SequenceOffsets::uniform(shape.numel() / tokens, tokens, device);
     rows.tokens_shape = {shape.numel() / tokens, tokens};
   }
-  rows.input_ids = flatten(inputs.input_ids, "input_ids", shape, device);
-  rows.token_type_ids = flatten(inputs.token_type_ids, "token_type_ids", shape, device);
-  rows.position_ids = flatten(inputs.position_ids, "position_ids", shape, device);
-  rows.task_type_ids = flatten(inputs.task_type_ids, "task_type_ids", shape, device);
-  rows.global_mask = flatten(inputs.global_attention_mask, "global_attention_mask", shape, device);
+  rows.input_ids = flatten(inputs.input_ids, "input_ids", shape);
+  rows.token_type_ids = flatten(inputs.token_type_ids, "token_type_ids", shape);
+  rows.position_ids = flatten(inputs.position_ids, "position_ids", shape);
+  rows.task_type_ids = flatten(inputs.task_type_ids, "task_type_ids", shape);
+  rows.global_mask = flatten(inputs.global_attention_mask, "global_attention_mask", shape);
   if (rows.global_mask.defined()) rows.global_mask = rows.global_mask.to(DType::boolean);
   if (!by_ids) rows.inputs_embeds = inputs.inputs_embeds.to(device);
   if (inputs.attention_mask.defined()) {
-    const Tensor mask = flatten(inputs.attention_mask, "attention_mask", shape, Device{});
+    const Tensor mask = flatten(inputs.attention_mask, "attention_mask", shape);
     const int64_t* values = mask.data<int64_t>();
     bool all = true;
     for (int64_t i = 0; i < mask.numel(); ++i) {
@@ -157,7 +157,10 @@ Rows to_rows(const ModelInputs& inputs, Device device) {
       }
       all = all && values[i] == 1;
     }
-    if (!all) rows.key_mask = mask.to(DType::boolean).to(device);
+    if (!all) {
+      rows.shown = mask.to(DType::boolean);
+      rows.key_mask = rows.shown.to(device);
+    }
   }
   return rows;
 }

@@ -69,11 +69,13 @@ struct ModelOutput {
   std::vector<std::pair<std::string, Tensor>> named() const;
 };
 
-/// A forward call's inputs, checked, as rows: what architectures work on.
+/// A forward call's inputs, checked, as rows: what architectures work on. What positions and masks are made from stays
+/// in the host's memory, whatever the device: look-ups check ids there and move them.
 struct Rows {
   Tensor input_ids, token_type_ids, position_ids, task_type_ids;  ///< int64 [rows], each may be undefined
-  Tensor inputs_embeds;                                           ///< [rows, embedding_size]
-  Tensor key_mask;                                                ///< bool [rows]; undefined: all visible
+  Tensor inputs_embeds;                                           ///< [rows, embedding_size], on the device
+  Tensor shown;                                                   ///< bool [rows]; undefined: all visible
+  Tensor key_mask;                                                ///< the same on the device
   Tensor global_mask;                                             ///< bool [rows]; undefined: not given
   SequenceOffsets offsets;
   Shape tokens_shape;  ///< of per-token results: [batch, tokens], or [rows] when ragged

@@ -11,6 +11,7 @@
 #include "mica/base/error.h"
 #include "mica/base/pages.h"
 #include "mica/base/warnings.h"
+#include "mica/kernels/backend.h"
 
 namespace mica {
 namespace {
@@ -135,7 +136,8 @@ Tensor ParameterStore::resized(const Tensor& old_table, const Shape& shape, cons
 }
 
 // A model that memory can't hold is refused with the figure, not by the allocator's last words. Weights in a mapped
-// file count: each token reads them all, and they must stay in memory between two.
+// file count: each token reads them all, and they must stay in memory between two. (Another device's memory refuses by
+// itself.)
 void ParameterStore::count(const std::string& name, const Shape& shape, DType dtype) {
   num_parameters_ += shape.numel();
   bytes_ += shape.numel() * item_size(dtype);
@@ -145,7 +147,7 @@ void ParameterStore::count(const std::string& name, const Shape& shape, DType dt
     throw Error(what, "memory",
                 "at most " + std::to_string(options_.max_parameters) + " are wanted; use a smaller model");
   }
-  if (bytes_ > physical_memory()) {
+  if (options_.device.is_cpu() && bytes_ > physical_memory()) {
     throw Error(what, "memory",
                 "it takes more than " + std::to_string(bytes_ >> 20) + " MiB, and this machine has " +
                     std::to_string(physical_memory() >> 20) + "; use a smaller model");
@@ -205,6 +207,37 @@ void ParameterStore::widen() {
   narrow_in_file_.clear();
 }
 
+Tensor ParameterStore::constant(const Tensor& value) {
+  constants_.push_back(value.to(options_.device));
+  return constants_.back();
+}
+
+Tensor ParameterStore::reshaped(const Tensor& of, const Shape& shape) {
+  const NoGrad no_grad;
+  reshaped_.emplace_back(of.reshape(shape), of);
+  return reshaped_.back().first;
+}
+
+void ParameterStore::to(Device device) {
+  if (device == options_.device) return;
+  backend(device);  // an Error now rather than half-way
+  const NoGrad no_grad;
+  const auto move = [device](const Tensor& tensor) {
+    tensor.set_data(tensor.detach().to(device));
+    if (tensor.grad().defined()) tensor.set_grad(tensor.grad().to(device));
+  };
+  for (const auto& [name, tensor] : parameters_) move(tensor);
+  for (const Tensor& tensor : constants_) move(tensor);
+  for (const auto& [view, of] : reshaped_) view.set_data(of.detach().reshape(view.shape()));
+  for (const auto& [module, slot] : adapters_.slots) {
+    for (const auto& [name, adapter] : slot->adapters()) {
+      move(adapter.a);
+      move(adapter.b);
+    }
+  }
+  options_.device = device;
+}
+
 std::vector<std::pair<std::string, Tensor>> ParameterStore::to_save() const {
   std::vector<std::pair<std::string, Tensor>> result = parameters_;
   const NoGrad no_grad;
@@ -224,9 +257,10 @@ Tensor ParameterStore::buffer(const std::string& name, const Tensor& value, bool
 
 Tensor ParameterStore::computed(const std::string& name, const Tensor& value) {
   if (checkpoint_ != nullptr && find(name).empty()) {
-    value.set_requires_grad();
-    parameters_.emplace_back(name, value);
-    return value;
+    const Tensor own = value.to(options_.device);
+    own.set_requires_grad();
+    parameters_.emplace_back(name, own);
+    return own;
   }
   const Tensor tensor = parameter(name, value.shape(), {.kind = Initialization::Kind::zeros}, false);
   if (checkpoint_ == nullptr && before_.empty()) {

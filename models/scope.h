@@ -73,6 +73,12 @@ class ParameterStore {
   void widen();
   /// The parameters as files should have them: those that were widened only to compute with them as they were.
   std::vector<std::pair<std::string, Tensor>> to_save() const;
+  /// Takes a tensor to the model's device that no file holds, and wherever the parameters go later.
+  Tensor constant(const Tensor& value);
+  /// A view of a parameter or buffer in another shape, which stays one when that moves.
+  Tensor reshaped(const Tensor& of, const Shape& shape);
+  /// Moves parameters, constants and adapters, in place: every module sees it. Gradients move along.
+  void to(Device device);
   /// Bytes of all parameters.
   int64_t bytes() const { return bytes_; }
 
@@ -86,6 +92,8 @@ class ParameterStore {
   std::shared_ptr<const Checkpoint> checkpoint_;
   std::string base_prefix_;
   std::vector<std::pair<std::string, Tensor>> parameters_;
+  std::vector<Tensor> constants_;
+  std::vector<std::pair<Tensor, Tensor>> reshaped_;  // a view, and whose
   AdapterRegistry adapters_;
   std::unordered_map<std::string, Tensor> before_;
   NewRows new_rows_ = NewRows::mean;
@@ -120,6 +128,10 @@ class Scope {
   Tensor buffer(std::string_view name, const Tensor& value) const;
   /// A parameter that starts as `value`, and whose value that is where a file leaves it out.
   Tensor computed(std::string_view name, const Tensor& value) const;
+  /// A tensor that no file holds, on the model's device.
+  Tensor constant(const Tensor& value) const { return store_->constant(value); }
+  /// A buffer or parameter in another shape.
+  Tensor reshaped(const Tensor& of, const Shape& shape) const { return store_->reshaped(of, shape); }
   /// A tensor that files may hold although the model has no use for it (a copy of a tied weight, a buffer).
   void ignore(std::string_view name) const;
 

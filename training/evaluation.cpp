@@ -102,8 +102,8 @@ void Evaluation::keep_predictions(const ModelInputs& batch, const ModelOutput& o
     std::vector<int64_t> lengths;
     if (per_token && !of_decoder) lengths = batch.lengths;
     if (options_.preprocess_logits) predictions = options_.preprocess_logits(predictions, batch.labels);
-    append_rows(predictions, lengths, &kept.predictions);
-    if (output.end_logits.defined()) append_rows(output.end_logits, lengths, &kept.end_logits);
+    append_rows(predictions.to(Device{}), lengths, &kept.predictions);
+    if (output.end_logits.defined()) append_rows(output.end_logits.to(Device{}), lengths, &kept.end_logits);
     if (per_token && !of_decoder && lengths.empty()) {
       const std::vector<int64_t> visible = visible_lengths(batch);
       const auto cut = [&](std::vector<Tensor>* rows) {
@@ -119,7 +119,7 @@ void Evaluation::keep_predictions(const ModelInputs& batch, const ModelOutput& o
   if (batch.labels.defined()) {
     const bool ragged = per_token && batch.labels.rank() == 1 && !batch.lengths.empty();
     const size_t first = kept.label_ids.size();
-    append_rows(batch.labels, ragged ? batch.lengths : std::vector<int64_t>(), &kept.label_ids);
+    append_rows(batch.labels.to(Device{}), ragged ? batch.lengths : std::vector<int64_t>(), &kept.label_ids);
     if (per_token && !of_decoder && !ragged && !options_.generate) {
       for (size_t i = first; i < kept.label_ids.size() && i < kept.predictions.size(); ++i) {
         Tensor& row = kept.label_ids[i];

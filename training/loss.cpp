@@ -58,9 +58,8 @@ Tensor smoothed_loss(const Model& model, const ModelInputs& inputs, const ModelO
     labels.push_back(targets[i]);
   }
   const Tensor flat = reshape(logits, Shape{static_cast<int64_t>(targets.size()), classes});
-  const Tensor index = Tensor::from(rows).to(flat.device());
-  const Tensor log_p = log_softmax(index_select(flat, index));
-  const Tensor chosen = gather(log_p, Tensor::from(labels, {static_cast<int64_t>(labels.size()), 1}).to(flat.device()));
+  const Tensor log_p = log_softmax(index_select(flat, Tensor::from(rows)));
+  const Tensor chosen = gather(log_p, Tensor::from(labels, {static_cast<int64_t>(labels.size()), 1}));
   return add(affine(mean(chosen), factor - 1), affine(mean(log_p), -factor));
 }
 

@@ -36,6 +36,12 @@ bool wanted(const TrainingArguments& arguments, const char* report) {
   return has(report) || has("all");
 }
 
+void check_loss(double value, int64_t step) {
+  if (std::isfinite(value)) return;
+  throw Error("the loss of step " + std::to_string(step) + " is " + (std::isnan(value) ? "not a number" : "infinite"),
+              "trainer", "lower learning_rate, check the labels of these rows, or train without bf16");
+}
+
 // Dropout's numbers of one batch: they depend on the seed and on where the run stands, so that a resumed run draws the
 // same.
 uint64_t dropout_seed(int64_t seed, int64_t step, size_t batch) {
@@ -189,6 +195,7 @@ TrainOutput Trainer::Impl::train() {
   join(run);
 
   state = {};
+  unread_loss = {};
   control = {};
   resume(run);
   share_values();
@@ -214,6 +221,7 @@ TrainOutput Trainer::Impl::train() {
   }
   in_training = false;
   model.eval();
+  read_loss(state.global_step);
   if (interrupted) {
     save_checkpoint();
   } else if (a.load_best_model_at_end) {
@@ -224,6 +232,7 @@ TrainOutput Trainer::Impl::train() {
   output.global_step = state.global_step;
   output.interrupted = interrupted;
   const int64_t steps = state.global_step - first_step;
+  read_loss(state.global_step);
   state.total_loss += state.loss_since_log;
   state.loss_since_log = 0;
   output.training_loss = state.global_step > 0 ? state.total_loss / static_cast<double>(state.global_step) : 0;
@@ -295,8 +304,15 @@ Tensor Trainer::Impl::loss_of(const ModelInputs& batch) const {
   return output.loss;
 }
 
+// The loss of the steps so far, from the device; `step` is the last of them.
+void Trainer::Impl::read_loss(int64_t step) {
+  if (!unread_loss.defined()) return;
+  state.loss_since_log = std::exchange(unread_loss, {}).item<double>();
+  check_loss(state.loss_since_log, step);
+}
+
 // The gradients of a step: those of the loss's mean over all items of all batches. Returns this process's part of that
-// mean.
+// mean. On a device that part is only added to the loss not yet read: the host need not wait for it.
 double Trainer::Impl::differentiate(StepBatches* taken) {
   std::vector<ModelInputs>& batches = taken->batches;
   const bool weigh = group != nullptr || batches.size() > 1;
@@ -304,6 +320,7 @@ double Trainer::Impl::differentiate(StepBatches* taken) {
   size_t last = batches.size();  // the last with any label
   while (last > 0 && !counts(last - 1)) --last;
   double total = 0;
+  Tensor total_on_device;
   for (size_t i = 0; i < batches.size(); ++i) {
     if (!counts(i)) continue;
     // Among all processes' batches, so that each draws other numbers.
@@ -315,19 +332,26 @@ double Trainer::Impl::differentiate(StepBatches* taken) {
     Tensor loss = loss_of(batches[i]);
     batches[i] = {};
     if (share != 1) loss = affine(loss, share);
-    const auto value = loss.item<double>();
-    if (!std::isfinite(value)) {
-      throw Error("the loss of step " + std::to_string(state.global_step + 1) + " is " +
-                      (std::isnan(value) ? "not a number" : "infinite"),
-                  "trainer", "lower learning_rate, check the labels of these rows, or train without bf16");
+    if (group == nullptr && !loss.device().is_cpu()) {
+      const Tensor value = loss.detach().to(DType::float64).reshape({});
+      total_on_device = total_on_device.defined() ? add(total_on_device, value) : value;
+    } else {
+      const auto value = loss.item<double>();
+      check_loss(value, state.global_step + 1);
+      total += value;
     }
-    total += value;
     if (buckets != nullptr && i + 1 == last) {
       backward_watched(loss, [this](const AutogradMeta& leaf) { buckets->ready(leaf); });
     } else {
       backward(loss);
     }
     if (i + 1 < batches.size()) notify(&TrainerCallback::on_substep_end);
+  }
+  if (total_on_device.defined()) {
+    if (!unread_loss.defined()) {
+      unread_loss = Tensor::full({}, state.loss_since_log, DType::float64, total_on_device.device());
+    }
+    unread_loss = add(unread_loss, total_on_device);
   }
   return total;
 }
@@ -339,6 +363,7 @@ double Trainer::Impl::step(StepBatches taken) {
   together(group, [&] {
     norm = optimizer->gradient_norm();
     if (!std::isfinite(norm)) {
+      read_loss(state.global_step + 1);
       throw Error("the gradient of step " + std::to_string(state.global_step + 1) + " is no number", "trainer",
                   "lower learning_rate, or train without bf16");
     }
@@ -355,6 +380,7 @@ double Trainer::Impl::step(StepBatches taken) {
 void Trainer::Impl::log_save_evaluate(double gradient_norm, double learning_rate) {
   const bool due = control.should_log && state.global_step > state.last_logged_step;
   control.should_log = false;
+  if (due || control.should_save || control.should_evaluate) read_loss(state.global_step);
   if (due) {
     const auto steps = static_cast<double>(state.global_step - state.last_logged_step);
     const LogEntry entry{

@@ -46,6 +46,7 @@ struct Trainer::Impl {
   std::shared_ptr<Communicator> group;       // null: this process alone
   std::unique_ptr<GradientBuckets> buckets;  // of the group, while it trains
   std::chrono::steady_clock::time_point start{};
+  Tensor unread_loss;        // state.loss_since_log as a device has it, where nobody waited for it since
   bool in_training = false;  // what an evaluation in between returns the model to
 
   Impl(Model m, TrainingArguments a, TrainerParts o);
@@ -57,6 +58,7 @@ struct Trainer::Impl {
   bool run_epoch(const RunPlan& plan, const DataLoader& loader, int64_t epoch, int64_t first_step);
   double step(StepBatches taken);
   double differentiate(StepBatches* taken);
+  void read_loss(int64_t step);
   NamedTensors trained_parameters() const;
   void zero_grad() const;
   Tensor loss_of(const ModelInputs& batch) const;

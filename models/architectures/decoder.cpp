@@ -150,11 +150,11 @@ NetworkOutput StackNetwork::forward(const ModelInputs& inputs, Device device, bo
 }
 
 std::unique_ptr<DecodingState> StackNetwork::start_decoding(const ModelInputs&, int64_t batch, int64_t capacity,
-                                                            Device) const {
+                                                            Device device) const {
   if (!shape_.causal) return nullptr;
   std::vector<int64_t> windows;
   for (const LayerSpec& layer : stack_.spec().layers) windows.push_back(layer.attention.window);
-  return std::make_unique<DecodingState>(KeyValueCache(windows, batch, capacity));
+  return std::make_unique<DecodingState>(KeyValueCache(windows, batch, capacity, device));
 }
 
 Tensor StackNetwork::decode(const Rows& rows, DecodingState* state) const {

@@ -23,7 +23,8 @@ void DecodingState::reorder(std::span<const int64_t> rows) {
   }
   starts_ = std::move(starts);
   lengths_ = std::move(lengths);
-  cross_->offsets = SequenceOffsets::with_lengths(starts_, lengths_);
+  const Device device = cross_->key_values.empty() ? Device{} : cross_->key_values[0].first.device();
+  cross_->offsets = SequenceOffsets::with_lengths(starts_, lengths_, device);
 }
 
 }  // namespace mica

@@ -184,15 +184,15 @@ Tensor Encoder::embed(const Rows& rows) const {
   return project_.defined() && !spec_.norm_after_projection ? project_(x) : x;
 }
 
-// Every token with every other one.
-LayerMixer Encoder::plain_attention(const Rows& rows) const {
+// Every token with every other one; states are of that dtype.
+LayerMixer Encoder::plain_attention(const Rows& rows, DType dtype) const {
   Tensor bias;
   const int64_t longest = rows.offsets.longest();
   if (relative_bias_.defined()) {
-    bias = relative_position_bias(relative_bias_, 0, longest, longest, spec_.relative_max_distance, true);
+    bias = cast(relative_position_bias(relative_bias_, 0, longest, longest, spec_.relative_max_distance, true), dtype);
   }
   if (rows.prefix_length >= 0) {
-    const Tensor mask = prefix_mask(longest, rows.prefix_length, word_.dtype(), rows.device);
+    const Tensor mask = prefix_mask(longest, rows.prefix_length, dtype, rows.device);
     bias = bias.defined() ? add(bias, mask) : mask;
   }
   return [this, &rows, bias](size_t index, const Tensor& x) {
@@ -266,7 +266,7 @@ EncoderOutput Encoder::run(const Rows& given) const {
   }
   EncoderOutput output;
   Tensor x = embed(rows);
-  const LayerMixer mix = attention_ != nullptr ? attention_->start(rows) : plain_attention(rows);
+  const LayerMixer mix = attention_ != nullptr ? attention_->start(rows) : plain_attention(rows, x.dtype());
   for (const size_t i : layer_of_) {
     if (rows.output_hidden_states) output.hidden_states.push_back(x);
     x = run_layer([this, i, x, held, &rows, mix] { return layer(i, x, rows, mix); });

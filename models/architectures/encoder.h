@@ -130,7 +130,7 @@ class Encoder : public Network {
   Tensor embed(const Rows& rows) const;
   struct Memory;  // the decoding state
   Tensor read_on(const std::vector<int64_t>& ids, std::vector<Tensor>* memory) const;
-  LayerMixer plain_attention(const Rows& rows) const;
+  LayerMixer plain_attention(const Rows& rows, DType dtype) const;
   Tensor layer(size_t index, const Tensor& hidden, const Rows& rows, const LayerMixer& mix) const;
 
   EncoderSpec spec_;

@@ -125,7 +125,8 @@ std::unique_ptr<DecodingState> EncoderDecoder::start_decoding(const ModelInputs&
                 "give as many of each");
   }
   return std::make_unique<DecodingState>(
-      KeyValueCache(static_cast<int64_t>(decoder_.spec().layers.size()), batch, capacity), cross_states(encoded));
+      KeyValueCache(static_cast<int64_t>(decoder_.spec().layers.size()), batch, capacity, device),
+      cross_states(encoded));
 }
 
 Tensor EncoderDecoder::decode(const Rows& rows, DecodingState* state) const {

@@ -51,8 +51,8 @@ std::unique_ptr<DecodingState> Encoder::start_decoding(const ModelInputs& inputs
 // The newest tokens of a text, the remembered states before them: the state of the place behind them, [1, hidden_size].
 Tensor Encoder::read_on(const std::vector<int64_t>& ids, std::vector<Tensor>* memory) const {
   const auto count = static_cast<int64_t>(ids.size());
-  const Tensor words = embedding(word_, Tensor::from(ids).to(word_.device()));
-  Tensor x = cat({words, reshape(mask_embedding_, Shape{1, spec_.hidden_size})}, 0);
+  const Tensor words = embedding(word_, Tensor::from(ids));
+  Tensor x = cat({words, cast(reshape(mask_embedding_, Shape{1, spec_.hidden_size}), words.dtype())}, 0);
   std::vector<Tensor> next;
   for (const size_t i : layer_of_) {
     const Tensor states = slice(x, 0, 0, count);

@@ -110,7 +110,7 @@ Tensor Stack::sinusoid_table(int64_t rows) const {
 RecycledVector<int64_t> Stack::positions_of(const Rows& rows, const KeyValueCache* cache) const {
   RecycledVector<int64_t> positions(static_cast<size_t>(rows.rows()));
   if (rows.position_ids.defined()) {
-    const Tensor ids = rows.position_ids.to(Device{}).to(DType::int64).contiguous();
+    const Tensor ids = rows.position_ids.contiguous();
     const int64_t* data = ids.data<int64_t>();
     positions.assign(data, data + ids.numel());
     return positions;
@@ -128,10 +128,9 @@ RecycledVector<int64_t> Stack::positions_of(const Rows& rows, const KeyValueCach
 RecycledVector<int64_t> Stack::position_rows(const Rows& rows, std::span<const int64_t> positions) const {
   RecycledVector<int64_t> index(positions.begin(), positions.end());
   const bool by_ids = spec_.position_rule == PositionRule::from_padding && rows.input_ids.defined();
-  const bool by_mask = spec_.position_rule == PositionRule::from_mask && rows.key_mask.defined();
+  const bool by_mask = spec_.position_rule == PositionRule::from_mask && rows.shown.defined();
   if (!rows.position_ids.defined() && (by_ids || by_mask)) {
-    const std::vector<int64_t> shown =
-        by_ids ? rows.input_ids.to_vector<int64_t>() : rows.key_mask.to_vector<int64_t>();
+    const std::vector<int64_t> shown = by_ids ? rows.input_ids.to_vector<int64_t>() : rows.shown.to_vector<int64_t>();
     const int64_t hidden = by_ids ? spec_.padding_idx : 0;
     for (int64_t s = 0; s < rows.batch(); ++s) {
       int64_t next = rows.offsets.length(s) > 0 ? positions[static_cast<size_t>(rows.offsets.begin(s))] : 0;
@@ -156,7 +155,7 @@ RecycledVector<int64_t> Stack::position_rows(const Rows& rows, std::span<const i
 Tensor Stack::zero_masked_words(const Tensor& x, const Rows& rows) const {
   const std::vector<int64_t> ids = rows.input_ids.to_vector<int64_t>();
   const std::vector<uint8_t> shown =
-      rows.key_mask.defined() ? rows.key_mask.to_vector<uint8_t>() : std::vector<uint8_t>(ids.size(), 1);
+      rows.shown.defined() ? rows.shown.to_vector<uint8_t>() : std::vector<uint8_t>(ids.size(), 1);
   std::vector<float> factors(ids.size());
   for (int64_t s = 0; s < rows.batch(); ++s) {
     const auto begin = static_cast<size_t>(rows.offsets.begin(s));
@@ -171,7 +170,7 @@ Tensor Stack::zero_masked_words(const Tensor& x, const Rows& rows) const {
     const float factor = share < 1 ? static_cast<float>(1 - spec_.mask_share) / (1 - share) : 0;
     for (size_t i = begin; i < end; ++i) factors[i] = ids[i] == spec_.zeroed_token_id ? 0 : factor;
   }
-  return multiply(x, Tensor::from(factors, {rows.rows(), 1}).to(rows.device));
+  return multiply(x, Tensor::from(factors, {rows.rows(), 1}).to(x.dtype()).to(rows.device));
 }
 
 Tensor Stack::embed(const Rows& rows, std::span<const int64_t> positions) const {
@@ -190,17 +189,18 @@ Tensor Stack::embed(const Rows& rows, std::span<const int64_t> positions) const 
   if (types_.defined()) {
     const Tensor ids =
         rows.token_type_ids.defined() ? rows.token_type_ids : Tensor::zeros({rows.rows()}, DType::int64, rows.device);
-    x = add(x, embedding(types_, ids));
+    x = add(x, cast(embedding(types_, ids), x.dtype()));
   }
   if (spec_.types_are_words && rows.token_type_ids.defined()) x = add(x, embedding(words_, rows.token_type_ids));
   if (project_in_.defined() && !spec_.project_sum) x = project_in_(x);
   if (embeddings_norm_.defined() && spec_.norm_before_positions) x = embeddings_norm_(x);
   if (position_table_.defined()) {
-    const Tensor index = index_tensor(position_rows(rows, positions)).to(rows.device);
-    x = add(x, embedding(position_table_, index, spec_.position_padding_idx));
+    const Tensor index = index_tensor(position_rows(rows, positions));
+    x = add(x, cast(embedding(position_table_, index, spec_.position_padding_idx), x.dtype()));
   } else if (spec_.positions == PositionTable::sinusoidal) {
-    x = add(x, sinusoidal_positions(position_rows(rows, positions), spec_.hidden_size, spec_.sinusoid,
-                                    spec_.position_padding_idx, rows.device));
+    const Tensor sines = sinusoidal_positions(position_rows(rows, positions), spec_.hidden_size, spec_.sinusoid,
+                                              spec_.position_padding_idx, rows.device);
+    x = add(x, sines.to(x.dtype()));
   }
   if (embeddings_norm_.defined() && !spec_.norm_before_positions) x = embeddings_norm_(x);
   if (spec_.hidden_are_zero && rows.key_mask.defined()) {
@@ -313,7 +313,6 @@ Stack::Output Stack::operator()(const Rows& given, KeyValueCache* cache, const C
   const RecycledVector<int64_t> positions = positions_of(rows, cache);
   Call call;
   call.self = {.queries = &rows.offsets, .key_mask = rows.key_mask, .cache = cache, .training = rows.training};
-  for (const Rotary& each : rotary_) call.self.rotary.push_back(each.angles(positions, rows.device));
   if (cross != nullptr) {
     call.states = cross;
     call.cross = {
@@ -327,11 +326,16 @@ Stack::Output Stack::operator()(const Rows& given, KeyValueCache* cache, const C
   }
   Output output;
   Tensor x = embed(rows, positions);
+  for (const Rotary& each : rotary_) {
+    const RotaryAngles angles = each.angles(positions, rows.device);
+    call.self.rotary.push_back({angles.cos.to(x.dtype()), angles.sin.to(x.dtype())});
+  }
   for (size_t i = 0; i < layers_.size(); ++i) {
     if (rows.output_hidden_states) output.hidden_states.push_back(x);
     const Attention& attention = layers_[i].attention;
     if (attention.relative_table().defined()) {
-      call.self.bias = relative_bias(attention.relative_table(), attention.spec().relative, rows, cache);
+      call.self.bias =
+          cast(relative_bias(attention.relative_table(), attention.spec().relative, rows, cache), x.dtype());
     }
     x = held != nullptr ? run_layer([this, i, x, call, held] { return run(layers_[i], i, x, call); })
                         : run(layers_[i], i, x, call);

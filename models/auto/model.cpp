@@ -253,6 +253,12 @@ void Model::train(bool on) const {
   for (const auto& [module, slot] : impl_->store.adapters().slots) slot->set_training(on);
 }
 
+const Model& Model::to(Device device) const {
+  impl_->store.to(device);
+  impl_->options.device = device;
+  return *this;
+}
+
 void Model::gradient_checkpointing_enable(bool on) const {
   impl_->checkpointing = on;
 }

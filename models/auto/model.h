@@ -108,6 +108,9 @@ class Model {
   void eval() const { train(false); }
   bool training() const;
   void zero_grad() const;
+  /// Moves the parameters to another device, in place, as torch's Module.to does: every handle of this model sees it.
+  /// Make optimizers afterwards. Throws Error where there is no such device.
+  const Model& to(Device device) const;
   /// In training mode the layers keep their inputs alone and run again in the backward pass: a third of the memory of
   /// activations or less, a third more time, the same bits.
   void gradient_checkpointing_enable(bool on = true) const;

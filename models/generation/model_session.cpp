@@ -87,8 +87,8 @@ Tensor ModelSession::run_cached(std::span<const std::vector<int64_t>> tokens, Po
   }
   Rows rows;
   rows.device = model_.device();
-  rows.input_ids = index_tensor(ids).to(rows.device);
-  if (!types.empty()) rows.token_type_ids = index_tensor(types).to(rows.device);
+  rows.input_ids = index_tensor(ids);
+  if (!types.empty()) rows.token_type_ids = index_tensor(types);
   // A decoder is told its positions, as the reference does: they count from zero in every family.
   if (!model_.network().shape().encoder_decoder) rows.position_ids = index_tensor(places);
   rows.offsets = SequenceOffsets::from_lengths(lengths, rows.device);

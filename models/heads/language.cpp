@@ -26,7 +26,7 @@ LanguageHead::LanguageHead(const LanguageStyle& style, const Config& config, con
   softcap_ = network.shape().logits_softcap;
   Tensor bias;
   if (style.bias_is_buffer && network.shape().encoder_decoder) {
-    bias = root.buffer(style.bias, Tensor::zeros({1, vocabulary})).reshape({vocabulary});
+    bias = root.reshaped(root.buffer(style.bias, Tensor::zeros({1, vocabulary})), {vocabulary});
   } else if (!style.bias.empty() && !style.bias_is_buffer && (style.bias_key.empty() || config.flag(style.bias_key))) {
     bias = root.zeros(style.bias, {vocabulary});
   }
@@ -79,7 +79,7 @@ std::vector<int64_t> language_targets(const ModelInputs& inputs, bool causal) {
 // The loss of predicting labels [batch, tokens] from logits [rows, vocab]; causal: each token from those before it.
 Tensor language_loss(const Tensor& logits, const ModelInputs& inputs, bool causal) {
   flat_labels(inputs.labels, logits.size(0), "labels");
-  return cross_entropy(logits, Tensor::from(language_targets(inputs, causal)).to(logits.device()));
+  return cross_entropy(logits, Tensor::from(language_targets(inputs, causal)));
 }
 
 class LanguageModel : public Head {
@@ -110,10 +110,10 @@ class LanguageModel : public Head {
       labels.push_back(all[i]);
     }
     if (labelled.empty() || labelled.size() == all.size()) {
-      return cross_entropy(head_(hidden), Tensor::from(all).to(hidden.device()));
+      return cross_entropy(head_(hidden), Tensor::from(all));
     }
     const Tensor chosen = index_select(hidden, Tensor::from(labelled).to(hidden.device()));
-    return cross_entropy(head_(chosen), Tensor::from(labels).to(hidden.device()));
+    return cross_entropy(head_(chosen), Tensor::from(labels));
   }
 
   LanguageHead head_;
@@ -166,8 +166,7 @@ class ReplacedToken : public Head {
     const Tensor targets = inputs.labels.contiguous().reshape({rows.rows()}).to(logits.dtype()).to(logits.device());
     // Only visible tokens count.
     std::vector<int64_t> visible;
-    const std::vector<uint8_t> mask =
-        rows.key_mask.defined() ? rows.key_mask.to_vector<uint8_t>() : std::vector<uint8_t>();
+    const std::vector<uint8_t> mask = rows.shown.defined() ? rows.shown.to_vector<uint8_t>() : std::vector<uint8_t>();
     for (int64_t i = 0; i < rows.rows(); ++i) {
       if (mask.empty() || mask[static_cast<size_t>(i)] != 0) visible.push_back(i);
     }

@@ -7,7 +7,7 @@
 
 namespace mica {
 
-/// Labels int64, flat, on the device of the logits.
+/// Labels int64, flat.
 Tensor flat_labels(const Tensor& labels, int64_t expected, const char* name);
 
 /// norm(activation(dense(x))), as a style says.

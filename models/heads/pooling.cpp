@@ -72,8 +72,8 @@ Tensor end_rows(const Tensor& hidden, const Rows& rows, const Tensor& input_ids,
 }
 
 Tensor first_shown_rows(const Tensor& hidden, const Rows& rows) {
-  if (!rows.key_mask.defined()) return first_rows(hidden, rows);
-  const std::vector<uint8_t> mask = rows.key_mask.to_vector<uint8_t>();
+  if (!rows.shown.defined()) return first_rows(hidden, rows);
+  const std::vector<uint8_t> mask = rows.shown.to_vector<uint8_t>();
   std::vector<int64_t> index;
   for (int64_t s = 0; s < rows.batch(); ++s) {
     const auto begin = mask.begin() + rows.offsets.begin(s);
@@ -85,8 +85,7 @@ Tensor first_shown_rows(const Tensor& hidden, const Rows& rows) {
 }
 
 Tensor mean_rows(const Tensor& hidden, const Rows& rows) {
-  const std::vector<uint8_t> mask =
-      rows.key_mask.defined() ? rows.key_mask.to_vector<uint8_t>() : std::vector<uint8_t>();
+  const std::vector<uint8_t> mask = rows.shown.defined() ? rows.shown.to_vector<uint8_t>() : std::vector<uint8_t>();
   std::vector<float> weights(static_cast<size_t>(rows.batch() * rows.rows()), 0.0F);
   for (int64_t s = 0; s < rows.batch(); ++s) {
     const int64_t begin = rows.offsets.begin(s);
@@ -99,7 +98,7 @@ Tensor mean_rows(const Tensor& hidden, const Rows& rows) {
       if (shown(i)) weights[static_cast<size_t>(s * rows.rows() + i)] = 1.0F / static_cast<float>(count);
     }
   }
-  return matmul(Tensor::from(weights, {rows.batch(), rows.rows()}).to(rows.device), hidden);
+  return matmul(Tensor::from(weights, {rows.batch(), rows.rows()}).to(hidden.dtype()).to(rows.device), hidden);
 }
 
 }  // namespace mica

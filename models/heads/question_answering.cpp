@@ -49,7 +49,7 @@ class QuestionAnswering : public Head {
     const int64_t tokens = logits.size(1);
     std::vector<int64_t> clamped = flat_labels(positions, logits.size(0), name).to_vector<int64_t>();
     for (int64_t& position : clamped) position = std::clamp<int64_t>(position, 0, tokens);
-    return cross_entropy(logits, Tensor::from(clamped).to(logits.device()), tokens);
+    return cross_entropy(logits, Tensor::from(clamped), tokens);
   }
 
   Linear outputs_;

@@ -84,7 +84,7 @@ Attention::Attention(const Scope& scope, int64_t hidden_size, AttentionSpec spec
   if (spec_.sinks) sinks_ = (scope / names.sinks).weight("sinks", {heads});
   if (!spec_.alibi.empty()) {
     const std::vector<float> slopes(spec_.alibi.begin(), spec_.alibi.end());
-    alibi_ = Tensor::from(slopes).to(scope.options().device);
+    alibi_ = scope.constant(Tensor::from(slopes));
   }
   if (spec_.relative.buckets > 0 && !names.relative_bias.empty()) {
     relative_table_ = (scope / names.relative_bias).weight("weight", {spec_.relative.buckets, heads});
@@ -111,7 +111,7 @@ Tensor Attention::normalise(const Tensor& x, const Norm& norm, const std::vector
   const Tensor scale = weights.defined() ? weights : cat(rows, 0);
   const Tensor plain =
       spec_.norm.kind == NormKind::rms_norm ? rms_norm(x, {}, spec_.norm.eps) : layer_norm(x, {}, {}, spec_.norm.eps);
-  return multiply(plain, scale);
+  return multiply(plain, cast(scale, plain.dtype()));
 }
 
 Attention::Parts Attention::project_latent(const Tensor& x, const AttentionContext& context) const {
@@ -177,14 +177,15 @@ Attention::Parts Attention::project(const Tensor& x, const AttentionContext& con
 
 Tensor Attention::mix(const Parts& parts, const SequenceOffsets& keys, const Tensor& key_mask,
                       const AttentionContext& context, bool causal) const {
+  const DType dtype = parts.query.dtype();
   const AttentionOptions options{.scale = spec_.scale,
                                  .causal = causal,
                                  .window = spec_.window,
                                  .softcap = spec_.softcap,
                                  .key_mask = key_mask,
                                  .bias = context.bias,
-                                 .alibi_slopes = alibi_,
-                                 .sinks = sinks_,
+                                 .alibi_slopes = alibi_.defined() ? alibi_.to(dtype) : Tensor(),
+                                 .sinks = sinks_.defined() ? cast(sinks_, dtype) : Tensor(),
                                  .dropout = context.training ? spec_.dropout : 0,
                                  .product_dtype = product_dtype_};
   const Tensor mixed = attention(parts.query, parts.key, parts.value, *context.queries, keys, options);

@@ -7,7 +7,7 @@
 
 namespace mica {
 
-KeyValueCache::KeyValueCache(std::span<const int64_t> windows, int64_t batch, int64_t capacity)
+KeyValueCache::KeyValueCache(std::span<const int64_t> windows, int64_t batch, int64_t capacity, Device device)
     : lengths_(static_cast<size_t>(batch), 0), num_slots_(batch) {
   std::vector<int64_t> kinds;
   std::vector<size_t> layers;
@@ -20,7 +20,7 @@ KeyValueCache::KeyValueCache(std::span<const int64_t> windows, int64_t batch, in
     places_.push_back({group, layers[group]++});
   }
   for (size_t i = 0; i < kinds.size(); ++i) {
-    groups_.emplace_back(kinds[i], layers[i], batch, std::max<int64_t>(capacity, 1));
+    groups_.emplace_back(kinds[i], layers[i], batch, std::max<int64_t>(capacity, 1), device);
   }
   for (int64_t i = 0; i < batch; ++i) slots_.push_back(i);
 }

@@ -16,11 +16,12 @@ namespace mica {
 class KeyValueCache {
  public:
   /// `capacity`: tokens a sequence may grow to without another allocation. A cache that memory cannot hold is an Error
-  /// when its first rows are appended. `windows`: how many keys each layer's queries see; 0: all.
-  KeyValueCache(std::span<const int64_t> windows, int64_t batch, int64_t capacity);
+  /// when its first rows are appended. `windows`: how many keys each layer's queries see; 0: all. It lies where the
+  /// keys do, on `device`.
+  KeyValueCache(std::span<const int64_t> windows, int64_t batch, int64_t capacity, Device device = {});
   /// Layers that see everything.
-  KeyValueCache(int64_t num_layers, int64_t batch, int64_t capacity)
-      : KeyValueCache(std::vector<int64_t>(static_cast<size_t>(num_layers), 0), batch, capacity) {}
+  KeyValueCache(int64_t num_layers, int64_t batch, int64_t capacity, Device device = {})
+      : KeyValueCache(std::vector<int64_t>(static_cast<size_t>(num_layers), 0), batch, capacity, device) {}
 
   int64_t batch() const { return static_cast<int64_t>(slots_.size()); }
   int64_t length(int64_t row) const { return lengths_[static_cast<size_t>(row)]; }

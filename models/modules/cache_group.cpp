@@ -43,12 +43,13 @@ Tensor grown(const Tensor& old, int64_t old_slots, int64_t old_capacity, int64_t
 
 }  // namespace
 
-CacheGroup::CacheGroup(int64_t window, size_t layers, int64_t slots, int64_t capacity)
+CacheGroup::CacheGroup(int64_t window, size_t layers, int64_t slots, int64_t capacity, Device device)
     : window_(window),
       num_slots_(slots),
       capacity_(window > 0 ? std::min(capacity, window_capacity(window)) : capacity),
       layers_(layers),
-      dropped_(static_cast<size_t>(slots), 0) {}
+      dropped_(static_cast<size_t>(slots), 0),
+      device_(device) {}
 
 int64_t CacheGroup::bytes() const {
   int64_t total = 0;
@@ -61,8 +62,10 @@ int64_t CacheGroup::bytes() const {
 }
 
 // The system promises more pages than it has, and ends the program that uses them: a cache that cannot be filled is
-// refused before it is begun. Where each layer's sizes are told by one of them.
+// refused before it is begun. (Another device's memory refuses by itself.) Where each layer's sizes are told by one of
+// them.
 void CacheGroup::check_memory(int64_t slots, int64_t capacity, int64_t token_bytes) const {
+  if (!device_.is_cpu()) return;
   const auto tokens = static_cast<double>(slots) * static_cast<double>(capacity);
   const double mebibytes = tokens * static_cast<double>(token_bytes) * static_cast<double>(layers_.size()) / (1 << 20);
   const int64_t have = physical_memory() >> 20;
@@ -138,7 +141,7 @@ void CacheGroup::begin(std::span<const int64_t> slots, std::span<const int64_t> 
     next += totals.back();
     row.drop = spills_ ? droppable(totals.back()) : 0;
   }
-  offsets_ = SequenceOffsets::with_lengths(starts, totals);
+  offsets_ = SequenceOffsets::with_lengths(starts, totals, device_);
 }
 
 // The new rows behind those of the buffer; what the call's attention reads.

@@ -18,7 +18,7 @@ namespace mica {
 /// keys side by side in memory of its own, and the last of them are kept.
 class CacheGroup {
  public:
-  CacheGroup(int64_t window, size_t layers, int64_t slots, int64_t capacity);
+  CacheGroup(int64_t window, size_t layers, int64_t slots, int64_t capacity, Device device);
 
   /// A call in which row i, with `lengths[i]` tokens so far in slot `slots[i]`, gets counts[i] more.
   void begin(std::span<const int64_t> slots, std::span<const int64_t> lengths, std::span<const int64_t> counts);
@@ -53,8 +53,9 @@ class CacheGroup {
   int64_t window_, num_slots_, capacity_;
   std::vector<Layer> layers_;
   std::vector<int64_t> dropped_;  // tokens of the text before a slot's first
-  RecycledVector<Row> rows_;      // of this call
-  bool spills_ = false;           // this call's keys lie in memory of their own
+  Device device_;
+  RecycledVector<Row> rows_;  // of this call
+  bool spills_ = false;       // this call's keys lie in memory of their own
   SequenceOffsets offsets_;
 };
 

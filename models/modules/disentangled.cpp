@@ -96,7 +96,7 @@ LayerMixer DisentangledAttention::start(const Rows& rows) const {
   }
   if (rows.key_mask.defined()) {
     // A hidden token sees nothing, and so weighs all tokens equally: its scores are zero, and pass no gradient.
-    const std::vector<uint8_t> shown = rows.key_mask.to_vector<uint8_t>();
+    const std::vector<uint8_t> shown = rows.shown.to_vector<uint8_t>();
     const std::vector<float> visible(shown.begin(), shown.end());
     const std::vector<float> by_place = call->places.lay_out(visible, 0.0F);
     std::vector<float> mask(static_cast<size_t>(count * longest * longest), 0.0F);
@@ -153,17 +153,18 @@ Tensor DisentangledAttention::mix(const Layer& layer, const Tensor& x, const Cal
       parts[i] = slice(all, 2, begin, begin + head_size_);
     }
     const Shape bias_shape{spec_.num_heads, head_size_};
-    parts[0] = add(parts[0], reshape(layer.query_bias, bias_shape));
-    parts[2] = add(parts[2], reshape(layer.value_bias, bias_shape));
+    parts[0] = add(parts[0], cast(reshape(layer.query_bias, bias_shape), x.dtype()));
+    parts[2] = add(parts[2], cast(reshape(layer.value_bias, bias_shape), x.dtype()));
   } else {
     parts = layer.separate(x);
     for (Tensor& part : parts) part = split_heads(part, by_head);
   }
   Tensor& query = parts[0];
-  if (call.visible.defined()) query = multiply(query, call.visible);
+  if (call.visible.defined()) query = multiply(query, call.visible.to(x.dtype()));
   Tensor scores = spec_.span > 0 ? bias(layer, query, parts[1], call) : Tensor();
   if (call.mask.defined()) {
-    scores = scores.defined() ? add(multiply(scores, call.visible_places), call.mask) : call.mask;
+    const Tensor mask = call.mask.to(x.dtype());
+    scores = scores.defined() ? add(multiply(scores, call.visible_places.to(x.dtype())), mask) : mask;
   }
   const AttentionOptions options{
       .scale = scale_, .bias = scores, .dropout = rows.training ? spec_.dropout : 0, .product_dtype = product_dtype_};

@@ -71,16 +71,11 @@ Experts::Experts(const Scope& scope, int64_t hidden_size, const ExpertsSpec& spe
 
 // Scores choose experts; a correction, or the best groups alone, may choose other ones than the scores by themselves.
 Tensor Experts::choice(const Tensor& scores) const {
-  if (!correction_.defined() && spec_.num_groups == 1) return scores;
-  std::vector<float> values = scores.to_vector<float>();
-  if (correction_.defined()) {
-    const std::vector<float> correction = correction_.to_vector<float>();
-    for (size_t i = 0; i < values.size(); ++i) values[i] += correction[i % correction.size()];
-  }
-  if (spec_.num_groups > 1) {
-    for (int64_t row = 0; row < scores.size(0); ++row) {
-      keep_groups(values.data() + row * scores.size(1), scores.size(1), spec_.num_groups, spec_.num_chosen_groups);
-    }
+  const Tensor corrected = correction_.defined() ? add(scores, correction_.detach().to(scores.dtype())) : scores;
+  if (spec_.num_groups == 1) return corrected;
+  std::vector<float> values = corrected.to_vector<float>();
+  for (int64_t row = 0; row < scores.size(0); ++row) {
+    keep_groups(values.data() + row * scores.size(1), scores.size(1), spec_.num_groups, spec_.num_chosen_groups);
   }
   return Tensor::from(values, scores.shape()).to(scores.device());
 }

@@ -45,7 +45,8 @@ class PackedWeights {
     for (const auto& [weight, bias] : layers) {
       version += weight.storage()->version() + (bias.defined() ? bias.storage()->version() : 0);
     }
-    if (current_.keep == nullptr || version != version_) {
+    const bool elsewhere = current_.keep != nullptr && !(current_.keep->device() == layers[0].first.device());
+    if (current_.keep == nullptr || elsewhere || version != version_) {
       const bool seen = rows > kFewRows && std::exchange(seen_version_, version) == version;
       const bool narrow = item_size(layers[0].first.dtype()) < 4;
       const bool slow = rows <= kFewRows && better_packed(layers[0].first) && ++few_calls_ > kFewCalls;
@@ -199,6 +200,7 @@ Tensor Linear::operator()(const Tensor& x, const After& after) const {
     throw Error("x " + to_string(x.shape()) + ", weight " + to_string(weight_.shape()), "linear",
                 "the last dimension of x must be the weight's second");
   }
+  check_devices("linear", {&x, &weight_, &after.residual});
   const Tensor source = x.detach();
   const Tensor rows = source.rank() == 2 && source.stride(1) == 1 ? source : source.contiguous().reshape({-1, in()});
   const Tensor y = Tensor::empty({rows.size(0), out()}, x.dtype(), x.device());

@@ -131,7 +131,7 @@ std::vector<uint8_t> LocalGlobalAttention::global_tokens(const Rows& rows) const
     }
   }
   if (rows.key_mask.defined()) {
-    const std::vector<uint8_t> shown = rows.key_mask.to_vector<uint8_t>();
+    const std::vector<uint8_t> shown = rows.shown.to_vector<uint8_t>();
     for (size_t i = 0; i < global.size(); ++i) global[i] = global[i] != 0 && shown[i] != 0 ? 1 : 0;
   }
   return global;
@@ -142,7 +142,7 @@ LayerMixer LocalGlobalAttention::start(const Rows& rows) const {
   call->rows = &rows;
   std::vector<uint8_t> shown;
   if (rows.key_mask.defined()) {
-    shown = rows.key_mask.to_vector<uint8_t>();
+    shown = rows.shown.to_vector<uint8_t>();
     const std::vector<float> visible(shown.begin(), shown.end());
     call->visible = Tensor::from(visible, {rows.rows(), 1}).to(rows.device);
   }
@@ -183,12 +183,12 @@ Tensor LocalGlobalAttention::mix(size_t index, const Tensor& x, const Call& call
     options.window = reach;
     options.key_mask = rows.key_mask;
     const Tensor mixed = flat(attention(local[0], local[1], local[2], rows.offsets, rows.offsets, options));
-    return call.visible.defined() ? multiply(mixed, call.visible) : mixed;
+    return call.visible.defined() ? multiply(mixed, call.visible.to(mixed.dtype())) : mixed;
   }
   std::vector<Tensor> results, places;
   const Blocks& blocks = call.blocks.at(reach);
   if (blocks.queries.numel() > 0) {
-    options.bias = blocks.bias;
+    options.bias = blocks.bias.defined() ? blocks.bias.to(x.dtype()) : Tensor();
     results.push_back(flat(
         attention(by_heads(index_select(local[0], blocks.queries)), by_heads(index_select(local[1], blocks.keys)),
                   by_heads(index_select(local[2], blocks.keys)), blocks.query_offsets, blocks.key_offsets, options)));

@@ -63,7 +63,7 @@ Tensor RelativeAttention::sines(int64_t first, int64_t count, Device device) con
 // x [rows, hidden_size] by heads.
 Tensor RelativeAttention::project(const Tensor& x, const Tensor& weight) const {
   const int64_t width = spec_.num_heads * spec_.head_size;
-  return split_heads(matmul(x, reshape(weight, Shape{hidden_size_, width})),
+  return split_heads(matmul(x, cast(reshape(weight, Shape{hidden_size_, width}), x.dtype())),
                      Shape{x.size(0), spec_.num_heads, spec_.head_size});
 }
 
@@ -95,7 +95,7 @@ LayerMixer RelativeAttention::start(const Rows& rows) const {
   }
   if (rows.key_mask.defined()) {
     // A hidden token still sees itself.
-    const std::vector<uint8_t> shown = call->places.lay_out(rows.key_mask.to_vector<uint8_t>(), uint8_t{0});
+    const std::vector<uint8_t> shown = call->places.lay_out(rows.shown.to_vector<uint8_t>(), uint8_t{0});
     const std::vector<float> mask = by_pair(
         [&](size_t i, size_t k) { return shown[k] == 0 && i != k ? std::numeric_limits<float>::lowest() : 0.0F; });
     call->mask = Tensor::from(mask, {count, 1, longest, longest}).to(rows.device);
@@ -109,25 +109,26 @@ Tensor RelativeAttention::mix(const Layer& layer, const Tensor& x, const Call& c
   const int64_t size = spec_.head_size;
   const double scale = 1 / std::sqrt(static_cast<double>(size));
   const Tensor query = project(x, layer.query);
-  const Tensor positions = transpose(project(call.sines, layer.position), 0, 1);
-  Tensor scores = distance_scores(add(query, layer.position_bias), positions, call.places);
+  const Tensor positions = transpose(project(cast(call.sines, x.dtype()), layer.position), 0, 1);
+  Tensor scores = distance_scores(add(query, cast(layer.position_bias, x.dtype())), positions, call.places);
   if (call.segments.defined()) {
-    const Tensor by_head = transpose(call.places.lay_out(add(query, layer.segment_bias)), 0, 1);
-    const Tensor both = matmul(by_head, transpose(layer.segment, 0, 1), false, true);  // [heads, places, 2]
+    const Tensor by_head = transpose(call.places.lay_out(add(query, cast(layer.segment_bias, x.dtype()))), 0, 1);
+    const Tensor both =
+        matmul(by_head, transpose(cast(layer.segment, x.dtype()), 0, 1), false, true);  // [heads, places, 2]
     const Shape by_place{heads, call.places.count(), call.places.longest(), 1};
     const Tensor same = reshape(slice(both, 2, 0, 1), by_place);
     const Tensor other = reshape(slice(both, 2, 1, 2), by_place);
-    scores = add(add(scores, same), multiply(subtract(other, same), call.segments));
+    scores = add(add(scores, same), multiply(subtract(other, same), call.segments.to(x.dtype())));
   }
   scores = transpose(affine(scores, scale), 0, 1);  // [count, heads, longest, longest]
-  if (call.mask.defined()) scores = add(scores, call.mask);
+  if (call.mask.defined()) scores = add(scores, call.mask.to(x.dtype()));
   const AttentionOptions options{.scale = scale,
                                  .causal = spec_.causal,
                                  .bias = scores,
                                  .dropout = rows.training ? spec_.dropout : 0,
                                  .product_dtype = product_dtype_};
-  const Tensor mixed = attention(add(query, layer.content_bias), project(x, layer.key), project(x, layer.value),
-                                 rows.offsets, rows.offsets, options);
+  const Tensor mixed = attention(add(query, cast(layer.content_bias, x.dtype())), project(x, layer.key),
+                                 project(x, layer.value), rows.offsets, rows.offsets, options);
   return project_out(mixed, layer);
 }
 
@@ -138,9 +139,9 @@ Tensor RelativeAttention::mix_next(size_t index, const Tensor& x, const Tensor& 
   const double scale = 1 / std::sqrt(static_cast<double>(spec_.head_size));
   const Tensor query = project(x, layer.query);
   // The last query stands behind the last key, at place `count`.
-  const Tensor positions = project(sines(count, queries + count, x.device()), layer.position);
-  const Tensor by_distance =
-      matmul(transpose(add(query, layer.position_bias), 0, 1), transpose(positions, 0, 1), false, true);
+  const Tensor positions = project(sines(count, queries + count, x.device()).to(x.dtype()), layer.position);
+  const Tensor by_distance = matmul(transpose(add(query, cast(layer.position_bias, x.dtype())), 0, 1),
+                                    transpose(positions, 0, 1), false, true);
   Tensor scores = reshape(affine(shift_distances(by_distance), scale), Shape{1, spec_.num_heads, queries, count});
   if (spec_.causal) {
     std::vector<float> later(static_cast<size_t>(queries * count), 0.0F);
@@ -149,11 +150,11 @@ Tensor RelativeAttention::mix_next(size_t index, const Tensor& x, const Tensor& 
         later[static_cast<size_t>(i * count + k)] = std::numeric_limits<float>::lowest();
       }
     }
-    scores = add(scores, Tensor::from(later, {1, 1, queries, count}).to(x.device()));
+    scores = add(scores, Tensor::from(later, {1, 1, queries, count}).to(x.dtype()).to(x.device()));
   }
   const AttentionOptions options{.scale = scale, .bias = scores, .product_dtype = product_dtype_};
-  const Tensor mixed = attention(add(query, layer.content_bias), project(keys, layer.key), project(keys, layer.value),
-                                 SequenceOffsets::uniform(1, queries, x.device()),
+  const Tensor mixed = attention(add(query, cast(layer.content_bias, x.dtype())), project(keys, layer.key),
+                                 project(keys, layer.value), SequenceOffsets::uniform(1, queries, x.device()),
                                  SequenceOffsets::uniform(1, count, x.device()), options);
   return project_out(mixed, layer);
 }

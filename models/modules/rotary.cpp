@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <memory>
+#include <mutex>
 #include <numbers>
 #include <string>
 #include <utility>
@@ -134,8 +136,30 @@ RotarySpec rotary_spec(const Config& config, int64_t head_dim, std::string_view 
   return spec;
 }
 
+struct Rotary::Stored {
+  Tensor tensor;
+  std::mutex mutex;
+  std::shared_ptr<Storage> of;  // what `host` was read from, at that version
+  uint64_t version = 0;
+  std::vector<float> host;
+
+  explicit Stored(Tensor frequencies) : tensor(std::move(frequencies)) {}
+
+  std::vector<float> read() {
+    const std::scoped_lock lock(mutex);
+    if (of != tensor.storage() || version != of->version()) {
+      of = tensor.storage();
+      version = of->version();
+      host = tensor.to_vector<float>();
+    }
+    return host;
+  }
+};
+
 Rotary::Rotary(RotarySpec spec, Tensor frequencies)
-    : spec_(std::move(spec)), short_(this->frequencies(0)), stored_(std::move(frequencies)) {}
+    : spec_(std::move(spec)),
+      short_(this->frequencies(0)),
+      stored_(frequencies.defined() ? std::make_shared<Stored>(std::move(frequencies)) : nullptr) {}
 
 // Frequencies are single-precision numbers, computed step by step as the reference does: at position 100,000 the last
 // bit of a frequency is an angle of a hundredth.
@@ -217,7 +241,7 @@ RotaryAngles Rotary::angles(std::span<const int64_t> positions, Device device) c
       (spec_.kind == RotaryKind::longrope && static_cast<double>(longest) > spec_.original_positions);
   std::vector<float> of_long;
   if (long_text) of_long = frequencies(longest);
-  if (stored_.defined()) of_long = stored_.to_vector<float>();
+  if (stored_ != nullptr) of_long = stored_->read();
   const std::vector<float>& list = of_long.empty() ? short_ : of_long;
   const auto factor = static_cast<float>(spec_.attention_factor);
   const auto rows = static_cast<int64_t>(positions.size());

@@ -59,11 +59,14 @@ class Rotary {
   RotaryAngles angles(std::span<const int64_t> positions, Device device) const;
 
  private:
+  // A file's frequencies, and the copy of them that the host computes with.
+  struct Stored;
+
   std::vector<float> frequencies(int64_t length) const;  // of a text of so many tokens
 
   RotarySpec spec_;
   std::vector<float> short_;  // what most texts use
-  Tensor stored_;
+  std::shared_ptr<Stored> stored_;
 };
 
 }  // namespace mica

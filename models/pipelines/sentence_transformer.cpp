@@ -410,6 +410,15 @@ Tensor SentenceTransformer::embed(const ModelInputs& inputs) const {
   return impl_->pool(hidden, SequenceOffsets::from_lengths(sequences.lengths, model.device()), 0, model.training());
 }
 
+const SentenceTransformer& SentenceTransformer::to(Device device) const {
+  const NoGrad no_grad;
+  impl_->model.to(device);
+  for (const auto& module : impl_->modules) {
+    for (const auto& [name, parameter] : module->parameters()) parameter.set_data(parameter.detach().to(device));
+  }
+  return *this;
+}
+
 void SentenceTransformer::train(bool on) const {
   impl_->model.train(on);
 }

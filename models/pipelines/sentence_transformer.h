@@ -68,6 +68,8 @@ class SentenceTransformer {
   /// model's device and differentiable with respect to all parameters(). Rows without a prompt. Throws Error for a
   /// batch with padding.
   Tensor embed(const ModelInputs& inputs) const;
+  /// Moves all parameters to another device, in place: every handle of this model sees it.
+  const SentenceTransformer& to(Device device) const;
   /// Training mode applies dropout in embed(), never in encode(); a new model is in evaluation mode.
   void train(bool on = true) const;
   void eval() const { train(false); }

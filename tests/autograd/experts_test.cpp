@@ -18,11 +18,11 @@ using Inputs = std::vector<Tensor>;
 using Integers = std::vector<int64_t>;
 
 TEST(Experts, TheBestOfEachRowOfEqualOnesTheFirst) {
-  const Tensor scores = Tensor::from(std::vector<double>{1, 3, 2, 3, 0, 0, 0, 0}, {2, 4});
+  const Tensor scores = Tensor::from(std::vector<double>{1, 3, 2, 3, 0, 0, 0, 0}, {2, 4}, test_device());
   const Routing routing = route(scores, 3);
   EXPECT_EQ(routing.experts.to_vector<int64_t>(), (Integers{1, 3, 2, 0, 1, 2}));
   EXPECT_EQ(routing.weights.to_vector<double>(), (std::vector<double>{3, 3, 2, 0, 0, 0}));
-  const Tensor choice = Tensor::from(std::vector<double>{4, 3, 2, 1, 0, 0, 0, 9}, {2, 4});
+  const Tensor choice = Tensor::from(std::vector<double>{4, 3, 2, 1, 0, 0, 0, 9}, {2, 4}, test_device());
   const Routing other = route(scores, choice, 2);
   EXPECT_EQ(other.experts.to_vector<int64_t>(), (Integers{0, 1, 3, 0}));
   EXPECT_EQ(other.weights.to_vector<double>(), (std::vector<double>{1, 3, 0, 0}));
@@ -46,12 +46,12 @@ TEST(Experts, RowsInTheOrderOfTheirExperts) {
 
 TEST(Experts, IndexAddAndGather) {
   const Tensor index = Tensor::from(Integers{2, 0, 2});
-  const Tensor source = Tensor::from(std::vector<double>{1, 2, 3, 4, 5, 6}, {3, 2});
+  const Tensor source = Tensor::from(std::vector<double>{1, 2, 3, 4, 5, 6}, {3, 2}, test_device());
   EXPECT_EQ(index_add(4, index, source).to_vector<double>(), (std::vector<double>{3, 4, 0, 0, 6, 8, 0, 0}));
   EXPECT_THROW(index_add(2, index, source), Error);
   EXPECT_THROW(index_add(4, index.slice(0, 0, 2), source), Error);
   check_gradients([=](const Inputs& in) { return index_add(4, index, in[0]); }, {random_input({3, 2, 2}, 1)});
-  const Tensor x = Tensor::from(std::vector<double>{1, 2, 3, 4, 5, 6}, {2, 3});
+  const Tensor x = Tensor::from(std::vector<double>{1, 2, 3, 4, 5, 6}, {2, 3}, test_device());
   const Tensor columns = Tensor::from(Integers{1, 1, 0, 2}, {2, 2});
   EXPECT_EQ(gather(x, columns).to_vector<double>(), (std::vector<double>{2, 2, 4, 6}));
   check_gradients([=](const Inputs& in) { return gather(in[0], columns); }, {random_input({2, 3}, 1)});
@@ -63,7 +63,7 @@ TEST(Experts, IndexAddAndGather) {
 TEST(Experts, ALayerOfExperts) {
   constexpr int64_t kRows = 6, kSize = 3, kExperts = 4, kChosen = 2;
   const auto layer = [](const Inputs& in) {
-    const Tensor shift = Tensor::from(std::vector<double>{0, 0, 0, -100}, {kExperts});  // never chosen
+    const Tensor shift = Tensor::from(std::vector<double>{0, 0, 0, -100}, {kExperts}, test_device());  // never chosen
     const Routing routing = route(add(linear(in[0], in[1]), shift), kChosen);
     const ExpertRows grouped = group_by_expert(routing.experts, kExperts);
     EXPECT_EQ(grouped.counts[3], 0);

@@ -63,7 +63,7 @@ TEST(Gradients, LayerNormWithoutWeightOrWithAnOffset) {
   EXPECT_EQ(layer_norm(x, weight, {}, 1e-5, 1).to_vector<double>(),
             layer_norm(x, affine(weight, 1, 1), {}, 1e-5).to_vector<double>());
   EXPECT_EQ(layer_norm(x, {}, {}, 1e-5).to_vector<double>(),
-            layer_norm(x, Tensor::ones({7}, DType::float64), {}, 1e-5).to_vector<double>());
+            layer_norm(x, Tensor::ones({7}, DType::float64, test_device()), {}, 1e-5).to_vector<double>());
 }
 
 TEST(Gradients, RmsNorm) {
@@ -88,8 +88,8 @@ TEST(Gradients, RmsNorm) {
 }
 
 TEST(Gradients, SegmentReduce) {
-  const SequenceOffsets offsets = SequenceOffsets::from_lengths({2, 0, 3, 1});
-  const Tensor weights = Tensor::from(std::vector<double>{0.5, -2, 1, 0.25, 3, 1});
+  const SequenceOffsets offsets = SequenceOffsets::from_lengths({2, 0, 3, 1}, test_device());
+  const Tensor weights = Tensor::from(std::vector<double>{0.5, -2, 1, 0.25, 3, 1}).to(test_device());
   const auto reduced = [&](ReduceOp op, const Tensor& factors) {
     return
         [&offsets, op, factors](const std::vector<Tensor>& in) { return segment_reduce(op, in[0], offsets, factors); };
@@ -161,7 +161,7 @@ TEST(Gradients, ClampedSwiglu) {
         return clamped_swiglu(select(pairs, 2, 0), select(pairs, 2, 1), 2, 1.702);
       },
       {random_input({3, 10}, 1)});
-  const Tensor pairs = Tensor::from(std::vector<double>{9, -9, 1, 0.5}, {1, 4});
+  const Tensor pairs = Tensor::from(std::vector<double>{9, -9, 1, 0.5}, {1, 4}, test_device());
   const std::vector<double> y = clamped_swiglu(pairs, 7, 1.702).to_vector<double>();
   EXPECT_NEAR(y[0], (-7 + 1) * 7 / (1 + std::exp(-1.702 * 7)), 1e-14);
   EXPECT_NEAR(y[1], 1.5 / (1 + std::exp(-1.702)), 1e-15);
@@ -175,7 +175,7 @@ TEST(Gradients, SoftcapAndClamp) {
   check_gradients([](const Inputs& in) { return clamp(in[0], -0.5, 0.25); }, {random_input({4, 7}, 1)});
   check_gradients([](const Inputs& in) { return clamp(transpose(in[0], 0, 1), -INFINITY, 0.25); },
                   {random_input({4, 3}, 1)});
-  const Tensor x = Tensor::from(std::vector<double>{-2, -1, 0, 1, 2, NAN});
+  const Tensor x = Tensor::from(std::vector<double>{-2, -1, 0, 1, 2, NAN}).to(test_device());
   const std::vector<double> y = clamp(x, -1, 1).to_vector<double>();
   EXPECT_EQ(std::vector<double>(y.begin(), y.begin() + 5), (std::vector<double>{-1, -1, 0, 1, 1}));
   EXPECT_TRUE(std::isnan(y[5]));
@@ -282,8 +282,8 @@ TEST(Shapes, CatAndSplitMoveElements) {
 
 // Ragged sequences, fewer key heads than query heads, mask, bias: everything at once and one by one.
 TEST(Gradients, Attention) {
-  const SequenceOffsets offsets = SequenceOffsets::from_lengths({3, 1, 4});
-  const Tensor mask = Tensor::from(std::vector<uint8_t>{1, 0, 1, 1, 1, 1, 1, 0}).to(DType::boolean);
+  const SequenceOffsets offsets = SequenceOffsets::from_lengths({3, 1, 4}, test_device());
+  const Tensor mask = Tensor::from(std::vector<uint8_t>{1, 0, 1, 1, 1, 1, 1, 0}).to(test_device()).to(DType::boolean);
   for (const bool causal : {false, true}) {
     for (const bool masked : {false, true}) {
       const auto f = [&](const Inputs& in) {
@@ -297,15 +297,15 @@ TEST(Gradients, Attention) {
 }
 
 TEST(Gradients, AttentionAcrossSequencesOfOtherLengths) {
-  const SequenceOffsets queries = SequenceOffsets::from_lengths({2, 3});
-  const SequenceOffsets keys = SequenceOffsets::from_lengths({4, 1});
+  const SequenceOffsets queries = SequenceOffsets::from_lengths({2, 3}, test_device());
+  const SequenceOffsets keys = SequenceOffsets::from_lengths({4, 1}, test_device());
   check_gradients([&](const Inputs& in) { return attention(in[0], in[1], in[2], queries, keys, {.scale = 0.5}); },
                   {random_input({5, 2, 3}, 1), random_input({5, 2, 3}, 2), random_input({5, 2, 3}, 3)});
 }
 
 TEST(Gradients, AttentionAcrossWithBiasAndValuesOfAnotherSize) {
-  const SequenceOffsets queries = SequenceOffsets::from_lengths({2, 3});
-  const SequenceOffsets keys = SequenceOffsets::from_lengths({4, 1});
+  const SequenceOffsets queries = SequenceOffsets::from_lengths({2, 3}, test_device());
+  const SequenceOffsets keys = SequenceOffsets::from_lengths({4, 1}, test_device());
   check_gradients(
       [&](const Inputs& in) { return attention(in[0], in[1], in[2], queries, keys, {.scale = 0.5, .bias = in[3]}); },
       {random_input({5, 4, 3}, 1), random_input({5, 2, 3}, 2), random_input({5, 2, 5}, 3),
@@ -313,8 +313,8 @@ TEST(Gradients, AttentionAcrossWithBiasAndValuesOfAnotherSize) {
 }
 
 TEST(Gradients, AttentionWithWindowSoftcapAlibiAndSinks) {
-  const SequenceOffsets offsets = SequenceOffsets::from_lengths({3, 1, 6});
-  const Tensor slopes = uniform(Shape{4}, 0.1, 1, DType::float64);
+  const SequenceOffsets offsets = SequenceOffsets::from_lengths({3, 1, 6}, test_device());
+  const Tensor slopes = uniform(Shape{4}, 0.1, 1, DType::float64, test_device());
   for (const bool causal : {false, true}) {
     check_gradients(
         [&](const Inputs& in) {
@@ -328,8 +328,8 @@ TEST(Gradients, AttentionWithWindowSoftcapAlibiAndSinks) {
 
 // A cache of room for five keys a sequence, filled in part: what lies beyond gets no gradient.
 TEST(Gradients, AttentionToKeysWithGaps) {
-  const SequenceOffsets queries = SequenceOffsets::from_lengths({1, 2});
-  const SequenceOffsets keys = SequenceOffsets::with_lengths({5, 0}, {3, 4});
+  const SequenceOffsets queries = SequenceOffsets::from_lengths({1, 2}, test_device());
+  const SequenceOffsets keys = SequenceOffsets::with_lengths({5, 0}, {3, 4}, test_device());
   EXPECT_EQ(keys.count(), 2);
   EXPECT_EQ(keys.rows(), 8);
   EXPECT_EQ(keys.longest(), 4);
@@ -342,7 +342,7 @@ TEST(Gradients, AttentionToKeysWithGaps) {
   const std::vector<double> d_value = inputs[2].grad().to_vector<double>();
   for (const int64_t row : {4, 8, 9})
     for (int64_t i = 0; i < 6; ++i) EXPECT_EQ(d_value[static_cast<size_t>(row * 6 + i)], 0);
-  const SequenceOffsets shared = SequenceOffsets::with_lengths({0, 2}, {3, 4});
+  const SequenceOffsets shared = SequenceOffsets::with_lengths({0, 2}, {3, 4}, test_device());
   EXPECT_TRUE(shared.overlap());
   EXPECT_FALSE(keys.overlap());
   EXPECT_THROW(attention(inputs[0], inputs[1], inputs[2], queries, shared, {}), Error);
@@ -351,27 +351,28 @@ TEST(Gradients, AttentionToKeysWithGaps) {
 }
 
 TEST(Attention, RefusesOperandsThatDoNotFit) {
-  const SequenceOffsets offsets = SequenceOffsets::from_lengths({3, 1});
+  const SequenceOffsets offsets = SequenceOffsets::from_lengths({3, 1}, test_device());
   const Tensor q = random_input({4, 2, 3}, 1), narrow = random_input({4, 2, 2}, 1), one = random_input({1}, 1);
   const Tensor half = q.detach().to(DType::float16);
   EXPECT_THROW(attention(q, half, half, offsets, offsets, {}), Error);
   const NoGrad no_grad;
   EXPECT_THROW(attention(q, narrow, q, offsets, offsets, {}), Error);
   EXPECT_EQ(attention(q, q, narrow, offsets, offsets, {}).shape(), (Shape{4, 2, 2}));
-  EXPECT_THROW(attention(q, q, q, offsets, SequenceOffsets::from_lengths({3, 2}), {}), Error);
-  EXPECT_THROW(attention(q, q, q, offsets, SequenceOffsets::with_lengths({0, 2}, {3, 3}), {}), Error);
+  EXPECT_THROW(attention(q, q, q, offsets, SequenceOffsets::from_lengths({3, 2}, test_device()), {}), Error);
+  EXPECT_THROW(attention(q, q, q, offsets, SequenceOffsets::with_lengths({0, 2}, {3, 3}, test_device()), {}), Error);
   EXPECT_THROW(attention(q, q, q, offsets, offsets, {.window = -1}), Error);
   EXPECT_THROW(attention(q, q, q, offsets, offsets, {.softcap = -1}), Error);
   EXPECT_THROW(attention(q, q, q, offsets, offsets, {.alibi_slopes = one}), Error);
   EXPECT_THROW(attention(q, q, q, offsets, offsets, {.sinks = one}), Error);
-  EXPECT_THROW(attention(q, q, q, offsets, offsets, {.key_mask = Tensor::ones({3}, DType::boolean)}), Error);
+  EXPECT_THROW(attention(q, q, q, offsets, offsets, {.key_mask = Tensor::ones({3}, DType::boolean, test_device())}),
+               Error);
   EXPECT_THROW(attention(q, q, q, offsets, offsets, {.bias = random_input({1, 2, 1, 2}, 1)}), Error);
   // Narrow keys, where no gradient is wanted.
   EXPECT_EQ(attention(q, half, half, offsets, offsets, {}).dtype(), DType::float64);
   EXPECT_THROW(attention(q, half, q, offsets, offsets, {}), Error);
-  EXPECT_THROW(SequenceOffsets::with_lengths({0, 5}, {1}), Error);
-  EXPECT_THROW(SequenceOffsets::with_lengths({-1}, {1}), Error);
-  EXPECT_THROW(SequenceOffsets::with_lengths({2147483647}, {1}), Error);
+  EXPECT_THROW(SequenceOffsets::with_lengths({0, 5}, {1}, test_device()), Error);
+  EXPECT_THROW(SequenceOffsets::with_lengths({-1}, {1}, test_device()), Error);
+  EXPECT_THROW(SequenceOffsets::with_lengths({2147483647}, {1}, test_device()), Error);
 }
 
 // With the seed set before each call, dropout is a fixed function like any other.
@@ -382,7 +383,7 @@ TEST(Gradients, Dropout) {
         return dropout(in[0], 0.4);
       },
       {random_input({50}, 1)});
-  const SequenceOffsets offsets = SequenceOffsets::from_lengths({5});
+  const SequenceOffsets offsets = SequenceOffsets::from_lengths({5}, test_device());
   check_gradients(
       [&](const Inputs& in) {
         manual_seed(7);

@@ -28,7 +28,7 @@ Model bert(Task task = Task::sequence_classification) {
   config.max_position_embeddings = 20;
   config.hidden_dropout_prob = 0.0;
   config.attention_probs_dropout_prob = 0.0;
-  Model model = Model::from_config(config, task);
+  Model model = Model::from_config(config, task, {.device = test::test_device()});
   golden::fill_by_rule(model);
   return model;
 }
@@ -42,7 +42,7 @@ Model gpt2() {
   config.set("n_positions", 20);
   config.set_json("bos_token_id", "1");
   config.set_json("eos_token_id", "1");
-  Model model = Model::from_config(config, Task::causal_lm);
+  Model model = Model::from_config(config, Task::causal_lm, {.device = test::test_device()});
   golden::fill_by_rule(model);
   return model;
 }

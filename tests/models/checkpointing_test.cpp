@@ -7,6 +7,7 @@
 #include "mica/autograd/tape.h"
 #include "mica/models/auto/auto_config.h"
 #include "mica/models/auto/model.h"
+#include "mica/tests/support/guarded_device.h"
 
 namespace mica {
 namespace {
@@ -36,7 +37,7 @@ TEST(GradientCheckpointing, GivesTheBitsOfTheWholeTape) {
     const Config config = AutoConfig::from_json(c.config);
     SCOPED_TRACE(config.model_type.value());
     manual_seed(5);
-    const Model model = Model::from_config(config, c.task);
+    const Model model = Model::from_config(config, c.task, {.device = test::test_device()});
     ModelInputs inputs;
     inputs.input_ids = Tensor::from<int64_t>({3, 7, 9, 2, 8, 4, 11, 12, 5, 6}, {2, 5});
     inputs.labels = inputs.input_ids;

@@ -1,5 +1,6 @@
 // Every pipeline against what transformers' pipelines give on the same tiny models (tests/pipelines/data).
 
+#include "tests/support/guarded_device.h"
 #include "tests/support/tiny_model.h"
 #include <gtest/gtest.h>
 
@@ -37,7 +38,7 @@ std::optional<T> optional(const Json& options, const char* key) {
 
 TEST(Pipelines, TextClassification) {
   for_each_case("text_classification", [](const std::string& folder, const Json& each) {
-    const TextClassificationPipeline classifier(folder);
+    const TextClassificationPipeline classifier(folder, {.device = test::test_device()});
     const Json& options = each.at("options");
     TextClassificationOptions call;
     if (options.contains("top_k")) call.top_k = optional<int64_t>(options, "top_k");
@@ -54,7 +55,7 @@ TEST(Pipelines, TextClassification) {
 
 TEST(Pipelines, TokenClassification) {
   for_each_case("token_classification", [](const std::string& folder, const Json& each) {
-    const TokenClassificationPipeline tagger(folder);
+    const TokenClassificationPipeline tagger(folder, {.device = test::test_device()});
     const Json& options = each.at("options");
     TokenClassificationOptions call;
     call.aggregation_strategy = aggregation_from_name(options.at("aggregation").get<std::string>());
@@ -66,7 +67,7 @@ TEST(Pipelines, TokenClassification) {
 
 TEST(Pipelines, QuestionAnswering) {
   for_each_case("question_answering", [](const std::string& folder, const Json& each) {
-    const QuestionAnsweringPipeline reader(folder);
+    const QuestionAnsweringPipeline reader(folder, {.device = test::test_device()});
     const Json& options = each.at("options");
     QuestionAnsweringOptions call;
     call.top_k = options.value("top_k", int64_t{1});
@@ -84,7 +85,7 @@ TEST(Pipelines, QuestionAnswering) {
 TEST(Pipelines, FillMask) {
   for_each_case("fill_mask", [](const std::string& folder, const Json& each) {
     const WarningCatcher catcher;
-    const FillMaskPipeline unmasker(folder);
+    const FillMaskPipeline unmasker(folder, {.device = test::test_device()});
     const Json& options = each.at("options");
     FillMaskOptions call;
     call.top_k = options.value("top_k", int64_t{5});
@@ -95,7 +96,7 @@ TEST(Pipelines, FillMask) {
 
 TEST(Pipelines, FeatureExtraction) {
   for_each_case("feature_extraction", [](const std::string& folder, const Json& each) {
-    const FeatureExtractionPipeline extractor(folder);
+    const FeatureExtractionPipeline extractor(folder, {.device = test::test_device()});
     EXPECT_EQ(tiny::difference(parse_json(features_to_json(extractor(each.at("text").get<std::string>())), "result"),
                                each.at("expected"), 1e-5),
               "");
@@ -105,7 +106,7 @@ TEST(Pipelines, FeatureExtraction) {
 TEST(Pipelines, BatchesGiveTheSameBitsInTheInputsOrder) {
   const tiny::TemporaryFolder folder;
   tiny::write_bert(folder.path(), "sequence_classification", {"A", "B", "C"});
-  const TextClassificationPipeline classifier(folder.path());
+  const TextClassificationPipeline classifier(folder.path(), {.device = test::test_device()});
   const std::vector<std::string> texts{"ada", "the river of turin is in a valley", "", "who lives?", "who lives?"};
   std::vector<std::pair<int64_t, int64_t>> seen;
   const auto all = classifier(
@@ -145,7 +146,7 @@ TEST(Pipelines, BadInput) {
   const tiny::TemporaryFolder folder;
   tiny::write_bert(folder.path(), "masked_lm");
   const WarningCatcher catcher;
-  const FillMaskPipeline unmasker(folder.path());
+  const FillMaskPipeline unmasker(folder.path(), {.device = test::test_device()});
   EXPECT_THROW(unmasker("no mask"), Error);
   EXPECT_THROW(unmasker("[MASK] \xff"), Error);
   EXPECT_THROW(unmasker(""), Error);

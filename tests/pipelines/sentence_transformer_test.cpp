@@ -6,6 +6,7 @@
 #include <cmath>
 #include <filesystem>
 
+#include "tests/support/guarded_device.h"
 #include "tests/support/tiny_model.h"
 #include <gtest/gtest.h>
 
@@ -64,7 +65,7 @@ TEST(SentenceTransformer, EveryPoolingModuleAndPrompt) {
     const tiny::TemporaryFolder folder;
     tiny::write_model(folder.path(), data, m);
     const WarningCatcher catcher;
-    const SentenceTransformer model(folder.path());
+    const SentenceTransformer model(folder.path(), {.device = test::test_device()});
     EXPECT_TRUE(catcher.messages().empty()) << entry.at("name") << ": " << catcher.messages().front();
     for (const Json& each : entry.at("cases")) {
       SCOPED_TRACE(entry.at("name").get<std::string>() + " " + each.at("options").dump());
@@ -96,7 +97,7 @@ class Tiny : public testing::Test {
     tiny::write_text(path, content);
     std::string message = "no error";
     try {
-      const SentenceTransformer model(folder_.path());
+      const SentenceTransformer model(folder_.path(), {.device = test::test_device()});
     } catch (const Error& error) {
       message = error.what();
     }
@@ -115,7 +116,7 @@ class Tiny : public testing::Test {
 };
 
 TEST_F(Tiny, Similarity) {
-  const SentenceTransformer model(folder_.path());
+  const SentenceTransformer model(folder_.path(), {.device = test::test_device()});
   const Tensor a = model.encode(similarity_.at("a").get<Texts>());
   const Tensor b = model.encode(similarity_.at("b").get<Texts>());
   for (const auto& [kind, wanted] : similarity_.at("scores").items()) {
@@ -134,7 +135,7 @@ TEST_F(Tiny, Similarity) {
 }
 
 TEST_F(Tiny, SearchAndMining) {
-  const SentenceTransformer model(folder_.path());
+  const SentenceTransformer model(folder_.path(), {.device = test::test_device()});
   Texts texts = similarity_.at("a").get<Texts>();
   const Texts queries = similarity_.at("b").get<Texts>();
   const Tensor corpus = model.encode(texts);
@@ -161,7 +162,7 @@ TEST_F(Tiny, SearchAndMining) {
 }
 
 TEST_F(Tiny, Calls) {
-  SentenceTransformer model(folder_.path());
+  SentenceTransformer model(folder_.path(), {.device = test::test_device()});
   EXPECT_EQ(model.encode("ada").shape(), (Shape{32}));
   EXPECT_EQ(model.encode({"ada", "turin"}).shape(), (Shape{2, 32}));
   EXPECT_EQ(model.encode(Texts{}).shape(), (Shape{0, 32}));
@@ -270,7 +271,7 @@ TEST(SentenceTransformerTraining, EveryFolderIsSavedAsItWasAndEmbedsAsItEncodes)
     SCOPED_TRACE(data["models"][m].at("name").get<std::string>());
     const tiny::TemporaryFolder folder, copy;
     tiny::write_model(folder.path(), data, m);
-    const SentenceTransformer model(folder.path());
+    const SentenceTransformer model(folder.path(), {.device = test::test_device()});
     model.save_pretrained(copy.path());
     const SentenceTransformer opened(copy.path());
     EXPECT_EQ(opened.encode(texts).to_vector<float>(), model.encode(texts).to_vector<float>());
@@ -286,13 +287,13 @@ TEST(SentenceTransformerTraining, EveryFolderIsSavedAsItWasAndEmbedsAsItEncodes)
     const Tensor embedded = model.embed(inputs_of(model, texts));
     EXPECT_EQ(tiny::difference(matrix(embedded, 100), matrix(model.encode(texts, {.prompt = ""}), 100), 1e-6), "");
     // Everything learns: only the embeddings of tokens and types that do not occur may have a gradient of zeros.
-    backward(embedded, Tensor::ones(embedded.shape()));
+    backward(embedded, Tensor::ones(embedded.shape(), DType::float32, embedded.device()));
     for (const auto& [name, parameter] : model.parameters()) EXPECT_TRUE(parameter.grad().defined()) << name;
   }
 }
 
 TEST(SentenceTransformerTraining, GradientsOfEveryPoolingAreThoseOfFiniteDifferences) {
-  const SequenceOffsets offsets = SequenceOffsets::from_lengths({3, 1, 4, 2});
+  const SequenceOffsets offsets = SequenceOffsets::from_lengths({3, 1, 4, 2}, test_device());
   for (const PoolingMode mode : {PoolingMode::cls, PoolingMode::max, PoolingMode::mean, PoolingMode::mean_sqrt_len,
                                  PoolingMode::weightedmean, PoolingMode::lasttoken}) {
     SCOPED_TRACE(name(mode));

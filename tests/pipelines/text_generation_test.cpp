@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "tests/support/guarded_device.h"
 #include "tests/support/tiny_model.h"
 #include <gtest/gtest.h>
 
@@ -24,7 +25,7 @@ const Json& expected() {
   return json;
 }
 const TextGenerationPipeline& stories() {
-  static const TextGenerationPipeline pipeline(kStories);
+  static const TextGenerationPipeline pipeline(kStories, {.device = test::test_device()});
   return pipeline;
 }
 std::vector<int64_t> ids_of(const Json& json) {

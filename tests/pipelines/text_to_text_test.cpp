@@ -3,6 +3,7 @@
 
 #include <filesystem>
 
+#include "tests/support/guarded_device.h"
 #include "tests/support/tiny_model.h"
 #include <gtest/gtest.h>
 
@@ -45,7 +46,7 @@ std::vector<std::string> words() {
   return result;
 }
 const Text2TextGenerationPipeline& speller() {
-  static const Text2TextGenerationPipeline pipeline(kNames);
+  static const Text2TextGenerationPipeline pipeline(kNames, {.device = test::test_device()});
   return pipeline;
 }
 
@@ -196,7 +197,7 @@ TEST(TextToText, TranslationsByTokensOfLanguages) {
          {{"ar_AR", {{"id", "ar_AR"}, {"ids", {90}}, {"tokens", {"ar_AR"}}}},
           {"</s>", {{"id", "</s>"}, {"ids", {2}}, {"tokens", {"</s>"}}}}}}};
   });
-  const TranslationPipeline translator(folder.path());
+  const TranslationPipeline translator(folder.path(), {.device = test::test_device()});
   const Name& name = names()[0];
   // What the model gives for these ids with that first token.
   const auto wanted = [&](int64_t source) {
@@ -220,12 +221,12 @@ TEST(TextToText, TranslationsByTokensOfLanguages) {
   tokenizer["post_processor"] = nullptr;
   write_file_atomically(folder.path() + "/tokenizer.json", tokenizer.dump());
   write_file_atomically(folder.path() + "/tokenizer_config.json", R"({"tokenizer_class": "M2M100Tokenizer"})");
-  const TranslationPipeline marking(folder.path());
+  const TranslationPipeline marking(folder.path(), {.device = test::test_device()});
   EXPECT_EQ(marking(name.word, {.src_lang = "fa", .tgt_lang = "en_XX"})[0].translation_text, wanted(91));
   // A tokenizer that adds no language has no place for one.
   const tiny::TemporaryFolder other;
   changed_folder(other, Json::object());
-  const TranslationPipeline pair(other.path(), PipelineOptions{}, "translation_ar_to_en");
+  const TranslationPipeline pair(other.path(), PipelineOptions{.device = test::test_device()}, "translation_ar_to_en");
   EXPECT_THROW(pair(name.word, {.src_lang = "ar_AR", .tgt_lang = "en_XX"}), Error);
   EXPECT_EQ(pair(name.word)[0].translation_text, name.greedy);
 }

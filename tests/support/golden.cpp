@@ -61,12 +61,12 @@ std::string digits(double value) {
 // Everything of one case while it runs.
 class Runner {
  public:
-  explicit Runner(const Case& which)
+  Runner(const Case& which, Device device)
       : case_(read_json_file(which.json_path)),
         tensors_(SafeTensors::open(which.tensors_path)),
         salt_(case_.value("salt", "")),
         model_(Model::from_config(AutoConfig::from_json(case_.at("config").dump(), which.json_path),
-                                  task_from_name(which.task))) {}
+                                  task_from_name(which.task), {.device = device})) {}
 
   std::vector<std::string> run() {
     check_parameters();
@@ -203,7 +203,7 @@ class Runner {
           loss += values[i] * weight;
         }
         outputs.push_back(output);
-        gradients.push_back(Tensor::from(gradient, output.shape()));
+        gradients.push_back(Tensor::from(gradient, output.shape(), output.device()));
       }
       backward(outputs, gradients);
     }
@@ -293,9 +293,9 @@ std::vector<Case> find_cases(const std::string& folder) {
   return cases;
 }
 
-std::vector<std::string> run(const Case& which) {
+std::vector<std::string> run(const Case& which, Device device) {
   try {
-    return Runner(which).run();
+    return Runner(which, device).run();
   } catch (const Error& error) {
     return {error.what()};
   }

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "mica/models/auto/model.h"
+#include "mica/tests/support/guarded_device.h"
 
 namespace mica::golden {
 
@@ -33,6 +34,6 @@ void fill_by_rule(const Model& model);
 
 /// Runs one case: builds the model from its config, checks names and shapes, fills the weights, compares outputs, loss,
 /// gradients and greedy tokens. Returns what differs, one line each; empty when the case passes.
-std::vector<std::string> run(const Case& which);
+std::vector<std::string> run(const Case& which, Device device = test::test_device());
 
 }  // namespace mica::golden

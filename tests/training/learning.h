@@ -37,9 +37,9 @@ inline Dataset rows_of(const Json& which) {
   return Dataset::from_list(rows);
 }
 
-inline Model model_of(const Json& which) {
+inline Model model_of(const Json& which, Device device = test_device()) {
   Model model = Model::from_config(AutoConfig::from_json(which.at("config").dump(), "learning.json"),
-                                   task_from_name(which.at("task").get<std::string>()));
+                                   task_from_name(which.at("task").get<std::string>()), {.device = device});
   golden::fill_by_rule(model);
   return model;
 }

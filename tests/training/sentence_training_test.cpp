@@ -9,6 +9,7 @@
 #include "mica/base/file.h"
 #include "mica/models/auto/auto_model.h"
 #include "mica/tests/support/golden.h"
+#include "mica/tests/support/guarded_device.h"
 #include "mica/tests/support/tiny_model.h"
 #include "mica/tests/training/support.h"
 #include "mica/training/checkpoint.h"
@@ -52,7 +53,8 @@ SentenceTransformer dense_model(double dropout = 0) {
     const tiny::TemporaryFolder folder;
     tiny::write_model(folder.path(), data, m);
     return SentenceTransformer(folder.path(),
-                               {.config = {{"hidden_dropout_prob", share}, {"attention_probs_dropout_prob", share}}});
+                               {.device = test::test_device(),
+                                .config = {{"hidden_dropout_prob", share}, {"attention_probs_dropout_prob", share}}});
   }
   throw Error("no model named dense", "sentence_transformer.json", "generate it");
 }

@@ -90,7 +90,7 @@ Model with_dropout() {
   Config config = AutoConfig::from_json(case_named("bert").at("config").dump(), "learning.json");
   config.hidden_dropout_prob = 0.1;
   config.attention_probs_dropout_prob = 0.1;
-  Model model = Model::from_config(config, Task::sequence_classification);
+  Model model = Model::from_config(config, Task::sequence_classification, {.device = test::test_device()});
   golden::fill_by_rule(model);
   return model;
 }
