@@ -25,12 +25,44 @@ struct Smallest {
   }
 };
 
+#ifdef MICA_EMULATED
+
+namespace detail {
+// The exchanges of combine_lanes() below, all at one meeting: the same pairs in the same order, and far fewer switches.
+template <typename T, typename Op>
+struct Combined {
+  T value;
+  Op op;
+  unsigned lanes;
+  static void run(void* const* members, unsigned count) {
+    const auto at = [members](unsigned lane) -> Combined& { return *static_cast<Combined*>(members[lane]); };
+    T before[kWarp];
+    for (unsigned bits = at(0).lanes / 2; bits > 0; bits /= 2) {
+      for (unsigned lane = 0; lane < count; ++lane) before[lane] = at(lane).value;
+      for (unsigned lane = 0; lane < count; ++lane) at(lane).value = at(lane).op(before[lane], before[lane ^ bits]);
+    }
+  }
+};
+}  // namespace detail
+
+/// Over `lanes` neighbouring lanes (a power of two); every lane gets the same bits.
+template <typename T, typename Op>
+T combine_lanes(T value, Op op, unsigned lanes = kWarp, Line line = Line::here()) {
+  detail::Combined<T, Op> mine{value, op, lanes};
+  emulate::meet_warp(kAllLanes, &mine, detail::Combined<T, Op>::run, "combine_lanes", line);
+  return mine.value;
+}
+
+#else
+
 /// Over `lanes` neighbouring lanes (a power of two); every lane gets the same bits.
 template <typename T, typename Op>
 __device__ __forceinline__ T combine_lanes(T value, Op op, unsigned lanes = kWarp) {
   for (unsigned bits = lanes / 2; bits > 0; bits /= 2) value = op(value, shuffle_xor(value, bits));
   return value;
 }
+
+#endif
 
 /// Over all threads of a one-dimensional block of whole warps; every thread gets the result. `scratch` is shared memory
 /// of 32 elements; it may be used again after the next barrier.

@@ -93,6 +93,11 @@ std::string spelled(const Line& line) {
   return (slash == std::string::npos ? file : file.substr(slash)) + ":" + std::to_string(line.number);
 }
 
+// Of literals, which mostly are the same one.
+bool differs(const char* a, const char* b) {
+  return a != b && std::strcmp(a, b) != 0;
+}
+
 // Shared memory of a cluster's blocks, each with poisoned bytes behind it.
 class SharedMemory {
  public:
@@ -353,8 +358,8 @@ void Machine::meet(const Gathering& gathering, void* mine, Collective collective
     meeting->what = what;
     meeting->members.assign(gathering.positions, nullptr);
     meeting->waiting.clear();
-  } else if (meeting->line.number != line.number || std::strcmp(meeting->line.file, line.file) != 0 ||
-             std::strcmp(meeting->what, what) != 0) {
+  } else if (meeting->line.number != line.number || differs(meeting->line.file, line.file) ||
+             differs(meeting->what, what)) {
     fault("threads that should meet stand apart: in a " + std::string(meeting->what) + " at " +
               spelled(meeting->line) + " and in a " + what + " here",
           line);
