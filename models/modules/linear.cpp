@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "mica/autograd/activation.h"
+#include "mica/autograd/autocast.h"
 #include "mica/autograd/elementwise.h"
 #include "mica/autograd/linear.h"
 #include "mica/autograd/random.h"
@@ -22,7 +23,7 @@ class PackedWeights {
   explicit PackedWeights(DType dtype) : dtype_(dtype) {}
 
   // Of the products.
-  DType dtype() const { return dtype_; }
+  DType dtype() const { return product_dtype(dtype_); }
 
   using Layer = std::pair<Tensor, Tensor>;  // weight, bias or undefined
   using Layers = std::span<const Layer>;
@@ -45,7 +46,8 @@ class PackedWeights {
     for (const auto& [weight, bias] : layers) {
       version += weight.storage()->version() + (bias.defined() ? bias.storage()->version() : 0);
     }
-    if (current_.keep == nullptr || version != version_) {
+    const DType wanted = backend(layers[0].first.device()).linear().packed_dtype(dtype());
+    if (current_.keep == nullptr || version != version_ || current_.weight.dtype != wanted) {
       const bool seen = rows > kFewRows && std::exchange(seen_version_, version) == version;
       const bool narrow = item_size(layers[0].first.dtype()) < 4;
       const bool slow = rows <= kFewRows && better_packed(layers[0].first) && ++few_calls_ > kFewCalls;
@@ -69,7 +71,7 @@ class PackedWeights {
     for (const auto& [weight, bias] : layers) {
       const LinearKernels& kernels = backend(weight.device()).linear();
       const bool in_place = weight.stride(1) == 1 || weight.dtype() != DType::float64;
-      if (!in_place || kernels.packed_dtype(weight.dtype()) != kernels.packed_dtype(dtype_)) return false;
+      if (!in_place || kernels.packed_dtype(weight.dtype()) != kernels.packed_dtype(dtype())) return false;
     }
     return true;
   }
@@ -82,7 +84,7 @@ class PackedWeights {
     PackedWeight& packed = view.weight;
     packed.in = layers[0].first.size(1);
     for (const auto& [weight, bias] : layers) packed.out += weight.size(0);
-    packed.dtype = kernels.packed_dtype(dtype_);
+    packed.dtype = kernels.packed_dtype(dtype());
     view.keep = Storage::allocate(kernels.packed_bytes(packed.out, packed.in, packed.dtype), device);
     packed.data = view.keep->data();
     int64_t row = 0;
