@@ -157,6 +157,14 @@ bool needs_parts(const After& after) {
   return after.norm != nullptr && !after.norm->fusable();
 }
 
+// What follows a product, by separate differentiable ops.
+Tensor finished(const Tensor& product, const After& after) {
+  Tensor y = dropout(activate(product, after.activation), after.dropout);
+  if (after.norm != nullptr && after.residual.defined()) return (*after.norm)(y, after.residual);
+  if (after.residual.defined()) y = add(y, after.residual);
+  return after.norm != nullptr ? (*after.norm)(y) : y;
+}
+
 }  // namespace
 
 Linear::Linear(const Scope& scope, int64_t in, int64_t out, bool has_bias, bool transposed)
@@ -169,10 +177,7 @@ Linear::Linear(const Scope& scope, int64_t in, int64_t out, bool has_bias, bool 
 Tensor Linear::compose(const Tensor& x, const After& after) const {
   Tensor y = linear(x, weight(), bias_, packed_->dtype());
   if (adapters_ != nullptr) y = adapters_->add_to(y, x);
-  y = dropout(activate(y, after.activation), after.dropout);
-  if (after.norm != nullptr && after.residual.defined()) return (*after.norm)(y, after.residual);
-  if (after.residual.defined()) y = add(y, after.residual);
-  return after.norm != nullptr ? (*after.norm)(y) : y;
+  return finished(y, after);
 }
 
 Tensor Linear::weight() const {
@@ -223,10 +228,24 @@ Tensor chain(const Tensor& x, std::initializer_list<ChainLayer> list) {
   for (const ChainLayer& each : layers)
     step_by_step = step_by_step || each.layer->needs_tape(x, each.after) || needs_parts(each.after);
   if (step_by_step) {
+    Activation before = Activation::none;  // of the last result, that the next layer applies
+    // What adapters read is kept for them.
+    const auto activated = [](const Linear& layer, Activation activation, const Tensor& input, const After& after) {
+      const auto& adapters = layer.adapters_;
+      if (adapters != nullptr && adapters->any_active()) return layer.compose(activate(input, activation), after);
+      return finished(activated_linear(input, activation, layer.weight(), layer.bias_, layer.packed_->dtype()), after);
+    };
     for (size_t i = 0; i < number; ++i) {
       After after = layers[i].after;
       if (layers[i].residual_of >= 0) after.residual = results[static_cast<size_t>(layers[i].residual_of)];
-      results[i] = (*layers[i].layer)(i == 0 ? x : results[i - 1], after);
+      const Tensor& input = i == 0 ? x : results[i - 1];
+      const Activation applied = std::exchange(before, Activation::none);
+      // An activation between two layers goes to the second: neither keeps its result.
+      const bool between =
+          i + 1 < number && !layers[i].keep && after.dropout == 0 && !after.residual.defined() && after.norm == nullptr;
+      if (between) before = std::exchange(after.activation, Activation::none);
+      results[i] = applied == Activation::none ? (*layers[i].layer)(input, after)
+                                               : activated(*layers[i].layer, applied, input, after);
     }
     return results.back();
   }
