@@ -19,6 +19,7 @@
 #include "mica/models/auto/auto_config.h"
 #include "mica/models/auto/auto_model.h"
 #include "mica/models/auto/lora.h"
+#include "mica/models/auto/prompt_tuning.h"
 #include "mica/models/auto/table.h"
 #include "mica/models/generation/constraints/constraints.h"
 #include "mica/models/generation/generate.h"

@@ -5,6 +5,7 @@
 #include <string>
 #include <utility>
 
+#include "mica/autograd/autocast.h"
 #include "mica/autograd/random.h"
 #include "mica/autograd/tape.h"
 #include "mica/base/error.h"
@@ -192,7 +193,7 @@ Tensor attention(const Tensor& query, const Tensor& key, const Tensor& value, co
   }
   const bool tracked = wants_grad({&query, &key, &value, &options.bias, &options.sinks});
   check_dtypes(query, key, value, tracked);
-  if (!tracked) arguments.product_dtype = options.product_dtype;
+  if (!tracked) arguments.product_dtype = product_dtype(options.product_dtype);
   if (tracked && (query_offsets.overlap() || key_offsets.overlap())) {
     mismatch("sequences that own the same rows", "a gradient needs rows of their own for each");
   }

@@ -4,6 +4,8 @@
 #include <array>
 #include <span>
 #include <string>
+#include <unordered_map>
+#include <vector>
 
 #include "mica/autograd/tape.h"
 #include "mica/base/error.h"
@@ -33,6 +35,30 @@ void check(const EmbeddingTerm& term, const EmbeddingTerm& first) {
                   "use ids from 0 to " + std::to_string(rows - 1) + " (does the tokenizer fit the model?)");
     }
   }
+}
+
+// Adds a table's gradient to the one that the table has already (tied to a language head, or of an earlier batch),
+// where nobody else sees that one: only rows that were looked up are made apart, not a second table. The bits are the
+// same: the parts of a row are summed before they are added. False: nothing was done.
+bool add_to_gradient(const Tensor& table, const Tensor& ids, const Tensor& dy, int64_t padding_idx) {
+  if (!table.defined() || !table.device().is_cpu()) return false;
+  const auto& meta = table.autograd_meta();
+  if (meta == nullptr || meta->node != nullptr || !meta->grad.defined()) return false;
+  const Tensor& gradient = meta->grad;
+  if (gradient.storage().use_count() > 1 || !gradient.is_contiguous() || gradient.dtype() != dy.dtype()) return false;
+  std::unordered_map<int64_t, int64_t> places;
+  std::vector<int64_t> rows, index;
+  for (const int64_t id : ids.to_vector<int64_t>()) {
+    const auto [found, added] = places.emplace(id, static_cast<int64_t>(rows.size()));
+    if (added) rows.push_back(id);
+    index.push_back(found->second);
+  }
+  const auto padding = places.find(padding_idx);
+  EmbeddingKernels& kernels = backend(dy.device()).embedding();
+  const Tensor sums = Tensor::zeros({static_cast<int64_t>(rows.size()), dy.size(1)}, dy.dtype(), dy.device());
+  kernels.backward(dy.view(), Tensor::from(index).view(), padding == places.end() ? -1 : padding->second, sums.view());
+  kernels.backward(sums.view(), Tensor::from(rows).view(), padding_idx, gradient.view());
+  return true;
 }
 
 }  // namespace
@@ -71,6 +97,7 @@ Tensor embedding_sum(std::span<const EmbeddingTerm> terms) {
   if (tracked) {
     struct Kept {
       Tensor ids;
+      Tensor table;  // a leaf; others need not be kept
       Shape table_shape;
       DType table_type;
       int64_t padding_idx;
@@ -79,15 +106,17 @@ Tensor embedding_sum(std::span<const EmbeddingTerm> terms) {
     std::vector<Kept> kept;
     std::vector<Tensor> inputs;
     for (size_t i = 0; i < terms.size(); ++i) {
-      kept.push_back({flat_ids[i], terms[i].table.shape(), terms[i].table.dtype(), terms[i].padding_idx,
-                      terms[i].table.requires_grad()});
+      const Tensor& table = terms[i].table;
+      const bool leaf = table.autograd_meta() != nullptr && table.autograd_meta()->node == nullptr;
+      kept.push_back({flat_ids[i], leaf ? table : Tensor(), terms[i].table.shape(), terms[i].table.dtype(),
+                      terms[i].padding_idx, terms[i].table.requires_grad()});
       inputs.push_back(terms[i].table);
     }
     record("embedding", inputs, {y}, [kept, size](const std::vector<Tensor>& g) -> std::vector<Tensor> {
       const Tensor dy = g[0].contiguous().reshape({kept[0].ids.numel(), size});
       std::vector<Tensor> gradients;
       for (const Kept& term : kept) {
-        if (!term.wanted) {
+        if (!term.wanted || add_to_gradient(term.table, term.ids, dy, term.padding_idx)) {
           gradients.emplace_back();
           continue;
         }

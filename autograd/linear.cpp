@@ -2,6 +2,7 @@
 
 #include <string>
 
+#include "mica/autograd/activation.h"
 #include "mica/autograd/tape.h"
 #include "mica/base/error.h"
 #include "mica/kernels/linear.h"
@@ -138,6 +139,35 @@ std::vector<Tensor> linears(const Tensor& x, const std::vector<LinearParameters>
            });
   }
   return results;
+}
+
+Tensor activated_linear(const Tensor& x, Activation activation, const Tensor& weight, const Tensor& bias,
+                        DType factors) {
+  if (!wants_grad({&x, &weight, &bias})) return linear(activate(x, activation), weight, bias, factors);
+  check(x, weight, bias);
+  const Kept kept{Weight(weight.detach()), weight.requires_grad(), bias.requires_grad()};
+  const int64_t in = x.size(-1);
+  const Tensor rows = x.detach().contiguous().reshape({in > 0 ? x.numel() / in : 0, in});
+  Tensor y =
+      forward(activate(rows, activation), kept.weight, bias, factors).reshape(with_last(x.shape(), weight.size(0)));
+  record("activated_linear", {x, weight, bias}, {y},
+         [rows, kept, activation, factors, shape = x.shape(),
+          need_x = x.requires_grad()](const std::vector<Tensor>& g) -> std::vector<Tensor> {
+           const Tensor dy = g[0].contiguous().reshape({rows.size(0), g[0].size(-1)});
+           std::vector<Tensor> gradients(3);
+           if (kept.need_weight) gradients[1] = weight_gradient(dy, activate(rows, activation), kept.weight, factors);
+           if (kept.need_bias) gradients[2] = sum_rows(dy);
+           if (need_x) {
+             const Tensor dx = Tensor::empty(rows.shape(), dy.dtype(), dy.device());
+             input_gradient(dy, kept.weight, factors, false, dx);
+             if (activation != Activation::none) {
+               backend(dx.device()).activation().backward(activation, rows.view(), dx.view(), dx.view());
+             }
+             gradients[0] = dx.reshape(shape);
+           }
+           return gradients;
+         });
+  return y;
 }
 
 Tensor matmul(const Tensor& a, const Tensor& b, bool transpose_a, bool transpose_b) {

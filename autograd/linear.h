@@ -3,6 +3,7 @@
 
 #include <vector>
 
+#include "mica/kernels/activation.h"
 #include "mica/tensor/tensor.h"
 
 namespace mica {
@@ -19,6 +20,11 @@ struct LinearParameters {
 /// linear() of one x with each layer's parameters; the gradient of x is summed while it is made.
 std::vector<Tensor> linears(const Tensor& x, const std::vector<LinearParameters>& layers,
                             DType factors = DType::float32);
+
+/// linear() of activation(x), of which x alone is kept: the backward pass applies the activation again. The bits of
+/// both by themselves.
+Tensor activated_linear(const Tensor& x, Activation activation, const Tensor& weight, const Tensor& bias = {},
+                        DType factors = DType::float32);
 
 /// c = op(a) · op(b) over the last two dimensions; the leading ones must agree. op transposes when asked for.
 Tensor matmul(const Tensor& a, const Tensor& b, bool transpose_a = false, bool transpose_b = false);

@@ -17,6 +17,8 @@
 #include "mica/autograd/random.h"
 #include "mica/autograd/tape.h"
 #include "mica/bench/peak.h"
+#include "mica/kernels/backend.h"
+#include "mica/kernels/cpu/backend.h"
 #include "mica/kernels/cpu/simd/pieces.h"
 #include "mica/models/auto/auto_config.h"
 #include "mica/models/auto/model.h"
@@ -144,19 +146,29 @@ int run(const std::string& name, const std::string& dtype, int steps, int thread
   float loss = 0;
   int64_t faults = 0;
   double system = 0;
+  auto& memory = dynamic_cast<CpuMemory&>(backend(Device{}).memory());
+  int64_t most[3] = {};  // bytes of tensors at once in each phase, of the last step
+  const auto phase_over = [&](int phase) {
+    most[phase] = memory.most_used();
+    memory.watch();
+  };
   for (int i = 0; i < steps + 2; ++i) {
+    memory.watch();
     const double start = seconds();
     double mid = 0;
     {
       const Tensor result = model(inputs).loss;  // nobody keeps the logits
       loss = result.item<float>();
       mid = seconds();
+      phase_over(0);
       backward(result);
     }
     const double after = seconds();
+    phase_over(1);
     optimizer.step(std::min(1.0, 1.0 / (optimizer.gradient_norm() + 1e-6)));
     optimizer.zero_grad();
     const double end = seconds();
+    phase_over(2);
     rusage usage{};
     getrusage(RUSAGE_SELF, &usage);
     std::fprintf(
@@ -179,9 +191,10 @@ int run(const std::string& name, const std::string& dtype, int steps, int thread
   std::printf(
       "{\"workload\": \"%s\", \"dtype\": \"%s\", \"forward_ms\": %.1f, \"backward_ms\": %.1f, \"optimizer_ms\": %.1f, "
       "\"step_ms\": %.1f, "
-      "\"gflops\": %.0f, \"share\": %.3f, \"peak_rss_mb\": %.0f, \"loss\": %.4f}\n",
+      "\"gflops\": %.0f, \"share\": %.3f, \"peak_rss_mb\": %.0f, \"tensors_mb\": [%.0f, %.0f, %.0f], \"loss\": %.4f}\n",
       name.c_str(), dtype.c_str(), median(forward), median(backward_), median(update), median(step), rate * 1e-9,
-      rate / peak, static_cast<double>(usage.ru_maxrss) / 1024, static_cast<double>(loss));
+      rate / peak, static_cast<double>(usage.ru_maxrss) / 1024, static_cast<double>(most[0]) / (1 << 20),
+      static_cast<double>(most[1]) / (1 << 20), static_cast<double>(most[2]) / (1 << 20), static_cast<double>(loss));
   return 0;
 }
 

@@ -4,6 +4,7 @@
 #include <memory>
 #include <utility>
 
+#include "cli/adapter_flags.h"
 #include "cli/common.h"
 #include "cli/generation_flags.h"
 #include "cli/subcommands.h"
@@ -15,7 +16,6 @@
 #include "mica/base/parallel.h"
 #include "mica/base/warnings.h"
 #include "mica/models/auto/auto_config.h"
-#include "mica/models/auto/lora.h"
 #include "mica/training/distributed/launched_group.h"
 #include "mica/training/pretraining.h"
 #include "mica/training/tasks/recipe.h"
@@ -26,7 +26,8 @@ namespace {
 
 struct TrainFlags {
   std::string task, model, train, eval, test, output, tokenizer, objective, dtype = "float32";
-  std::vector<std::string> config, lora, matryoshka_dims;
+  std::vector<std::string> config, matryoshka_dims;
+  AdapterFlags adapter;
   int64_t threads = 0;
   std::optional<int64_t> vocab_size;
   bool json = false, from_scratch = false;
@@ -112,49 +113,6 @@ TrainingArguments arguments_of(const TrainFlags& flags) {
   return arguments;
 }
 
-// "r=8,alpha=16,dropout=0.1,target_modules=query|value".
-std::optional<LoraConfig> lora_of(const std::vector<std::string>& words) {
-  if (words.empty()) return std::nullopt;
-  LoraConfig config;
-  bool alpha = false;
-  const auto names = [](const std::string& text) {
-    std::vector<std::string> list{""};
-    for (const char c : text) {
-      if (c == '|') {
-        list.emplace_back();
-      } else {
-        list.back() += c;
-      }
-    }
-    return list;
-  };
-  for (const auto& [name, value] : fields_of("--lora", words)) {
-    try {
-      if (name == "r") {
-        config.r = std::stoll(value);
-      } else if (name == "alpha" || name == "lora_alpha") {
-        config.lora_alpha = std::stod(value);
-        alpha = true;
-      } else if (name == "dropout" || name == "lora_dropout") {
-        config.lora_dropout = std::stod(value);
-      } else if (name == "target_modules") {
-        config.target_modules = names(value);
-      } else if (name == "modules_to_save") {
-        config.modules_to_save = names(value);
-      } else if (name == "use_rslora" || name == "rslora") {
-        config.use_rslora = value == "true" || value == "1";
-      } else {
-        misuse("--lora " + printable(name),
-               "it takes r, alpha, dropout, target_modules, modules_to_save and use_rslora");
-      }
-    } catch (const std::logic_error&) {
-      misuse("--lora " + printable(name) + "=" + printable(value), "give a number");
-    }
-  }
-  if (!alpha) config.lora_alpha = 2 * static_cast<double>(config.r);
-  return config;
-}
-
 struct Run {
   Model model;
   Tokenizer tokenizer;
@@ -233,7 +191,7 @@ Job job_of(TrainFlags flags) {
   job.run = flags.task == "pretraining" ? from_nothing(flags, dtype) : from_folder(flags, train, dtype);
   Run& run = *job.run;
   run.recipe->adjust(&job.arguments);
-  if (const auto lora = lora_of(flags.lora)) add_adapter(run.model, *lora);
+  add_adapter_of(run.model, flags.adapter, flags.tokenizer.empty() ? flags.model : flags.tokenizer, fields_of);
 
   job.training = run.recipe->prepare(train, run.model, run.tokenizer);
   TrainerParts& parts = job.parts;
@@ -335,8 +293,12 @@ Action train(Arguments& arguments) {
   arguments.text("--output", flags->output, "the folder for the model, as --output_dir");
   arguments.text("--tokenizer", flags->tokenizer, "folder or hub id of another tokenizer");
   arguments.texts("--config", flags->config, "fields of the config: hidden_dropout_prob=0,...");
-  arguments.texts("--lora", flags->lora,
+  arguments.texts("--lora", flags->adapter.lora,
                   "train a low-rank adapter: r=8,alpha=16,dropout=0.1,target_modules=query|value");
+  arguments.texts("--prompt_tuning", flags->adapter.prompt_tuning,
+                  "train virtual tokens before the text: num_virtual_tokens=20,prompt_tuning_init=TEXT,...");
+  arguments.texts("--prefix_tuning", flags->adapter.prefix_tuning,
+                  "train virtual keys and values in every layer: num_virtual_tokens=20,prefix_projection=true");
   arguments.flag("--from_scratch", flags->from_scratch, "the model's config with new weights");
   arguments.choice("--objective", flags->objective, {"masked_lm", "causal_lm"}, "of pretraining");
   arguments.integer("--vocab_size", flags->vocab_size, 16, 100'000'000, "of the tokenizer that pretraining trains");

@@ -25,4 +25,12 @@ Tensor AdapterSlot::add_to(const Tensor& y, const Tensor& x) const {
   return sum;
 }
 
+const VirtualTokens* AdapterRegistry::active_virtual_tokens() const {
+  for (const std::string& name : active) {
+    const auto found = virtual_tokens.find(name);
+    if (found != virtual_tokens.end()) return &found->second;
+  }
+  return nullptr;
+}
+
 }  // namespace mica

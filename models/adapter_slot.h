@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "mica/models/virtual_tokens.h"
 #include "mica/tensor/tensor.h"
 
 namespace mica {
@@ -53,6 +54,11 @@ struct AdapterRegistry {
   /// adapter_config.json by the adapter's name.
   std::map<std::string, std::string> configs{};
   std::vector<std::string> active{};
+  /// Of the adapters that are virtual tokens in place of low ranks; one that is active is so alone.
+  std::map<std::string, VirtualTokens> virtual_tokens{};
+
+  /// Null: none is active.
+  const VirtualTokens* active_virtual_tokens() const;
 };
 
 }  // namespace mica

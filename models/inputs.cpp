@@ -117,6 +117,7 @@ Rows to_rows(const ModelInputs& inputs, Device device) {
   rows.device = device;
   rows.output_hidden_states = inputs.output_hidden_states;
   rows.prefix_length = inputs.prefix_length;
+  rows.prefix = inputs.prefix;
   Shape shape = by_ids ? inputs.input_ids.shape() : inputs.inputs_embeds.shape();
   if (!by_ids) {
     if (shape.rank() < 2)

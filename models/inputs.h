@@ -2,12 +2,14 @@
 // What goes into a model and what comes out, under the reference's names.
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
 #include "mica/autograd/attention.h"
+#include "mica/models/prefix.h"
 #include "mica/tensor/tensor.h"
 
 namespace mica {
@@ -46,6 +48,8 @@ struct ModelInputs {
   bool loss_only = false;
   /// Not negative: the first so many tokens see each other, every later one itself and what is before it.
   int64_t prefix_length = -1;
+  /// Keys and values before every text's own (of an encoder-decoder, before its decoder's), whose positions they take.
+  std::shared_ptr<const PrefixStates> prefix;
 
   /// The tensor of that name ("input_ids", ...); throws Error for a name that no model here takes.
   Tensor& operator[](std::string_view name);
@@ -82,7 +86,11 @@ struct Rows {
   bool training = false;
   bool output_hidden_states = false;
   int64_t prefix_length = -1;
+  std::shared_ptr<const PrefixStates> prefix;  ///< null: none
   Device device;
+
+  /// The position of each sequence's first row.
+  int64_t first_position() const { return prefix != nullptr ? prefix->length : 0; }
 
   int64_t rows() const { return offsets.rows(); }
   /// The sequences [first, last) alone.

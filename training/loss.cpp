@@ -8,6 +8,7 @@
 #include "mica/autograd/reduce.h"
 #include "mica/autograd/shape.h"
 #include "mica/base/error.h"
+#include "mica/models/auto/virtual_inputs.h"
 
 namespace mica {
 namespace {
@@ -37,13 +38,19 @@ int64_t loss_items(const Model& model, const ModelInputs& inputs) {
   if (!inputs.labels.defined() || model.task() == Task::base || model.task() == Task::text_encoding) {
     return batch_rows(inputs);
   }
-  const std::vector<int64_t> targets = model.head().targets(inputs);
+  const std::vector<int64_t> targets = model.head().targets(with_virtual_tokens(model, inputs));
   if (targets.empty()) return batch_rows(inputs);
   return static_cast<int64_t>(targets.size()) - std::count(targets.begin(), targets.end(), -100);
 }
 
 Tensor smoothed_loss(const Model& model, const ModelInputs& inputs, const ModelOutput& output, double factor) {
   const Tensor& logits = output.logits;
+  const VirtualTokens* virtual_tokens = virtual_tokens_of(model);
+  if (virtual_tokens != nullptr && virtual_tokens->kind == VirtualTokenKind::prompt &&
+      model.task() == Task::causal_lm) {
+    throw Error("label_smoothing_factor with prompt tuning of a causal language model", "trainer",
+                "leave it 0: the first token is predicted by a virtual one, which has no logits here");
+  }
   const std::vector<int64_t> targets =
       inputs.labels.defined() && logits.defined() ? targets_of(model, inputs) : std::vector<int64_t>();
   const int64_t classes = logits.defined() ? logits.size(-1) : 0;

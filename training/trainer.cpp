@@ -4,6 +4,7 @@
 #include <cmath>
 #include <utility>
 
+#include "mica/autograd/autocast.h"
 #include "mica/autograd/elementwise.h"
 #include "mica/autograd/random.h"
 #include "mica/autograd/tape.h"
@@ -167,10 +168,6 @@ RunPlan Trainer::Impl::plan() const {
 // What training needs beside model and data.
 void Trainer::Impl::prepare(const RunPlan& run) {
   const TrainingArguments& a = arguments;
-  if (a.bf16 && model.dtype() != DType::bfloat16) {
-    throw Error("bf16 with a model that was opened for " + std::string(name(model.dtype())), "training arguments",
-                "open the model with .dtype = DType::bfloat16");
-  }
   if (a.eval_strategy != IntervalStrategy::no && !options.eval_dataset) {
     throw Error("eval_strategy without data to evaluate on", "training arguments", "set TrainerParts::eval_dataset");
   }
@@ -184,6 +181,7 @@ void Trainer::Impl::prepare(const RunPlan& run) {
 }
 
 TrainOutput Trainer::Impl::train() {
+  const Autocast products(arguments.bf16 ? std::optional(DType::bfloat16) : std::nullopt);
   const TrainingArguments& a = arguments;
   RunPlan run;
   std::optional<DataLoader> loader;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "mica/autograd/autocast.h"
 #include "mica/autograd/random.h"
 #include "mica/base/error.h"
 #include "mica/training/trainer_impl.h"
@@ -16,6 +17,7 @@ using Clock = std::chrono::steady_clock;
 
 PredictionOutput Trainer::Impl::predict(const Dataset& dataset, const std::string& prefix, bool loss_only) {
   if (dataset.empty()) throw Error("no rows to evaluate on", "trainer", "give a data set with at least one row");
+  const Autocast products(arguments.bf16 ? std::optional(DType::bfloat16) : std::nullopt);
   const auto begin = Clock::now();
   model.eval();
   EvaluationOptions how;

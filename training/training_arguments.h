@@ -47,8 +47,7 @@ struct TrainingArguments {
   double layerwise_lr_decay = 1;      ///< each layer learns at this times the rate of the one above it
   std::vector<std::string> freeze{};  ///< parameters whose names hold one of these are left as they are
 
-  /// Matrix products in bfloat16; parameters and sums stay float32. The model says it first: it must have been opened
-  /// with LoadOptions::dtype bfloat16, else the Trainer throws Error.
+  /// Matrix products in bfloat16, in training and evaluation; parameters, their gradients and sums stay float32.
   bool bf16 = false;
   bool gradient_checkpointing = false;
 

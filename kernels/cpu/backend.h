@@ -137,7 +137,7 @@ class CpuShape final : public ShapeKernels {
 };
 
 /// A caching allocator. Sizes are rounded up to classes at most an eighth apart; a freed block waits for the next
-/// request of its class. Blocks of 2 MiB and more are mapped on their own, aligned for huge pages.
+/// request of its class. Blocks of 2 MiB and more are cut, to 64 KiB, from memory mapped for huge pages.
 class CpuMemory final : public Memory {
  public:
   CpuMemory() = default;
@@ -154,6 +154,9 @@ class CpuMemory final : public Memory {
   /// Bytes handed out, and bytes of freed blocks waiting for reuse.
   int64_t used() const;
   int64_t cached() const;
+  /// The most that was handed out at once since watch(), or ever.
+  int64_t most_used() const;
+  void watch();
 
  private:
   // Free pages that follow each other.
@@ -163,6 +166,8 @@ class CpuMemory final : public Memory {
   };
   void* take_cached(int64_t bytes);
   void* take_large(int64_t bytes);
+  void* take_fresh(int64_t bytes);
+  void add_range(char* data, int64_t bytes);
   bool keep(void* data, int64_t bytes);
   void keep_large(char* data, int64_t bytes);
   void release(int64_t bytes);
@@ -171,8 +176,12 @@ class CpuMemory final : public Memory {
   mutable std::mutex mutex_;
   std::map<int64_t, std::vector<void*>> small_;  // by class
   std::map<char*, Range> large_;                 // no two touch
+  struct {
+    char* data = nullptr;
+    int64_t bytes = 0;
+  } fresh_;  // mapped, and never handed out: not counted as cached
   uint64_t clock_ = 0;
-  int64_t used_ = 0, cached_ = 0, peak_ = 0;
+  int64_t used_ = 0, cached_ = 0, peak_ = 0, most_ = 0;
 };
 
 /// Work is done when a call returns; scratch belongs to the calling thread.

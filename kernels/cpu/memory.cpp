@@ -22,6 +22,8 @@ namespace {
 
 constexpr int64_t kAlignment = 64;
 constexpr auto kHuge = static_cast<int64_t>(kHugePage);
+constexpr int64_t kGrain = int64_t{64} << 10;   // of large blocks: weights of 2.25 MiB must not take 4
+constexpr int64_t kChunk = int64_t{32} << 20;   // mapped at once for large blocks up to half of it
 constexpr int64_t kSlack = int64_t{64} << 20;   // of cached memory, allowed to a program of any size
 constexpr int64_t kLargest = int64_t{1} << 39;  // of one block: far from overflow
 
@@ -40,7 +42,7 @@ int64_t class_of(int64_t bytes) {
   if (!kCaching) return std::max<int64_t>(bytes, 1);
   const auto power = static_cast<int64_t>(std::bit_floor(static_cast<uint64_t>(std::max<int64_t>(bytes, 1))));
   const int64_t rounded = round_up(std::max<int64_t>(bytes, 1), std::max(kAlignment, power / 8));
-  return rounded >= kHuge ? round_up(rounded, kHuge) : rounded;
+  return rounded < kHuge ? rounded : std::max(round_up(bytes, kGrain), kHuge);
 }
 
 bool is_large(int64_t block_bytes) {
@@ -48,7 +50,6 @@ bool is_large(int64_t block_bytes) {
 }
 
 void* system_allocate(int64_t bytes) {
-  if (is_large(bytes)) return map_pages(static_cast<size_t>(bytes));
   return std::aligned_alloc(kAlignment, static_cast<size_t>(round_up(bytes, kAlignment)));
 }
 
@@ -99,6 +100,32 @@ void* CpuMemory::take_large(int64_t bytes) {
   return data;
 }
 
+// From pages that nobody has used yet. What a block leaves of its pages goes to whoever asks for that much.
+void* CpuMemory::take_fresh(int64_t bytes) {
+  const bool alone = bytes > kChunk / 2;
+  if (alone || fresh_.bytes < bytes) {
+    const int64_t mapped = alone ? round_up(bytes, kHuge) : kChunk;
+    auto* pages = static_cast<char*>(map_pages(static_cast<size_t>(mapped)));
+    if (pages == nullptr) return nullptr;
+    if (alone) {
+      add_range(pages + bytes, mapped - bytes);
+      return pages;
+    }
+    add_range(fresh_.data, fresh_.bytes);
+    fresh_ = {pages, mapped};
+  }
+  void* data = fresh_.data;
+  fresh_.data += bytes;
+  fresh_.bytes -= bytes;
+  return data;
+}
+
+void CpuMemory::add_range(char* data, int64_t bytes) {
+  if (bytes == 0) return;
+  keep_large(data, bytes);
+  cached_ += bytes;
+}
+
 void* CpuMemory::allocate(int64_t bytes) {
   if (bytes < 0 || bytes > kLargest) out_of_memory(bytes);
   const int64_t size = class_of(bytes);
@@ -107,30 +134,51 @@ void* CpuMemory::allocate(int64_t bytes) {
   if (data != nullptr) {
     cached_ -= size;
   } else {
-    data = system_allocate(size);
+    const auto get = [&] { return is_large(size) ? take_fresh(size) : system_allocate(size); };
+    data = get();
     if (data == nullptr) {
       release_all();
-      data = system_allocate(size);
+      data = get();
     }
     if (data == nullptr) out_of_memory(bytes);
   }
   used_ += size;
   peak_ = std::max(peak_, used_);
+  most_ = std::max(most_, used_);
   return data;
 }
 
-// Gives the pages back that nobody has asked for longest, until it was so many bytes or none are left.
+// Gives the pages back that nobody has asked for longest, until it was so many bytes or none are left. Whole huge
+// pages: the system keeps the memory of one that is gone in part.
 void CpuMemory::release(int64_t bytes) {
-  while (bytes > 0 && !large_.empty()) {
-    const auto oldest = std::min_element(large_.begin(), large_.end(),
-                                         [](const auto& a, const auto& b) { return a.second.freed < b.second.freed; });
-    Range& range = oldest->second;
-    const int64_t part = std::min(range.bytes, round_up(bytes, kHuge));
-    range.bytes -= part;
-    system_free(oldest->first + range.bytes, part);
+  const auto first_page = [](char* data) {
+    const auto address = static_cast<int64_t>(reinterpret_cast<intptr_t>(data));
+    return data + (round_up(address, kHuge) - address);
+  };
+  const auto whole = [&](const char* from, char* data, int64_t size) {
+    return std::max<int64_t>(data + size - from, 0) / kHuge * kHuge;
+  };
+  while (bytes > 0) {
+    auto oldest = large_.end();
+    for (auto it = large_.begin(); it != large_.end(); ++it) {
+      if (whole(first_page(it->first), it->first, it->second.bytes) == 0) continue;
+      if (oldest == large_.end() || it->second.freed < oldest->second.freed) oldest = it;
+    }
+    if (oldest == large_.end()) return;
+    const auto [data, range] = *oldest;
+    char* const pages = first_page(data);
+    const int64_t all = whole(pages, data, range.bytes), part = std::min(all, round_up(bytes, kHuge));
+    char* const given = pages + all - part;
+    const int64_t before = given - data, behind = range.bytes - before - part;
+    if (behind > 0) large_.emplace(given + part, Range{behind, range.freed});  // may throw, so first
+    if (before > 0) {
+      oldest->second.bytes = before;
+    } else {
+      large_.erase(oldest);
+    }
+    unmap_pages(given, static_cast<size_t>(part));
     cached_ -= part;
     bytes -= part;
-    if (range.bytes == 0) large_.erase(oldest);
   }
 }
 
@@ -147,23 +195,27 @@ void CpuMemory::keep_large(char* data, int64_t bytes) {
   large_.erase(place);
 }
 
-// Keeps a freed block if used and cached memory together stay near the most that was ever in use at once; other free
-// pages make room.
+// Keeps a freed block, and used and cached memory together near the most that was ever in use at once: other free pages
+// make room, or its own.
 bool CpuMemory::keep(void* data, int64_t bytes) {
   if (!kCaching) return false;
   const int64_t bound = peak_ + peak_ / 16 + kSlack;
-  release(used_ + cached_ + bytes - bound);
-  if (used_ + cached_ + bytes > bound) return false;
+  const bool large = is_large(bytes);
+  bool kept = false;
   try {
-    if (is_large(bytes)) {
+    release(used_ + cached_ + bytes - bound);
+    if (!large && used_ + cached_ + bytes > bound) return false;
+    if (large) {
       keep_large(static_cast<char*>(data), bytes);
     } else {
       small_[bytes].push_back(data);
     }
-  } catch (const std::bad_alloc&) {
-    return false;
+    kept = true;
+    cached_ += bytes;
+    if (large) release(used_ + cached_ - bound);
+  } catch (const std::bad_alloc&) {  // no room to note what is free
+    return kept;
   }
-  cached_ += bytes;
   return true;
 }
 
@@ -176,8 +228,10 @@ void CpuMemory::free(void* data, int64_t bytes) noexcept {
 }
 
 void CpuMemory::release_all() {
-  for (const auto& [data, range] : large_) system_free(data, range.bytes);
+  for (const auto& [data, range] : large_) unmap_pages(data, static_cast<size_t>(range.bytes));
   large_.clear();
+  if (fresh_.bytes > 0) unmap_pages(fresh_.data, static_cast<size_t>(fresh_.bytes));
+  fresh_ = {};
   for (const auto& [bytes, blocks] : small_) {
     for (void* data : blocks) system_free(data, bytes);
   }
@@ -194,6 +248,16 @@ void CpuMemory::trim() {
 int64_t CpuMemory::used() const {
   const std::scoped_lock lock(mutex_);
   return used_;
+}
+
+int64_t CpuMemory::most_used() const {
+  const std::scoped_lock lock(mutex_);
+  return most_;
+}
+
+void CpuMemory::watch() {
+  const std::scoped_lock lock(mutex_);
+  most_ = used_;
 }
 
 int64_t CpuMemory::cached() const {

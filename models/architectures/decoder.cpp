@@ -112,19 +112,36 @@ void add_sparse_layers(const Config& config, const char* count_key, StackSpec* s
   }
 }
 
+// What prefixes of a causal stack look like: all layers must take the same.
+static void put_prefix(const StackSpec& spec, NetworkShape* shape) {
+  if (spec.layers.empty() || spec.local_global || !shape->causal) return;
+  const AttentionSpec& first = spec.layers[0].attention;
+  for (const LayerSpec& layer : spec.layers) {
+    const AttentionSpec& each = layer.attention;
+    if (each.latent || each.head_dim != first.head_dim || each.num_key_value_heads != first.num_key_value_heads) return;
+  }
+  shape->prefix_layers = static_cast<int64_t>(spec.layers.size());
+  shape->prefix_heads = first.num_key_value_heads;
+  shape->prefix_head_dim = first.head_dim;
+}
+
 NetworkShape shape_of(const StackSpec& spec) {
-  return {.vocab_size = spec.vocab_size,
-          .embedding_size = spec.embedding_size,
-          .hidden_size = spec.project_sum ? spec.hidden_size : spec.embedding_size,  // as it leaves the stack
-          .activation = spec.layers.empty() ? Activation::gelu : spec.layers[0].mlp.activation,
-          .layer_norm_eps = spec.norm.eps,
-          .norm_bias = spec.norm.bias,
-          .padding_idx = spec.padding_idx,
-          .logits_scale = spec.logits_scale,
-          .logits_softcap = spec.logits_softcap,
-          .hidden_scale = spec.hidden_scale,
-          .max_tokens = spec.max_position_embeddings,
-          .causal = spec.layers.empty() || spec.layers[0].attention.causal};
+  NetworkShape shape{
+      .vocab_size = spec.vocab_size,
+      .embedding_size = spec.embedding_size,
+      .hidden_size = spec.project_sum ? spec.hidden_size : spec.embedding_size,  // as it leaves the stack
+      .activation = spec.layers.empty() ? Activation::gelu : spec.layers[0].mlp.activation,
+      .layer_norm_eps = spec.norm.eps,
+      .norm_bias = spec.norm.bias,
+      .padding_idx = spec.padding_idx,
+      .logits_scale = spec.logits_scale,
+      .logits_softcap = spec.logits_softcap,
+      .hidden_scale = spec.hidden_scale,
+      .max_tokens = spec.max_position_embeddings,
+      .causal = spec.layers.empty() || spec.layers[0].attention.causal,
+      .word_scale = spec.scaled == EmbeddingScale::table ? spec.embedding_scale : 1};
+  put_prefix(spec, &shape);
+  return shape;
 }
 
 StackNetwork::StackNetwork(const Scope& scope, StackSpec spec, bool with_pooler, const Tensor& shared_words)

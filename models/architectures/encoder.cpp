@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <tuple>
 #include <utility>
 
 #include "mica/autograd/checkpoint.h"
@@ -17,6 +18,15 @@ namespace mica {
 namespace {
 
 constexpr int64_t kGroupRows = 512;
+
+// Positions behind a prefix: so much later, but for those of padding.
+Tensor moved(const Tensor& positions, int64_t by, PositionKind kind, int64_t padding_idx) {
+  std::vector<int64_t> values = positions.to_vector<int64_t>();
+  for (int64_t& each : values) {
+    if (kind == PositionKind::from_zero || each != padding_idx) each += by;
+  }
+  return Tensor::from(values);
+}
 
 }  // namespace
 
@@ -124,6 +134,11 @@ Encoder::Encoder(const Scope& scope, EncoderSpec spec, bool with_pooler)
             .padding_idx = spec_.padding_idx,
             .max_tokens = max_tokens(),
             .causal = spec_.causal};
+  if (attention_ == nullptr && spec_.relative_buckets == 0) {
+    shape_.prefix_layers = static_cast<int64_t>(layer_of_.size());
+    shape_.prefix_heads = spec_.num_attention_heads;
+    shape_.prefix_head_dim = hidden / spec_.num_attention_heads;
+  }
 }
 
 NetworkOutput Encoder::forward(const ModelInputs& inputs, Device device, bool training) const {
@@ -144,9 +159,9 @@ int64_t Encoder::max_tokens() const {
 Tensor Encoder::embed(const Rows& rows) const {
   const int64_t reserved = spec_.positions == PositionKind::from_padding ? spec_.position_padding_idx + 1 : 0;
   if (position_.defined() && !rows.position_ids.defined() &&
-      rows.offsets.longest() > spec_.max_position_embeddings - reserved) {
+      rows.first_position() + rows.offsets.longest() > spec_.max_position_embeddings - reserved) {
     throw Error(
-        "input of " + std::to_string(rows.offsets.longest()) + " tokens", "model inputs",
+        "input of " + std::to_string(rows.first_position() + rows.offsets.longest()) + " tokens", "model inputs",
         "this model takes at most " + std::to_string(spec_.max_position_embeddings - reserved) + "; truncate it");
   }
   std::vector<EmbeddingTerm> terms;
@@ -161,6 +176,7 @@ Tensor Encoder::embed(const Rows& rows) const {
       ids = spec_.positions == PositionKind::from_zero
                 ? positions_from_zero(rows.offsets)
                 : positions_from_padding(rows.offsets, rows.input_ids, spec_.position_padding_idx);
+      if (rows.prefix != nullptr) ids = moved(ids, rows.first_position(), spec_.positions, spec_.position_padding_idx);
     }
     terms.push_back({position_, ids, spec_.position_padding_idx});
   }
@@ -195,18 +211,28 @@ LayerMixer Encoder::plain_attention(const Rows& rows, DType dtype) const {
     const Tensor mask = prefix_mask(longest, rows.prefix_length, dtype, rows.device);
     bias = bias.defined() ? add(bias, mask) : mask;
   }
-  return [this, &rows, bias](size_t index, const Tensor& x) {
+  std::shared_ptr<const PrefixedKeys> prefix;
+  if (rows.prefix != nullptr) {
+    if (rows.prefix->key_values.size() != layer_of_.size()) {
+      throw Error("a prefix of " + std::to_string(rows.prefix->key_values.size()) + " layers", "encoder",
+                  "the model has " + std::to_string(layer_of_.size()));
+    }
+    prefix = std::make_shared<PrefixedKeys>(*rows.prefix, rows.offsets, rows.key_mask, rows.device);
+  }
+  return [this, &rows, bias, prefix](size_t index, const Tensor& x) {
     const int64_t head_size = spec_.hidden_size / spec_.num_attention_heads;
     const Shape by_head{rows.rows(), spec_.num_attention_heads, head_size};
     auto parts = layers_[index].query_key_value(x);
     for (Tensor& part : parts) part = split_heads(part, by_head);
     const AttentionOptions options{.scale = 1 / std::sqrt(static_cast<double>(head_size)),
                                    .causal = spec_.causal,
-                                   .key_mask = rows.key_mask,
+                                   .key_mask = prefix != nullptr ? prefix->key_mask() : rows.key_mask,
                                    .bias = bias,
                                    .dropout = rows.training ? spec_.attention_dropout : 0,
                                    .product_dtype = product_dtype_};
-    const Tensor mixed = attention(parts[0], parts[1], parts[2], rows.offsets, rows.offsets, options);
+    if (prefix != nullptr) std::tie(parts[1], parts[2]) = prefix->join(index, parts[1], parts[2]);
+    const SequenceOffsets& keys = prefix != nullptr ? prefix->offsets() : rows.offsets;
+    const Tensor mixed = attention(parts[0], parts[1], parts[2], rows.offsets, keys, options);
     return reshape(mixed, Shape{rows.rows(), spec_.hidden_size});
   };
 }
@@ -263,6 +289,9 @@ EncoderOutput Encoder::run(const Rows& given) const {
   if (attention_ != nullptr && rows.prefix_length >= 0) {
     throw Error("a prefix of texts that are not read from left to right", "encoder",
                 "this model only reads whole texts");
+  }
+  if (attention_ != nullptr && rows.prefix != nullptr) {
+    throw Error("a prefix of keys and values", "encoder", "this model's attention takes none");
   }
   EncoderOutput output;
   Tensor x = embed(rows);

@@ -33,6 +33,7 @@ EncoderDecoder::EncoderDecoder(std::unique_ptr<Network> encoder, Linear bridge, 
   shape_.encoder_decoder = true;
   shape_.max_target_tokens = shape_.max_tokens;
   shape_.max_tokens = encoder_->shape().max_tokens;
+  shape_.word_scale = encoder_->shape().word_scale;
 }
 
 EncoderDecoder::EncoderDecoder(const Scope& scope, const EncoderDecoderSpec& spec)
@@ -74,6 +75,7 @@ ModelInputs EncoderDecoder::decoder_inputs(const ModelInputs& inputs) const {
   result.attention_mask = inputs.decoder_attention_mask;
   result.inputs_embeds = inputs.decoder_inputs_embeds;
   result.output_hidden_states = inputs.output_hidden_states;
+  result.prefix = inputs.prefix;
   if (!result.input_ids.defined() && !result.inputs_embeds.defined()) {
     if (inputs.labels.defined() && inputs.labels.rank() == 2 && !is_floating(inputs.labels.dtype())) {
       result.input_ids = shifted(inputs.labels);
@@ -102,6 +104,7 @@ NetworkOutput EncoderDecoder::forward(const ModelInputs& inputs, Device device, 
   output.rows.training = training;
   ModelInputs source = inputs;
   source.output_hidden_states = false;
+  source.prefix = nullptr;
   const NetworkOutput encoded = encoder_->forward(source, device, training);
   output.encoder_rows = encoded.rows;
   output.encoder_hidden = encoded.hidden;

@@ -42,6 +42,7 @@ class EncoderDecoder : public Network {
   NetworkOutput forward(const ModelInputs& inputs, Device device, bool training) const override;
   const NetworkShape& shape() const override { return shape_; }
   const Tensor& word_embeddings() const override { return decoder_.words(); }
+  const Tensor& input_embeddings() const override { return encoder_->word_embeddings(); }
   std::unique_ptr<DecodingState> start_decoding(const ModelInputs& inputs, int64_t batch, int64_t capacity,
                                                 Device device) const override;
   Tensor decode(const Rows& rows, DecodingState* state) const override;

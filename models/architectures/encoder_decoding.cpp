@@ -72,6 +72,7 @@ Tensor Encoder::read_on(const std::vector<int64_t>& ids, std::vector<Tensor>* me
 }
 
 Tensor Encoder::decode(const Rows& rows, DecodingState* state) const {
+  if (!rows.input_ids.defined()) throw Error("virtual tokens", "generate", "this model goes on from tokens alone");
   auto& texts = static_cast<Memory*>(state)->texts;
   const std::vector<int64_t> ids = rows.input_ids.to_vector<int64_t>();
   std::vector<Tensor> results;

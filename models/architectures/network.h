@@ -31,6 +31,9 @@ struct NetworkShape {
   int64_t max_tokens = 0;         ///< longest input; 0: no limit
   int64_t max_target_tokens = 0;  ///< longest text of an encoder-decoder's decoder; 0: no limit
   bool causal = false;            ///< no token sees a later one
+  double word_scale = 1;          ///< of a row of the word table as callers look it up, in place of ids
+  /// Layers that take a prefix, with so many heads of keys of this size; 0: none does.
+  int64_t prefix_layers = 0, prefix_heads = 0, prefix_head_dim = 0;
   bool encoder_decoder = false;
 };
 
@@ -54,6 +57,8 @@ class Network {
   virtual const NetworkShape& shape() const = 0;
   /// [vocab_size, embedding_size]; a tied language head multiplies by it.
   virtual const Tensor& word_embeddings() const = 0;
+  /// The table that input_ids are rows of.
+  virtual const Tensor& input_embeddings() const { return word_embeddings(); }
   virtual bool has_pooler() const { return false; }
   /// One vector a sequence, [batch, hidden_size]; throws Error when the network has no pooler.
   virtual Tensor pool(const Tensor& hidden, const Rows& rows) const;

@@ -116,7 +116,7 @@ RecycledVector<int64_t> Stack::positions_of(const Rows& rows, const KeyValueCach
     return positions;
   }
   for (int64_t s = 0; s < rows.batch(); ++s) {
-    const int64_t first = cache == nullptr ? 0 : cache->position(s);
+    const int64_t first = cache == nullptr ? rows.first_position() : cache->position(s);
     for (int64_t i = 0; i < rows.offsets.length(s); ++i) {
       positions[static_cast<size_t>(rows.offsets.begin(s) + i)] = first + i;
     }
@@ -184,7 +184,8 @@ Tensor Stack::embed(const Rows& rows, std::span<const int64_t> positions) const 
     }
     x = reshape(rows.inputs_embeds, Shape{rows.rows(), spec_.embedding_size});
   }
-  if (spec_.embedding_scale != 1) x = affine(x, spec_.embedding_scale);
+  const bool scaled = rows.input_ids.defined() || spec_.scaled == EmbeddingScale::all;
+  if (spec_.embedding_scale != 1 && scaled) x = affine(x, spec_.embedding_scale);
   if (spec_.zeroed_token_id >= 0 && rows.input_ids.defined()) x = zero_masked_words(x, rows);
   if (types_.defined()) {
     const Tensor ids =
@@ -222,7 +223,8 @@ Tensor Stack::relative_bias(const Tensor& table, const RelativeBiasSpec& spec, c
                             const KeyValueCache* cache) const {
   const int64_t queries = rows.offsets.longest();
   if (cache == nullptr) {
-    return relative_position_bias(table, 0, queries, queries, spec.max_distance, spec.bidirectional);
+    const int64_t before = rows.first_position();
+    return relative_position_bias(table, before, queries, before + queries, spec.max_distance, spec.bidirectional);
   }
   int64_t keys = 0;
   bool same = true;
@@ -291,6 +293,17 @@ Tensor Stack::run(const Layer& layer, size_t index, const Tensor& input, const C
               spec_.residual_from_norm ? second : x, layer.mlp_post_norm, layer.mlp_sum_norm, call.dropout);
 }
 
+void Stack::check_prefix(const Rows& rows, const KeyValueCache* cache) const {
+  if (attention_ != nullptr || cache != nullptr) {
+    throw Error("a prefix of keys and values", "stack",
+                cache != nullptr ? "put it into the cache" : "this model's attention takes none");
+  }
+  if (rows.prefix->key_values.size() != layers_.size()) {
+    throw Error("a prefix of " + std::to_string(rows.prefix->key_values.size()) + " layers", "stack",
+                "the model has " + std::to_string(layers_.size()));
+  }
+}
+
 Stack::Output Stack::operator()(const Rows& given, KeyValueCache* cache, const CrossStates* given_cross) const {
   // Layers of a checkpoint run again when what the caller gave is gone.
   struct Held {
@@ -313,6 +326,10 @@ Stack::Output Stack::operator()(const Rows& given, KeyValueCache* cache, const C
   const RecycledVector<int64_t> positions = positions_of(rows, cache);
   Call call;
   call.self = {.queries = &rows.offsets, .key_mask = rows.key_mask, .cache = cache, .training = rows.training};
+  if (rows.prefix != nullptr) {
+    check_prefix(rows, cache);
+    call.self.prefix = std::make_shared<PrefixedKeys>(*rows.prefix, rows.offsets, rows.key_mask, rows.device);
+  }
   if (cross != nullptr) {
     call.states = cross;
     call.cross = {

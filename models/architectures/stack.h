@@ -29,6 +29,13 @@ enum class PositionTable : uint8_t {
   sinusoidal,  ///< computed, see SinusoidKind
 };
 
+/// What embedding_scale is for.
+enum class EmbeddingScale : uint8_t {
+  table,  ///< every look-up of a word, also a caller's
+  words,  ///< words that the stack looks up for ids
+  all,    ///< those and embeddings that a call gives
+};
+
 /// How a token's row in the position table is counted.
 enum class PositionRule : uint8_t {
   from_zero,
@@ -80,7 +87,8 @@ struct StackSpec {
   int64_t position_padding_idx = -1;  ///< the row of the position table that gets no gradient
   bool types_are_words = false;       ///< token types are rows of the word table (GPT-2)
   int64_t type_vocab_size = 0;
-  double embedding_scale = 1;          ///< of the words' embeddings
+  double embedding_scale = 1;  ///< of the words' embeddings
+  EmbeddingScale scaled = EmbeddingScale::table;
   bool sinusoidal_start = false;       ///< the learned table starts as sines, and files may leave it out
   bool norm_before_positions = false;  ///< the embeddings' norm, of the words alone
   /// Words, types and positions have embedding_size; their sum is normalised, then projected with a bias, and stays so.
@@ -148,6 +156,7 @@ class Stack {
     Norm mlp_norm, mlp_post_norm, mlp_sum_norm;
   };
   struct Call;  // what the layers of one call share
+  void check_prefix(const Rows& rows, const KeyValueCache* cache) const;
 
   Tensor sinusoid_table(int64_t rows) const;
   Tensor embed(const Rows& rows, std::span<const int64_t> positions) const;

@@ -8,6 +8,7 @@
 #include "mica/base/file.h"
 #include "mica/base/json.h"
 #include "mica/kernels/backend.h"
+#include "mica/models/auto/adapter_parts.h"
 #include "mica/models/auto/lora_targets.h"
 #include "mica/models/auto/table.h"
 #include "mica/tensor/checkpoint.h"
@@ -36,43 +37,6 @@ void check(const LoraConfig& config) {
   }
 }
 
-const char* task_type(Task task) {
-  switch (task) {
-    case Task::sequence_classification:
-      return "SEQ_CLS";
-    case Task::token_classification:
-      return "TOKEN_CLS";
-    case Task::question_answering:
-      return "QUESTION_ANS";
-    case Task::causal_lm:
-      return "CAUSAL_LM";
-    case Task::seq2seq_lm:
-      return "SEQ_2_SEQ_LM";
-    default:
-      return nullptr;
-  }
-}
-
-// Modules whose parameters go with the adapter: those that are named, and the heads of classification.
-std::vector<std::string> saved_modules(const Model& model, const LoraConfig& config) {
-  std::vector<std::string> saved = config.modules_to_save;
-  const Task task = model.task();
-  if (task == Task::sequence_classification || task == Task::token_classification) {
-    for (const char* each : {"classifier", "score"}) {
-      if (std::find(saved.begin(), saved.end(), each) == saved.end()) saved.emplace_back(each);
-    }
-  }
-  return saved;
-}
-
-bool belongs_to(const std::string& parameter, const std::vector<std::string>& modules) {
-  const std::string module = parameter.substr(0, parameter.rfind('.'));
-  return std::any_of(modules.begin(), modules.end(), [&](const std::string& each) {
-    const std::string dotted = "." + module + ".";
-    return dotted.find("." + each + ".") != std::string::npos;
-  });
-}
-
 Json config_json(const Model& model, const LoraConfig& config, const std::vector<std::string>& targets,
                  bool transposed) {
   Json json = Json::object();
@@ -83,7 +47,7 @@ Json config_json(const Model& model, const LoraConfig& config, const std::vector
   json["init_lora_weights"] = true;
   json["lora_alpha"] = config.lora_alpha;
   json["lora_dropout"] = config.lora_dropout;
-  const std::vector<std::string> saved = saved_modules(model, config);
+  const std::vector<std::string> saved = saved_modules(model, config.modules_to_save);
   json["modules_to_save"] = saved.empty() ? Json(nullptr) : Json(saved);
   json["peft_type"] = "LORA";
   json["r"] = config.r;
@@ -97,7 +61,9 @@ Json config_json(const Model& model, const LoraConfig& config, const std::vector
 LoraConfig config_of(const Json& json, const std::string& path) {
   Fields fields(json, path, "adapter");
   const std::string type = fields.string("peft_type");
-  if (type != "LORA") fields.fail("key peft_type is \"" + printable(type) + "\"", "mica reads LORA alone");
+  if (type != "LORA")
+    fields.fail("key peft_type is \"" + printable(type) + "\"",
+                "mica reads LORA, PROMPT_TUNING, P_TUNING and PREFIX_TUNING");
   for (const char* flag : {"use_dora", "lora_bias", "use_qalora"}) {
     if (fields.boolean(flag, false)) fields.fail(std::string("key ") + flag + " is true", "mica lacks it");
   }
@@ -117,45 +83,10 @@ LoraConfig config_of(const Json& json, const std::string& path) {
   config.lora_alpha = number("lora_alpha", 8);
   config.lora_dropout = number("lora_dropout", 0);
   config.use_rslora = fields.boolean("use_rslora", false);
-  const auto names = [&](const char* key) {
-    std::vector<std::string> list;
-    if (!json.contains(key) || json[key].is_null()) return list;
-    if (json[key].is_string()) return std::vector<std::string>{json[key].get<std::string>()};
-    if (!json[key].is_array()) fields.fail(std::string("key ") + key + " is no list", "make it a list of names");
-    for (const Json& each : json[key]) {
-      if (!each.is_string()) fields.fail(std::string("key ") + key + " holds no name", "make it a list of names");
-      list.push_back(each.get<std::string>());
-    }
-    return list;
-  };
-  config.target_modules = names("target_modules");
-  config.modules_to_save = names("modules_to_save");
+  config.target_modules = names_in(json, "target_modules", path);
+  config.modules_to_save = names_in(json, "modules_to_save", path);
   check(config);
   return config;
-}
-
-void activate(AdapterRegistry& registry, std::vector<std::string> names) {
-  registry.active = std::move(names);
-  for (const auto& [module, slot] : registry.slots) slot->set_active(registry.active);
-}
-
-void freeze_model(const Model& model, const std::vector<std::string>& but) {
-  for (const auto& [name, parameter] : model.parameters()) parameter.set_requires_grad(belongs_to(name, but));
-}
-
-void check_free(const AdapterRegistry& registry, const std::string& name) {
-  if (registry.configs.contains(name)) {
-    throw Error("the model has an adapter \"" + printable(name) + "\" already", "adapter", "take another name");
-  }
-}
-
-const std::string& config_text(const AdapterRegistry& registry, const std::string& name) {
-  const auto found = registry.configs.find(name);
-  if (found != registry.configs.end()) return found->second;
-  std::string known;
-  for (const auto& [each, text] : registry.configs) known += (known.empty() ? "" : ", ") + each;
-  throw Error("no adapter \"" + printable(name) + "\"", "adapter",
-              known.empty() ? "add or load one" : "there are " + known);
 }
 
 }  // namespace
@@ -184,7 +115,7 @@ std::vector<std::string> add_adapter(const Model& model, const LoraConfig& confi
   if (chosen.empty()) throw no_target(registry, targets);
   registry.configs[name] = dump_json(config_json(model, config, targets, transposed));
   activate(registry, {name});
-  freeze_model(model, saved_modules(model, config));
+  freeze_model(model, saved_modules(model, config.modules_to_save));
   return chosen;
 }
 
@@ -195,6 +126,7 @@ void load_adapter(const Model& model, const std::string& folder, const std::stri
   const std::string path = join_path(folder, "adapter_config.json");
   const Json json = read_json_file(path);
   if (!json.is_object()) throw Error("no JSON object", path, "fetch the file again");
+  if (has_virtual_tokens(json)) return load_virtual_tokens(model, json, folder, name, trainable);
   const LoraConfig config = config_of(json, path);
   const std::string weights_path = join_path(folder, "adapter_model.safetensors");
   const SafeTensors weights = SafeTensors::open(weights_path);
@@ -243,13 +175,14 @@ void load_adapter(const Model& model, const std::string& folder, const std::stri
   for (const auto& [tensor, value] : replaced) tensor.detach().copy_(value);
   registry.configs[name] = dump_json(json);
   activate(registry, {name});
-  if (trainable) freeze_model(model, saved_modules(model, config));
+  if (trainable) freeze_model(model, saved_modules(model, config.modules_to_save));
 }
 
 void load_adapter_values(const Model& model, const std::string& folder, const std::string& name) {
   const NoGrad no_grad;
   const AdapterRegistry& registry = model.adapters();
   config_text(registry, name);
+  if (registry.virtual_tokens.contains(name)) return load_virtual_token_values(model, folder, name);
   const std::string path = join_path(folder, "adapter_model.safetensors");
   const SafeTensors weights = SafeTensors::open(path);
   const auto copy = [&](const std::string& key, const Tensor& into) {
@@ -275,6 +208,7 @@ void save_adapter(const Model& model, const std::string& folder, const std::stri
   const AdapterRegistry& registry = model.adapters();
   Json json = parse_json(config_text(registry, name), "adapter_config.json");
   if (!base_model.empty()) json["base_model_name_or_path"] = base_model;
+  if (registry.virtual_tokens.contains(name)) return save_virtual_tokens(model, json, folder, name);
   NamedTensors tensors;
   for (const auto& [module, slot] : registry.slots) {
     const auto found = slot->adapters().find(name);
@@ -282,7 +216,7 @@ void save_adapter(const Model& model, const std::string& folder, const std::stri
     tensors.emplace_back(kPrefix + module + ".lora_A.weight", found->second.a.detach());
     tensors.emplace_back(kPrefix + module + ".lora_B.weight", found->second.b.detach());
   }
-  const std::vector<std::string> saved = saved_modules(model, config_of(json, "adapter_config.json"));
+  const std::vector<std::string> saved = saved_modules(model, config_of(json, "adapter_config.json").modules_to_save);
   for (const auto& [parameter, tensor] : model.parameters()) {
     if (belongs_to(parameter, saved)) tensors.emplace_back(kPrefix + parameter, tensor.detach());
   }
@@ -309,6 +243,9 @@ bool has_adapters(const Model& model) {
 void merge_adapters(const Model& model) {
   const NoGrad no_grad;
   AdapterRegistry& registry = model.adapters();
+  if (registry.active_virtual_tokens() != nullptr) {
+    throw Error("virtual tokens cannot be merged into weights", "adapter", "use the model with its adapter");
+  }
   for (const auto& [module, slot] : registry.slots) {
     if (!slot->any_active()) continue;
     const std::string weight_name = module + ".weight";
@@ -337,6 +274,7 @@ void remove_adapters(const Model& model) {
   AdapterRegistry& registry = model.adapters();
   for (const auto& [module, slot] : registry.slots) slot->adapters().clear();
   registry.configs.clear();
+  registry.virtual_tokens.clear();
   activate(registry, {});
   for (const auto& [name, parameter] : model.parameters()) parameter.set_requires_grad(true);
 }
@@ -345,6 +283,8 @@ std::vector<std::pair<std::string, Tensor>> adapter_parameters(const Model& mode
   std::vector<std::pair<std::string, Tensor>> parameters;
   const AdapterRegistry& registry = model.adapters();
   for (const std::string& name : registry.active) {
+    const auto tokens = registry.virtual_tokens.find(name);
+    if (tokens != registry.virtual_tokens.end()) return tokens->second.parameters();
     const std::string suffix = registry.active.size() > 1 ? "." + name : "";
     for (const auto& [module, slot] : registry.slots) {
       const auto found = slot->adapters().find(name);

@@ -35,9 +35,10 @@ struct LoraConfig {
 /// and targets that fit no module.
 std::vector<std::string> add_adapter(const Model& model, const LoraConfig& config, const std::string& name = "default");
 
+// What follows is for adapters of every kind: low ranks, and the virtual tokens of models/auto/prompt_tuning.h.
+
 /// Reads an adapter from a folder of PEFT's and makes it active, frozen unless `trainable`. Throws Error, naming file
-/// and key, for another kind than LoRA, an option that mica lacks (DoRA, biases, ranks by pattern), and tensors that
-/// don't fit.
+/// and key, for another kind, an option that mica lacks (DoRA, biases, ranks by pattern), and tensors that don't fit.
 void load_adapter(const Model& model, const std::string& folder, const std::string& name = "default",
                   bool trainable = false);
 /// Gives an adapter that the model has the values of a folder's, which must be of the same layers and rank.
@@ -46,17 +47,17 @@ void load_adapter_values(const Model& model, const std::string& folder, const st
 void save_adapter(const Model& model, const std::string& folder, const std::string& name = "default",
                   const std::string& base_model = "");
 
-/// The adapters that take part, all at once; none: the model as it was.
+/// The adapters that take part, all at once; none: the model as it was. Virtual tokens are active alone.
 void set_active_adapters(const Model& model, const std::vector<std::string>& names);
 std::vector<std::string> adapter_names(const Model& model);
 bool has_adapters(const Model& model);
 /// Adds what the active adapters do to the weights themselves, and takes all adapters away: the model runs at full
-/// speed and saves as any other.
+/// speed and saves as any other. Throws Error for virtual tokens.
 void merge_adapters(const Model& model);
 /// Takes all adapters away.
 void remove_adapters(const Model& model);
 
-/// "<module>.lora_A.weight" and "<module>.lora_B.weight" of every active adapter.
+/// "<module>.lora_A.weight" and "<module>.lora_B.weight" of every active adapter, or "prompt_encoder...".
 std::vector<std::pair<std::string, Tensor>> adapter_parameters(const Model& model);
 
 /// Whether a folder holds an adapter and no weights of a model.

@@ -12,6 +12,7 @@
 #include "mica/models/auto/auto_config.h"
 #include "mica/models/auto/lora.h"
 #include "mica/models/auto/table.h"
+#include "mica/models/auto/virtual_inputs.h"
 #include "mica/tensor/checkpoint.h"
 #include "mica/tensor/safetensors.h"
 
@@ -174,6 +175,15 @@ int64_t Model::resize_token_embeddings(int64_t new_num_tokens, const ResizeOptio
 }
 
 ModelOutput Model::operator()(const ModelInputs& inputs) const {
+  const VirtualTokens* tokens = impl_->store.adapters().active_virtual_tokens();
+  if (tokens == nullptr) return run(inputs);
+  const ModelInputs longer = with_virtual_tokens(*tokens, *impl_->network, impl_->task, inputs);
+  ModelOutput output = run(longer);
+  drop_virtual_tokens(*tokens, *impl_->network, impl_->task, longer, &output);
+  return output;
+}
+
+ModelOutput Model::run(const ModelInputs& inputs) const {
   Impl& impl = *impl_;
   if (grad_enabled()) impl.store.widen();
   const Checkpointing checkpointing(impl.checkpointing && impl.training);
@@ -223,7 +233,10 @@ int64_t Model::num_parameters() const {
 }
 
 int64_t Model::max_tokens() const {
-  return impl_->network->shape().max_tokens;
+  const NetworkShape& shape = impl_->network->shape();
+  const VirtualTokens* tokens = impl_->store.adapters().active_virtual_tokens();
+  const bool counts = tokens != nullptr && (tokens->kind == VirtualTokenKind::prompt || !shape.encoder_decoder);
+  return shape.max_tokens > 0 && counts ? std::max<int64_t>(shape.max_tokens - tokens->length, 1) : shape.max_tokens;
 }
 int64_t Model::hidden_size() const {
   return impl_->network->shape().hidden_size;
@@ -274,6 +287,9 @@ void Model::zero_grad() const {
       adapter.a.set_grad({});
       adapter.b.set_grad({});
     }
+  }
+  for (const auto& [name, tokens] : adapters().virtual_tokens) {
+    for (const auto& [part, tensor] : tokens.parameters()) tensor.set_grad({});
   }
 }
 

@@ -88,9 +88,9 @@ class Model {
   /// Every parameter under its name on disk, in the order in which it was built.
   const std::vector<std::pair<std::string, Tensor>>& parameters() const;
   int64_t num_parameters() const;
-  /// Layers that can have low-rank adapters, and those they have (models/auto/lora.h).
+  /// Layers that can have low-rank adapters, and the adapters there are (models/auto/lora.h, prompt_tuning.h).
   AdapterRegistry& adapters() const;
-  /// Longest input in tokens, 0 if there is no limit.
+  /// Longest input in tokens, virtual ones aside; 0 if there is no limit.
   int64_t max_tokens() const;
   int64_t hidden_size() const;
   /// The network below the head, and the head; head() throws Error for a base model, which has none.
@@ -121,6 +121,7 @@ class Model {
 
  private:
   struct Impl;
+  ModelOutput run(const ModelInputs& inputs) const;
   explicit Model(std::shared_ptr<Impl> impl) : impl_(std::move(impl)) {}
   static Model build(Config config, Task task, const LoadOptions& options, const std::string& folder);
   static std::shared_ptr<Impl> assemble(Config config, Task task, const LoadOptions& options, ParameterStore store,

@@ -9,6 +9,7 @@ EncoderDecoderSpec blenderbot_small(const Config& config) {
   for (StackSpec* stack : {&spec.encoder, &spec.decoder}) stack->position_offset = 0;
   spec.decoder.norm_before_positions = true;
   spec.decoder.embedding_scale = 1;
+  spec.encoder.scaled = EmbeddingScale::words;
   return spec;
 }
 

@@ -6,6 +6,7 @@ namespace mica::families {
 StackSpec granite(const Config& config) {
   StackSpec spec = llama(config);
   spec.embedding_scale = config.number("embedding_multiplier");
+  spec.scaled = EmbeddingScale::all;
   spec.residual_scale = config.number("residual_multiplier");
   spec.logits_scale = 1 / config.number_in("logits_scaling", 1e-9, 1e9);
   for (LayerSpec& layer : spec.layers) layer.attention.scale = config.number("attention_multiplier");

@@ -11,6 +11,8 @@ EncoderDecoderSpec marian(const Config& config) {
     stack->position_offset = 0;
     stack->names.embeddings_norm = "";
   }
+  spec.encoder.scaled = EmbeddingScale::words;
+  spec.decoder.scaled = EmbeddingScale::all;
   if (!config.flag("share_encoder_decoder_embeddings", true)) {
     spec.shared = "";
     spec.decoder.vocab_size = config.integer_in("decoder_vocab_size", 1, 1 << 26);

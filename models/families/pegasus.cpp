@@ -11,6 +11,8 @@ EncoderDecoderSpec pegasus(const Config& config) {
     stack->position_offset = 0;
     stack->names.embeddings_norm = "";
   }
+  spec.encoder.scaled = EmbeddingScale::words;
+  spec.decoder.scaled = EmbeddingScale::all;
   return spec;
 }
 

@@ -6,6 +6,7 @@
 #include "mica/base/error.h"
 #include "mica/base/hub.h"
 #include "mica/models/auto/model.h"
+#include "mica/models/auto/virtual_inputs.h"
 #include "mica/models/generation/generate.h"
 #include "mica/models/generation/prompts.h"
 
@@ -76,7 +77,8 @@ GenerationOutput Model::generate(const ModelInputs& inputs, const GenerationConf
         embedded ? std::max(embeds, static_cast<int64_t>(inputs.lengths.size())) : static_cast<int64_t>(read.size());
     prompts = decoder_prompts(inputs, batch, config);
   }
-  const int64_t limit = shape.encoder_decoder ? shape.max_target_tokens : shape.max_tokens;
+  const int64_t most = shape.encoder_decoder ? shape.max_target_tokens : shape.max_tokens;
+  const int64_t limit = most > 0 ? std::max<int64_t>(most - virtual_positions(*this), 1) : 0;
   fit_prompts(prompts, inputs, limit > 0 ? limit : INT64_MAX, config);
 
   int64_t longest = 1;

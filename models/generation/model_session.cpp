@@ -7,12 +7,14 @@
 #include "mica/autograd/tape.h"
 #include "mica/base/error.h"
 #include "mica/base/recycled.h"
+#include "mica/models/auto/virtual_inputs.h"
 #include "mica/models/modules/positions.h"
 
 namespace mica {
 
 ModelSession::ModelSession(Model model, const ModelInputs& inputs, int64_t batch, int64_t capacity)
     : model_(std::move(model)),
+      virtual_(virtual_positions(model_)),
       texts_(static_cast<size_t>(batch)),
       prompts_(static_cast<size_t>(batch), 0),
       read_(static_cast<size_t>(batch), 0) {
@@ -21,9 +23,9 @@ ModelSession::ModelSession(Model model, const ModelInputs& inputs, int64_t batch
                 "open it for causal_lm or seq2seq_lm");
   }
   const NoGrad no_grad;
-  state_ = model_.network().start_decoding(inputs, batch, capacity, model_.device());
+  state_ = start_decoding(model_, inputs, batch, capacity);
   const bool decoder = !model_.network().shape().encoder_decoder;
-  if (decoder && inputs.token_type_ids.defined()) {
+  if (decoder && virtual_ == 0 && inputs.token_type_ids.defined()) {
     const Tensor& types = inputs.token_type_ids;
     if (types.rank() != 2 || types.size(0) != batch) {
       throw Error("token_type_ids of shape " + to_string(types.shape()), "generate", "need [batch, tokens]");
@@ -39,7 +41,7 @@ int64_t ModelSession::vocab_size() const {
 int64_t ModelSession::max_length() const {
   const NetworkShape& shape = model_.network().shape();
   const int64_t limit = shape.encoder_decoder ? shape.max_target_tokens : shape.max_tokens;
-  return limit > 0 ? limit : INT64_MAX;
+  return limit > 0 ? std::max<int64_t>(limit - virtual_, 0) : INT64_MAX;
 }
 
 // Of `count` tokens of a row from `first` on: those of the prompt, and behind it the last one again.
@@ -80,7 +82,7 @@ Tensor ModelSession::run_cached(std::span<const std::vector<int64_t>> tokens, Po
     const auto end = static_cast<int64_t>(ids.size()), count = end - begin;
     lengths.push_back(count);
     for (int64_t i = positions == Positions::last ? end - 1 : begin + again; i < end; ++i) wanted.push_back(i);
-    for (int64_t i = 0; i < count; ++i) places.push_back(read_[row] + i);
+    for (int64_t i = 0; i < count; ++i) places.push_back(virtual_ + read_[row] + i);
     if (types_.empty()) continue;
     const std::vector<int64_t> more = types_of(row, read_[row], count);
     types.insert(types.end(), more.begin(), more.end());
@@ -142,8 +144,13 @@ void ModelSession::truncate(int64_t row, int64_t length) {
   }
   int64_t& read = read_[static_cast<size_t>(row)];
   if (state_ != nullptr && length < read) {
-    const int64_t left = state_->may_truncate(row, length) ? length : 0;
-    state_->truncate(row, left);
+    const bool may = state_->may_truncate(row, virtual_ + length);
+    if (!may && virtual_ > 0) {
+      throw Error("a text behind virtual tokens cut to " + std::to_string(length) + " tokens", "generate",
+                  "this model's windows forget them: generate without an assistant");
+    }
+    const int64_t left = may ? length : 0;
+    state_->truncate(row, virtual_ + left);
     read = left;
   }
   texts_[static_cast<size_t>(row)].resize(static_cast<size_t>(length));

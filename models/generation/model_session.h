@@ -34,6 +34,7 @@ class ModelSession : public GenerationSession {
   std::vector<int64_t> types_of(size_t row, int64_t first, int64_t count) const;
 
   Model model_;
+  int64_t virtual_;                          // positions before every text
   std::unique_ptr<DecodingState> state_;     // null: whole texts
   std::vector<std::vector<int64_t>> texts_;  // tokens of each row so far
   std::vector<std::vector<int64_t>> types_;  // token types of each row's prompt; empty: none

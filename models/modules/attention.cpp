@@ -200,7 +200,13 @@ Tensor Attention::operator()(const Tensor& x, const AttentionContext& context, i
     std::tie(parts.key, parts.value) = context.cache->append(layer, parts.key, parts.value);
     keys = &context.cache->offsets(layer);
   }
-  return output_(mix(parts, *keys, context.key_mask, context, spec_.causal), after);
+  const PrefixedKeys* prefix = context.prefix.get();
+  if (prefix != nullptr) {
+    std::tie(parts.key, parts.value) = prefix->join(static_cast<size_t>(layer), parts.key, parts.value);
+    keys = &prefix->offsets();
+  }
+  const Tensor& key_mask = prefix != nullptr ? prefix->key_mask() : context.key_mask;
+  return output_(mix(parts, *keys, key_mask, context, spec_.causal), after);
 }
 
 std::pair<Tensor, Tensor> Attention::key_values(const Tensor& states) const {

@@ -2,6 +2,7 @@
 // Attention as a module: projections, norms of queries and keys, rotary positions, the product, the way out.
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -11,6 +12,7 @@
 #include "mica/models/modules/linear.h"
 #include "mica/models/modules/norm.h"
 #include "mica/models/modules/rotary.h"
+#include "mica/models/prefix.h"
 #include "mica/models/scope.h"
 
 namespace mica {
@@ -91,6 +93,7 @@ struct AttentionContext {
   Tensor bias;                          ///< added to scores, undefined: none; a layer with its own table adds to it
   RecycledVector<RotaryAngles> rotary;  ///< of the rows
   KeyValueCache* cache = nullptr;
+  std::shared_ptr<const PrefixedKeys> prefix;  ///< of self-attention; null: none
   bool training = false;
 };
 

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "mica/autograd/activation.h"
+#include "mica/autograd/autocast.h"
 #include "mica/autograd/elementwise.h"
 #include "mica/autograd/linear.h"
 #include "mica/autograd/random.h"
@@ -22,7 +23,7 @@ class PackedWeights {
   explicit PackedWeights(DType dtype) : dtype_(dtype) {}
 
   // Of the products.
-  DType dtype() const { return dtype_; }
+  DType dtype() const { return product_dtype(dtype_); }
 
   using Layer = std::pair<Tensor, Tensor>;  // weight, bias or undefined
   using Layers = std::span<const Layer>;
@@ -45,8 +46,11 @@ class PackedWeights {
     for (const auto& [weight, bias] : layers) {
       version += weight.storage()->version() + (bias.defined() ? bias.storage()->version() : 0);
     }
-    const bool elsewhere = current_.keep != nullptr && !(current_.keep->device() == layers[0].first.device());
-    if (current_.keep == nullptr || elsewhere || version != version_) {
+    const Device device = layers[0].first.device();
+    const DType wanted = backend(device).linear().packed_dtype(dtype());
+    const bool fits = current_.keep != nullptr && version == version_ && current_.weight.dtype == wanted &&
+                      current_.keep->device() == device;
+    if (!fits) {
       const bool seen = rows > kFewRows && std::exchange(seen_version_, version) == version;
       const bool narrow = item_size(layers[0].first.dtype()) < 4;
       const bool slow = rows <= kFewRows && better_packed(layers[0].first) && ++few_calls_ > kFewCalls;
@@ -70,7 +74,7 @@ class PackedWeights {
     for (const auto& [weight, bias] : layers) {
       const LinearKernels& kernels = backend(weight.device()).linear();
       const bool in_place = weight.stride(1) == 1 || weight.dtype() != DType::float64;
-      if (!in_place || kernels.packed_dtype(weight.dtype()) != kernels.packed_dtype(dtype_)) return false;
+      if (!in_place || kernels.packed_dtype(weight.dtype()) != kernels.packed_dtype(dtype())) return false;
     }
     return true;
   }
@@ -83,7 +87,7 @@ class PackedWeights {
     PackedWeight& packed = view.weight;
     packed.in = layers[0].first.size(1);
     for (const auto& [weight, bias] : layers) packed.out += weight.size(0);
-    packed.dtype = kernels.packed_dtype(dtype_);
+    packed.dtype = kernels.packed_dtype(dtype());
     view.keep = Storage::allocate(kernels.packed_bytes(packed.out, packed.in, packed.dtype), device);
     packed.data = view.keep->data();
     int64_t row = 0;
@@ -156,6 +160,14 @@ bool needs_parts(const After& after) {
   return after.norm != nullptr && !after.norm->fusable();
 }
 
+// What follows a product, by separate differentiable ops.
+Tensor finished(const Tensor& product, const After& after) {
+  Tensor y = dropout(activate(product, after.activation), after.dropout);
+  if (after.norm != nullptr && after.residual.defined()) return (*after.norm)(y, after.residual);
+  if (after.residual.defined()) y = add(y, after.residual);
+  return after.norm != nullptr ? (*after.norm)(y) : y;
+}
+
 }  // namespace
 
 Linear::Linear(const Scope& scope, int64_t in, int64_t out, bool has_bias, bool transposed)
@@ -168,10 +180,7 @@ Linear::Linear(const Scope& scope, int64_t in, int64_t out, bool has_bias, bool 
 Tensor Linear::compose(const Tensor& x, const After& after) const {
   Tensor y = linear(x, weight(), bias_, packed_->dtype());
   if (adapters_ != nullptr) y = adapters_->add_to(y, x);
-  y = dropout(activate(y, after.activation), after.dropout);
-  if (after.norm != nullptr && after.residual.defined()) return (*after.norm)(y, after.residual);
-  if (after.residual.defined()) y = add(y, after.residual);
-  return after.norm != nullptr ? (*after.norm)(y) : y;
+  return finished(y, after);
 }
 
 Tensor Linear::weight() const {
@@ -223,10 +232,24 @@ Tensor chain(const Tensor& x, std::initializer_list<ChainLayer> list) {
   for (const ChainLayer& each : layers)
     step_by_step = step_by_step || each.layer->needs_tape(x, each.after) || needs_parts(each.after);
   if (step_by_step) {
+    Activation before = Activation::none;  // of the last result, that the next layer applies
+    // What adapters read is kept for them.
+    const auto activated = [](const Linear& layer, Activation activation, const Tensor& input, const After& after) {
+      const auto& adapters = layer.adapters_;
+      if (adapters != nullptr && adapters->any_active()) return layer.compose(activate(input, activation), after);
+      return finished(activated_linear(input, activation, layer.weight(), layer.bias_, layer.packed_->dtype()), after);
+    };
     for (size_t i = 0; i < number; ++i) {
       After after = layers[i].after;
       if (layers[i].residual_of >= 0) after.residual = results[static_cast<size_t>(layers[i].residual_of)];
-      results[i] = (*layers[i].layer)(i == 0 ? x : results[i - 1], after);
+      const Tensor& input = i == 0 ? x : results[i - 1];
+      const Activation applied = std::exchange(before, Activation::none);
+      // An activation between two layers goes to the second: neither keeps its result.
+      const bool between =
+          i + 1 < number && !layers[i].keep && after.dropout == 0 && !after.residual.defined() && after.norm == nullptr;
+      if (between) before = std::exchange(after.activation, Activation::none);
+      results[i] = applied == Activation::none ? (*layers[i].layer)(input, after)
+                                               : activated(*layers[i].layer, applied, input, after);
     }
     return results.back();
   }

@@ -261,6 +261,65 @@ TEST_F(Train, TrainsAnAdapterThatOpensLikeAModel) {
             2);
 }
 
+TEST_F(Train, TrainsVirtualTokensThatOpenLikeAModel) {
+  const std::string data = file("train.jsonl", repeated(R"({"text": "love the city", "label": "good"}
+{"text": "hate the river", "label": "bad"}
+)",
+                                                        8));
+  const std::string model = bert("masked_lm");
+  const std::vector<std::string> common{"train",
+                                        "--task",
+                                        "sequence_classification",
+                                        "--model",
+                                        model,
+                                        "--output",
+                                        out(),
+                                        "--train",
+                                        data,
+                                        "--learning_rate",
+                                        "2e-2",
+                                        "--seed",
+                                        "3",
+                                        "--num_train_epochs",
+                                        "12",
+                                        "--save_steps",
+                                        "10",
+                                        "--logging_steps",
+                                        "1"};
+  const auto with = [](std::vector<std::string> all, const std::vector<std::string>& more) {
+    all.insert(all.end(), more.begin(), more.end());
+    return all;
+  };
+  const std::pair<std::string, std::string> kinds[] = {
+      {"--prompt_tuning", "num_virtual_tokens=3,prompt_tuning_init=TEXT,prompt_tuning_init_text=\"love, hate\""},
+      {"--prefix_tuning", "num_virtual_tokens=3,prefix_projection=true,encoder_hidden_size=6"}};
+  for (const auto& [flag, fields] : kinds) {
+    remove_directory(out());
+    const Outcome trained = mica(with(common, {flag, fields}));
+    ASSERT_EQ(trained.status, 0) << trained.err;
+    EXPECT_FALSE(file_exists(out() + "/model.safetensors"));
+    EXPECT_EQ(read_json_file(out() + "/adapter_config.json").at("num_virtual_tokens"), 3);
+    const Outcome said = mica({"classify", out(), "i love turin", "--json"});
+    ASSERT_EQ(said.status, 0) << said.err;
+    EXPECT_EQ(parse_json(said.out, "said").at("label"), "good") << flag;
+    // A run that was stopped goes on to the same losses, through the projection as well.
+    const std::vector<double> straight = losses();
+    EXPECT_LT(straight.back(), 0.5 * straight.front()) << flag;
+    remove_directory(out() + "/checkpoint-20");
+    const Outcome again = mica(with(common, {flag, fields, "--resume_from_checkpoint", "true"}));
+    ASSERT_EQ(again.status, 0) << again.err;
+    EXPECT_EQ(losses(), straight) << flag;
+  }
+  const auto refused = [&](const std::vector<std::string>& flags) { return mica(with(common, flags)).status; };
+  EXPECT_EQ(refused({"--prompt_tuning", "tokens=3"}), 2);
+  EXPECT_EQ(refused({"--prompt_tuning", "num_virtual_tokens=many"}), 2);
+  EXPECT_EQ(refused({"--prompt_tuning", "prompt_tuning_init=TEXT"}), 2);
+  EXPECT_EQ(refused({"--prompt_tuning", "prompt_tuning_init=WORDS"}), 2);
+  EXPECT_EQ(refused({"--prefix_tuning", "encoder_hidden_size=6"}), 2);
+  EXPECT_EQ(refused({"--prefix_tuning", "num_virtual_tokens=2", "--lora", "r=2"}), 2);
+  EXPECT_EQ(refused({"--prefix_tuning", "num_virtual_tokens=0"}), 1);
+}
+
 TEST_F(Train, GoesOnFromACheckpoint) {
   const std::string text = file("text.txt", repeated("the river is in the city\n", 40));
   const std::string model = bert("masked_lm");

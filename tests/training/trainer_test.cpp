@@ -302,15 +302,53 @@ TEST_F(TrainerTest, FaultsStopWithOneClearError) {
   arguments.resume_from_checkpoint = folder_ / "nothing";
   EXPECT_NE(train(arguments, rows, parts).find("trainer_state.json"), std::string::npos);
   arguments.resume_from_checkpoint = "";
-  arguments.bf16 = true;
-  EXPECT_NE(train(arguments, rows, parts).find("bf16"), std::string::npos) << "the model was opened for float32";
-  arguments.bf16 = false;
   arguments.eval_strategy = IntervalStrategy::epoch;
   EXPECT_NE(train(arguments, rows, parts).find("eval_strategy"), std::string::npos)
       << "there is nothing to evaluate on";
   arguments.eval_strategy = IntervalStrategy::no;
   arguments.freeze = {"no such parameter"};
   EXPECT_NE(train(arguments, rows, parts).find("no such parameter"), std::string::npos);
+}
+
+// The argument alone gives the bits of a model that was opened for it; the model itself stays as it was.
+TEST_F(TrainerTest, Bf16NeedsNoModelOpenedForIt) {
+  const Json& which = case_named("bert");
+  const Dataset rows = rows_of(which);
+  struct Run {
+    std::vector<float> weights, logits;
+    double loss = 0;
+  };
+  const auto run = [&](std::optional<DType> opened, bool bf16) {
+    const Model model = Model::from_config(AutoConfig::from_json(which.at("config").dump(), "learning.json"),
+                                           task_from_name(which.at("task").get<std::string>()), {.dtype = opened});
+    golden::fill_by_rule(model);
+    TrainingArguments arguments = settings(folder_.path());
+    arguments.bf16 = bf16;
+    TrainerParts parts;
+    parts.data_collator = std::make_shared<Collator>(true);
+    parts.eval_dataset = rows;
+    Trainer trainer(model, arguments, rows, parts);
+    trainer.train();
+    Run result;
+    for (const auto& [name, value] : trainer.evaluate()) {
+      if (name == "eval_loss") result.loss = value;
+    }
+    for (const auto& [name, tensor] : model.parameters()) {
+      EXPECT_EQ(tensor.dtype(), DType::float32);
+      const std::vector<float> values = tensor.to_vector<float>();
+      result.weights.insert(result.weights.end(), values.begin(), values.end());
+    }
+    const NoGrad no_grad;
+    ModelInputs one;
+    one.input_ids = Tensor::from<int64_t>({2, 7, 9}, {1, 3});
+    result.logits = model(one).logits.to_vector<float>();
+    return result;
+  };
+  const Run plain = run({}, false), opened = run(DType::bfloat16, true), argument = run({}, true);
+  EXPECT_EQ(argument.weights, opened.weights);
+  EXPECT_EQ(argument.loss, opened.loss);
+  EXPECT_NE(argument.weights, plain.weights);
+  EXPECT_NE(argument.logits, opened.logits) << "outside of the Trainer it computes in float32";
 }
 
 TEST_F(TrainerTest, FrozenParametersStayAndLayersLearnAtTheirRates) {
