@@ -481,5 +481,60 @@ TYPED_TEST(AttentionTilesTest, NarrowerKeys) {
   check_all(bfloat16{});
 }
 
+// The bits of a sequence's results, alone and with others around it: longer ones, and such as see nothing.
+TYPED_TEST(AttentionTilesTest, DoesNotDependOnOtherSequences) {
+  using T = TypeParam;
+  const DType dtype = kDType<T>;
+  const int64_t heads = 2, size = 32;
+  const auto run = [&](const std::vector<int32_t>& queries, const std::vector<int32_t>& keys, int64_t skip_queries,
+                       int64_t skip_keys, size_t which) {
+    std::vector<int32_t> query_first{0}, key_first{0};
+    for (size_t i = 0; i < queries.size(); ++i) {
+      query_first.push_back(query_first.back() + queries[i]);
+      key_first.push_back(key_first.back() + keys[i]);
+    }
+    // Rows of the longest batch; a part of them for the sequence alone.
+    const auto part = [&](int64_t rows, int64_t skip, uint64_t seed) {
+      const int64_t row = heads * size;
+      const std::vector<double> all = numbers((skip + rows) * row, seed, -2, 2);
+      return narrow_array<T>({rows, heads, size}, {all.begin() + skip * row, all.end()});
+    };
+    const auto query = part(query_first.back(), skip_queries, 1), d_output = part(query_first.back(), skip_queries, 4);
+    const auto key = part(key_first.back(), skip_keys, 2), value = part(key_first.back(), skip_keys, 3);
+    const Array<T> output({query_first.back(), heads, size}), log_sum_exp({heads, query_first.back()});
+    const Array<T> d_query({query_first.back(), heads, size}), d_key({key_first.back(), heads, size}),
+        d_value({key_first.back(), heads, size});
+    const Array<int32_t> query_table({static_cast<int64_t>(query_first.size())}, query_first),
+        key_table({static_cast<int64_t>(key_first.size())}, key_first);
+    AttentionArguments a;
+    a.query = query.view(dtype);
+    a.key = key.view(dtype);
+    a.value = value.view(dtype);
+    a.query_segments = {query_first, query_table.view().template as<int32_t>()};
+    a.key_segments = {key_first, key_table.view().template as<int32_t>()};
+    a.causal = true;
+    a.scale = 0.25F;
+    tested().attention().forward(a, output.view(dtype), log_sum_exp.view(dtype));
+    tested().attention().backward(a, output.view(dtype), log_sum_exp.view(dtype), d_output.view(dtype),
+                                  d_query.view(dtype), d_key.view(dtype), d_value.view(dtype), {}, {});
+    std::vector<float> bits;
+    const auto take = [&](const Array<T>& from, const std::vector<int32_t>& first) {
+      const std::vector<T> all = from.values();
+      const int64_t row = heads * size;
+      for (int64_t i = first[which] * row; i < first[which + 1] * row; ++i) {
+        bits.push_back(static_cast<float>(all[static_cast<size_t>(i)]));
+      }
+    };
+    take(output, query_first);
+    take(d_query, query_first);
+    take(d_key, key_first);
+    take(d_value, key_first);
+    return bits;
+  };
+  const std::vector<int32_t> queries{150, 70, 3}, keys{20, 75, 140};
+  EXPECT_EQ(run({70}, {75}, 150, 20, 0), run(queries, keys, 0, 0, 1));
+  EXPECT_EQ(run({3}, {140}, 220, 95, 0), run(queries, keys, 0, 0, 2));
+}
+
 }  // namespace
 }  // namespace mica
