@@ -1,12 +1,17 @@
 // Attention's host side: which of the kernels in attention_*.cu runs.
 
 #include "mica/kernels/attention.h"
+#include "mica/kernels/cuda/attention_arguments.h"
 #include "mica/kernels/cuda/attention_kernels.h"
 #include "mica/kernels/cuda/backend.h"
 #include "mica/kernels/cuda/support.h"
 
 namespace mica::cuda {
 namespace {
+
+// Sequences of so few queries are decoded: each by its own length, so that it does not matter what else is in the
+// batch.
+constexpr int kFewQueries = 8;
 
 // Whether each head's row of a [rows, heads, size] operand moves 16 bytes at a time.
 bool wide(const View& x) {
@@ -22,10 +27,19 @@ void CudaAttention::forward(const AttentionArguments& arguments, const View& out
       unsupported("attention.forward", view->dtype, device_.device());
     }
   }
-  if (attention_fits_tiles(arguments) && wide(output)) {
-    return attention_forward_tiles(device_, arguments, output, log_sum_exp, 0);
+  int skipped = 0;
+  if (attention_decodes(arguments)) {
+    attention_forward_decode(device_, arguments, output, log_sum_exp, kFewQueries);
+    skipped = kFewQueries;
+    if (longest(arguments.query_segments) <= skipped) return;
   }
-  attention_forward_plain(device_, arguments, output, log_sum_exp);
+  if (attention_fits_tiles(arguments) && wide(output)) {
+    attention_forward_tiles(device_, arguments, output, log_sum_exp, skipped);
+  } else if (attention_fits_float_tiles(arguments) && wide(output)) {
+    attention_forward_float(device_, arguments, output, log_sum_exp, skipped);
+  } else {
+    attention_forward_plain(device_, arguments, output, log_sum_exp, skipped);
+  }
 }
 
 void CudaAttention::backward(const AttentionArguments& arguments, const View& output, const View& /*log_sum_exp*/,
@@ -35,11 +49,15 @@ void CudaAttention::backward(const AttentionArguments& arguments, const View& ou
     if (view->dtype != arguments.query.dtype) unsupported("attention.backward", view->dtype, device_.device());
   }
   const AttentionGradients gradients{output, d_output, d_query, d_key, d_value, d_bias, d_sinks};
-  if (attention_fits_tiles(arguments) && wide(output) && wide(d_output) && wide(d_query) && wide(d_key) &&
-      wide(d_value)) {
-    return attention_backward_tiles(device_, arguments, gradients);
+  bool all_wide = true;
+  for (const View* view : {&output, &d_output, &d_query, &d_key, &d_value}) all_wide = all_wide && wide(*view);
+  if (all_wide && attention_fits_tiles(arguments)) {
+    attention_backward_tiles(device_, arguments, gradients);
+  } else if (all_wide && attention_fits_float_tiles(arguments)) {
+    attention_backward_float(device_, arguments, gradients);
+  } else {
+    attention_backward_plain(device_, arguments, gradients);
   }
-  attention_backward_plain(device_, arguments, gradients);
 }
 
 }  // namespace mica::cuda

@@ -12,6 +12,7 @@
 // costs less than to keep them or to add dQ up in memory. Bytes: as forward, for each of the kernels. Why it is fast:
 // see attention_forward.cu; what differs is one tile more in shared memory and 16 rows a warp.
 
+#include "mica/kernels/cuda/attention_along.h"
 #include "mica/kernels/cuda/attention_arguments.h"
 #include "mica/kernels/cuda/attention_kernels.h"
 #include "mica/kernels/cuda/attention_tile.h"
@@ -31,27 +32,12 @@ constexpr float kHidden = -INFINITY, kLog2e = 1.44269504088896341F;
 template <typename T>
 struct Backward {
   AttentionRule<T> rule;
-  HeadRows<const T> query, key, value, output, d_output;
+  HeadRows<const T> query, key, value, d_output;
   HeadRows<T> d_query, d_key, d_value;
   HeadColumns<RowSum<float>> sums;
   int head_size, value_size;
   int query_tiles, key_tiles;  // of the longest sequence
 };
-
-template <typename T>
-__global__ void attention_along_kernel(Backward<T> a, int rows) {
-  const int64_t vector = int64_t{block_x()} * threads_y() + thread_y();
-  const int row = static_cast<int>(vector / a.rule.heads), head = static_cast<int>(vector % a.rule.heads);
-  if (row >= rows) return;
-  const T *x = a.output.at(row, head), *y = a.d_output.at(row, head);
-  float sum = 0;
-  for (int i = static_cast<int>(thread_x()) * 8; i < a.value_size; i += static_cast<int>(kWarp) * 8) {
-    const auto xs = load_pack<8>(x + i), ys = load_pack<8>(y + i);
-    for (int j = 0; j < 8; ++j) sum += widen(xs.values[j]) * widen(ys.values[j]);
-  }
-  sum = combine_lanes(sum, Add{});
-  if (thread_x() == 0) a.sums.at(row, head).along = sum;
-}
 
 // Two tiles side by side in shared memory: of `rows` rows from `from` and `also_from` on.
 template <int kCount, int kSize, typename T>
@@ -337,28 +323,20 @@ void backward(CudaDevice& on, const AttentionArguments& arguments, const Backwar
 
 template <typename T>
 void backward_of_type(CudaDevice& on, const AttentionArguments& arguments, const AttentionGradients& g) {
-  const View& q = arguments.query;
-  const int64_t vectors = q.size(0) * q.size(1);
-  HeadColumns<RowSum<float>> sums;
-  sums.data = static_cast<RowSum<float>*>(on.queue.workspace(vectors * static_cast<int64_t>(sizeof(RowSum<float>))));
-  sums.head_stride = q.size(0);
-  sums.row_stride = 1;
+  const HeadColumns<RowSum<float>> sums = attention_along<T>(on, arguments, g);
   const Backward<T> a{AttentionRule<T>(arguments),
-                      HeadRows<const T>(q),
+                      HeadRows<const T>(arguments.query),
                       HeadRows<const T>(arguments.key),
                       HeadRows<const T>(arguments.value),
-                      HeadRows<const T>(g.output),
                       HeadRows<const T>(g.d_output),
                       HeadRows<T>(g.d_query),
                       HeadRows<T>(g.d_key),
                       HeadRows<T>(g.d_value),
                       sums,
-                      static_cast<int>(q.size(2)),
+                      static_cast<int>(arguments.query.size(2)),
                       static_cast<int>(arguments.value.size(2)),
                       static_cast<int>(ceil_div(longest(arguments.query_segments), kRows)),
                       static_cast<int>(ceil_div(longest(arguments.key_segments), kRows))};
-  launch("attention.backward_along", on.stream, {{static_cast<unsigned>(ceil_div(vectors, 4))}, {kWarp, 4}},
-         attention_along_kernel<T>, a, static_cast<int>(q.size(0)));
   const int size = std::max(a.head_size, a.value_size);
   if (size <= 32) {
     backward<T, 32, 32, 2>(on, arguments, a);

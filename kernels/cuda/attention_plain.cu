@@ -47,7 +47,8 @@ struct PlainForward {
   HeadRows<T> output;
   HeadColumns<T> log_sum_exp;
   int head_size, value_size;
-  int tiles;  // blocks of queries of a head
+  int tiles;         // blocks of queries of a head
+  int most_skipped;  // sequences of at most so many queries are another kernel's
 };
 
 // Whose turn a block is: block b takes tile b % tiles of head b / tiles % heads of sequence b / tiles / heads.
@@ -72,7 +73,7 @@ __global__ void attention_plain_kernel(PlainForward<T> a) {
   using C = Computed<T>;
   const AttentionHead<T> head = head_of_block(a.rule, a.tiles, a.rule.heads);
   const int query = row_of_warp(a.tiles), lane = static_cast<int>(thread_x());
-  if (query >= head.queries) return;  // whole warps
+  if (query >= head.queries || head.queries <= a.most_skipped) return;  // whole warps
   C* weights = &shared_memory<C>() + thread_y() * (kWarp + static_cast<unsigned>(a.value_size));
   C* sums = weights + kWarp;  // element i is lane i % 32's own
   for (int i = lane; i < a.value_size; i += kWarp) sums[i] = 0;
@@ -371,7 +372,7 @@ void parameters(CudaDevice& on, const PlainBackward<T>& a, const AttentionGradie
 }  // namespace
 
 void attention_forward_plain(CudaDevice& on, const AttentionArguments& arguments, const View& output,
-                             const View& log_sum_exp) {
+                             const View& log_sum_exp, int most_skipped) {
   const auto& q = arguments.query;
   with_floating("attention.forward", q.dtype, on.device(), [&](auto zero) {
     using T = decltype(zero);
@@ -383,7 +384,8 @@ void attention_forward_plain(CudaDevice& on, const AttentionArguments& arguments
                       log_sum_exp ? HeadColumns<T>(log_sum_exp) : HeadColumns<T>(),
                       static_cast<int>(q.size(2)),
                       static_cast<int>(arguments.value.size(2)),
-                      1};
+                      1,
+                      most_skipped};
     const LaunchShape shape = rows_of_warps<Computed<T>>(
         int64_t{a.rule.sequences} * a.rule.heads, longest(arguments.query_segments), kWarp + a.value_size, a.tiles);
     launch("attention.forward", on.stream, shape, attention_plain_kernel<T>, a);

@@ -1,6 +1,6 @@
-// Attention of float16 and bfloat16 beside float64, over sizes, options and lengths that reach every tile: whole and
-// ragged, masked and not. The bounds are those of the roundings: u = half an epsilon of the type for each weight, each
-// gradient of a score and each result, and float32 between them.
+// Attention of float32, float16 and bfloat16 beside float64, over sizes, options and lengths that reach every tile:
+// whole and ragged, masked and not, few queries over many keys. The bounds are those of the roundings: u = half an
+// epsilon of the type for each weight, each gradient of a score and each result, and float32 between them.
 
 #include <algorithm>
 #include <cmath>
@@ -24,8 +24,9 @@ struct Case {
   float dropout = 0;
   Shape bias{};
   bool alibi = false, sinks = false;
-  int64_t value_size = 0;  // 0: size
-  bool gaps = false;       // the keys' sequences in reverse order, with rows between them
+  int64_t value_size = 0;    // 0: size
+  bool lowest_bias = false;  // the bias of every other key
+  bool gaps = false;         // the keys' sequences in reverse order, with rows between them
 
   int64_t values() const { return value_size > 0 ? value_size : size; }
   int64_t count() const { return static_cast<int64_t>(queries.size()); }
@@ -59,18 +60,27 @@ struct Inputs {
 };
 
 template <typename T>
+constexpr DType kDType = std::is_same_v<T, float>     ? DType::float32
+                         : std::is_same_v<T, float16> ? DType::float16
+                                                      : DType::bfloat16;
+
+template <typename T>
 void round_to(std::vector<double>& x) {
   for (double& v : x) v = static_cast<double>(static_cast<float>(T(static_cast<float>(v))));
 }
 
-template <typename T>
+template <typename T, typename K>
 Inputs make_inputs(const Case& c) {
+  const double lowest = std::is_same_v<T, float16> ? -65504.0 : -0x1.FEp127;
   Inputs in;
   in.query = numbers(c.query_rows() * c.heads * c.size, 1, -2, 2);
   in.key = numbers(c.key_rows() * c.key_heads * c.size, 2, -2, 2);
   in.value = numbers(c.key_rows() * c.key_heads * c.values(), 3);
   in.d_output = numbers(c.query_rows() * c.heads * c.values(), 4);
   if (!c.bias.empty()) in.bias = numbers(product_of(c.bias), 5, -2, 2);
+  if (c.lowest_bias) {
+    for (size_t i = 0; i < in.bias.size(); i += 2) in.bias[i] = lowest;
+  }
   if (c.alibi) in.slopes = numbers(c.heads, 6, 0, 1);
   if (c.sinks) in.sinks = numbers(c.heads, 8, 0, 2);
   // Every third key is hidden, and the whole last sequence's.
@@ -78,7 +88,8 @@ Inputs make_inputs(const Case& c) {
   for (int64_t k = 0; k < c.key_rows(); ++k) {
     in.mask.push_back(k % 3 == 1 || (c.count() > 2 && k >= last && k < last + c.keys.back()) ? 0 : 1);
   }
-  for (auto* x : {&in.query, &in.key, &in.value, &in.d_output, &in.bias, &in.slopes, &in.sinks}) round_to<T>(*x);
+  for (auto* x : {&in.query, &in.d_output, &in.bias, &in.slopes, &in.sinks}) round_to<T>(*x);
+  for (auto* x : {&in.key, &in.value}) round_to<K>(*x);
   in.scale = static_cast<float>(1 / std::sqrt(static_cast<double>(c.size)));
   return in;
 }
@@ -228,7 +239,7 @@ template <typename T>
 void expect_within(const Array<T>& got, const Sum& want, double roundings, const std::string& what,
                    const std::vector<bool>& owned = {}) {
   const bool half = std::is_same_v<T, float16>;
-  const double u = half ? 0x1p-11 : 0x1p-8, step = half ? 0x1p-25 : 0;
+  const double u = half ? 0x1p-11 : std::is_same_v<T, float> ? 0x1p-24 : 0x1p-8, step = half ? 0x1p-25 : 0;
   const auto values = got.values();
   ASSERT_EQ(values.size(), want.value.size()) << what;
   int wrong = 0;
@@ -249,15 +260,16 @@ void expect_within(const Array<T>& got, const Sum& want, double roundings, const
   EXPECT_EQ(wrong, 0) << what;
 }
 
-template <typename T>
+// K: the keys' and values' type; where it is narrower there is no backward pass.
+template <typename T, typename K = T>
 void check(const Case& c) {
-  const DType dtype = std::is_same_v<T, float16> ? DType::float16 : DType::bfloat16;
-  const Inputs in = make_inputs<T>(c);
+  const DType dtype = kDType<T>;
+  const Inputs in = make_inputs<T, K>(c);
   const Results want = expected<T>(c, in);
   const Shape query_shape{c.query_rows(), c.heads, c.size}, output_shape{c.query_rows(), c.heads, c.values()};
   const Shape key_shape{c.key_rows(), c.key_heads, c.size}, value_shape{c.key_rows(), c.key_heads, c.values()};
-  const auto query = narrow_array<T>(query_shape, in.query), key = narrow_array<T>(key_shape, in.key),
-             value = narrow_array<T>(value_shape, in.value), d_output = narrow_array<T>(output_shape, in.d_output);
+  const auto query = narrow_array<T>(query_shape, in.query), d_output = narrow_array<T>(output_shape, in.d_output);
+  const auto key = narrow_array<K>(key_shape, in.key), value = narrow_array<K>(value_shape, in.value);
   const Array<T> output(output_shape), log_sum_exp({c.heads, c.query_rows()}), d_query(query_shape), d_key(key_shape),
       d_value(value_shape);
   std::vector<int32_t> query_first, key_first;
@@ -274,8 +286,8 @@ void check(const Case& c) {
   const Array<uint8_t> mask({c.key_rows()}, in.mask);
   AttentionArguments a;
   a.query = query.view(dtype);
-  a.key = key.view(dtype);
-  a.value = value.view(dtype);
+  a.key = key.view(kDType<K>);
+  a.value = value.view(kDType<K>);
   a.query_segments = {query_first, query_table.view().template as<int32_t>()};
   a.key_segments = {key_first, key_table.view().template as<int32_t>()};
   if (c.gaps) {
@@ -302,6 +314,7 @@ void check(const Case& c) {
   tested().attention().forward(a, output.view(dtype), log_sum_exp.view(dtype));
   expect_within(output, want.output, 1, c.what + ": output");
   expect_within(log_sum_exp, want.log_sum_exp, 0, c.what + ": log sum exp");
+  if constexpr (!std::is_same_v<T, K>) return;
 
   const auto exact = narrow_array<T>(output_shape, want.output.value);
   tested().attention().backward(a, exact.view(dtype), log_sum_exp.view(dtype), d_output.view(dtype),
@@ -315,16 +328,17 @@ void check(const Case& c) {
 }
 
 template <typename T>
-class AttentionNarrowTest : public ::testing::Test {
+class AttentionTilesTest : public ::testing::Test {
  protected:
   void SetUp() override {
-    if (tested().device().type == DeviceType::cpu) GTEST_SKIP() << "the CPU computes in float32 and float64";
+    if (tested().device().type == DeviceType::cpu && !std::is_same_v<T, float>)
+      GTEST_SKIP() << "the CPU computes in float32 and float64";
   }
 };
-using Narrow = ::testing::Types<float16, bfloat16>;
-TYPED_TEST_SUITE(AttentionNarrowTest, Narrow);
+using Types = ::testing::Types<float, float16, bfloat16>;
+TYPED_TEST_SUITE(AttentionTilesTest, Types);
 
-TYPED_TEST(AttentionNarrowTest, EverySize) {
+TYPED_TEST(AttentionTilesTest, EverySize) {
   for (const int64_t size : {8, 32, 64, 80, 96, 128, 192, 256}) {
     check<TypeParam>({.what = "size " + std::to_string(size),
                       .size = size,
@@ -336,7 +350,7 @@ TYPED_TEST(AttentionNarrowTest, EverySize) {
   }
 }
 
-TYPED_TEST(AttentionNarrowTest, ExtrasOfEverySize) {
+TYPED_TEST(AttentionTilesTest, ExtrasOfEverySize) {
   for (const int64_t size : {16, 64, 80, 128, 256}) {
     check<TypeParam>({.what = "extras of size " + std::to_string(size),
                       .size = size,
@@ -353,7 +367,7 @@ TYPED_TEST(AttentionNarrowTest, ExtrasOfEverySize) {
   }
 }
 
-TYPED_TEST(AttentionNarrowTest, EveryOption) {
+TYPED_TEST(AttentionTilesTest, EveryOption) {
   const int64_t n = 32;
   check<TypeParam>({.what = "plain", .size = n});
   check<TypeParam>({.what = "grouped", .size = n, .heads = 6, .key_heads = 2});
@@ -393,7 +407,133 @@ TYPED_TEST(AttentionNarrowTest, EveryOption) {
                     .sinks = true,
                     .value_size = 56,
                     .gaps = true});
+  check<TypeParam>({.what = "lowest bias", .size = n, .mask = true, .bias = {1, 1, 1, 90}, .lowest_bias = true});
   check<TypeParam>({.what = "size of no tile", .size = 20, .heads = 4, .causal = true});
+}
+
+// Few queries over keys in several chunks, and more rows of a group than a block takes.
+TYPED_TEST(AttentionTilesTest, Decoding) {
+  for (const int64_t size : {8, 64, 80, 128, 256}) {
+    check<TypeParam>({.what = "decoding, size " + std::to_string(size),
+                      .size = size,
+                      .heads = 4,
+                      .key_heads = 2,
+                      .queries = {1, 1, 1},
+                      .keys = {300, 1, 128},
+                      .causal = true,
+                      .gaps = true});
+  }
+  const int64_t n = 32;
+  check<TypeParam>({.what = "one head", .size = n, .heads = 1, .key_heads = 1, .queries = {1}, .keys = {129}});
+  check<TypeParam>({.what = "a group of 12",
+                    .size = n,
+                    .heads = 12,
+                    .key_heads = 1,
+                    .queries = {1, 3},
+                    .keys = {200, 77},
+                    .causal = true});
+  check<TypeParam>(
+      {.what = "beside a long one", .size = n, .queries = {4, 40, 8}, .keys = {270, 60, 8}, .causal = true});
+  check<TypeParam>(
+      {.what = "a window of a long cache", .size = n, .queries = {2}, .keys = {500}, .causal = true, .window = 100});
+  check<TypeParam>({.what = "blind beside sighted",
+                    .size = n,
+                    .queries = {8, 1},
+                    .keys = {3, 200},
+                    .causal = true,
+                    .dropout = 0.3F});
+  check<TypeParam>({.what = "all masked", .size = n, .queries = {1, 1, 2}, .keys = {5, 9, 160}, .mask = true});
+  check<TypeParam>({.what = "decoding with everything",
+                    .size = 40,
+                    .heads = 6,
+                    .key_heads = 3,
+                    .queries = {2, 5},
+                    .keys = {190, 140},
+                    .causal = true,
+                    .mask = true,
+                    .window = 150,
+                    .softcap = 3,
+                    .dropout = 0.2F,
+                    .bias = {2, 6, 5, 190},
+                    .alibi = true,
+                    .sinks = true,
+                    .value_size = 56,
+                    .gaps = true});
+}
+
+TYPED_TEST(AttentionTilesTest, NarrowerKeys) {
+  const auto check_all = [](auto zero) {
+    using K = decltype(zero);
+    for (const int64_t size : {8, 40, 128, 256}) {
+      check<TypeParam, K>({.what = "narrower keys",
+                           .size = size,
+                           .heads = 4,
+                           .key_heads = 2,
+                           .queries = {1, 40, 3},
+                           .keys = {150, 60, 9},
+                           .causal = true,
+                           .gaps = true});
+    }
+    check<TypeParam, K>({.what = "narrower keys in no tile", .size = 12, .queries = {3, 40}, .keys = {9, 50}});
+    check<TypeParam, K>({.what = "narrower keys, blind", .size = 16, .queries = {70}, .keys = {40}, .causal = true});
+  };
+  check_all(float16{});
+  check_all(bfloat16{});
+}
+
+// The bits of a sequence's results, alone and with others around it: longer ones, and such as see nothing.
+TYPED_TEST(AttentionTilesTest, DoesNotDependOnOtherSequences) {
+  using T = TypeParam;
+  const DType dtype = kDType<T>;
+  const int64_t heads = 2, size = 32;
+  const auto run = [&](const std::vector<int32_t>& queries, const std::vector<int32_t>& keys, int64_t skip_queries,
+                       int64_t skip_keys, size_t which) {
+    std::vector<int32_t> query_first{0}, key_first{0};
+    for (size_t i = 0; i < queries.size(); ++i) {
+      query_first.push_back(query_first.back() + queries[i]);
+      key_first.push_back(key_first.back() + keys[i]);
+    }
+    // Rows of the longest batch; a part of them for the sequence alone.
+    const auto part = [&](int64_t rows, int64_t skip, uint64_t seed) {
+      const int64_t row = heads * size;
+      const std::vector<double> all = numbers((skip + rows) * row, seed, -2, 2);
+      return narrow_array<T>({rows, heads, size}, {all.begin() + skip * row, all.end()});
+    };
+    const auto query = part(query_first.back(), skip_queries, 1), d_output = part(query_first.back(), skip_queries, 4);
+    const auto key = part(key_first.back(), skip_keys, 2), value = part(key_first.back(), skip_keys, 3);
+    const Array<T> output({query_first.back(), heads, size}), log_sum_exp({heads, query_first.back()});
+    const Array<T> d_query({query_first.back(), heads, size}), d_key({key_first.back(), heads, size}),
+        d_value({key_first.back(), heads, size});
+    const Array<int32_t> query_table({static_cast<int64_t>(query_first.size())}, query_first),
+        key_table({static_cast<int64_t>(key_first.size())}, key_first);
+    AttentionArguments a;
+    a.query = query.view(dtype);
+    a.key = key.view(dtype);
+    a.value = value.view(dtype);
+    a.query_segments = {query_first, query_table.view().template as<int32_t>()};
+    a.key_segments = {key_first, key_table.view().template as<int32_t>()};
+    a.causal = true;
+    a.scale = 0.25F;
+    tested().attention().forward(a, output.view(dtype), log_sum_exp.view(dtype));
+    tested().attention().backward(a, output.view(dtype), log_sum_exp.view(dtype), d_output.view(dtype),
+                                  d_query.view(dtype), d_key.view(dtype), d_value.view(dtype), {}, {});
+    std::vector<float> bits;
+    const auto take = [&](const Array<T>& from, const std::vector<int32_t>& first) {
+      const std::vector<T> all = from.values();
+      const int64_t row = heads * size;
+      for (int64_t i = first[which] * row; i < first[which + 1] * row; ++i) {
+        bits.push_back(static_cast<float>(all[static_cast<size_t>(i)]));
+      }
+    };
+    take(output, query_first);
+    take(d_query, query_first);
+    take(d_key, key_first);
+    take(d_value, key_first);
+    return bits;
+  };
+  const std::vector<int32_t> queries{150, 70, 3}, keys{20, 75, 140};
+  EXPECT_EQ(run({70}, {75}, 150, 20, 0), run(queries, keys, 0, 0, 1));
+  EXPECT_EQ(run({3}, {140}, 220, 95, 0), run(queries, keys, 0, 0, 2));
 }
 
 }  // namespace
