@@ -107,7 +107,10 @@ struct Weight {
     view.strides = {row_stride, depth_stride};
     return view;
   }
-  bool by_rows() const { return depth_stride == 1 && row_stride == in; }
+  // As packed weights lie.
+  bool by_rows() const {
+    return depth_stride == 1 && row_stride == in && reinterpret_cast<uintptr_t>(data) % 16 == 0;
+  }
   int64_t bytes() const { return out * in * item_size(dtype); }
 
  private:

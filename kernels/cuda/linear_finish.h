@@ -51,10 +51,10 @@ __device__ __forceinline__ void finish_four(const Finish& f, int64_t y, int64_t 
   store_pack(static_cast<T*>(f.y) + y, result);
 }
 
-/// Rows of sums in shared memory, four elements further apart than they are long: neighbouring rows begin in other
-/// banks.
+/// Rows of sums in shared memory, eight elements further apart than they are long: what four rows of a fragment write
+/// at once lies in different banks.
 template <int kColumns>
-constexpr int kSumsStride = kColumns + 4;
+constexpr int kSumsStride = kColumns + 8;
 
 /// Finishes kRows x kColumns float sums that lie in shared memory, the first of them at (row, column) of the result.
 /// All threads of the block, neighbours at neighbouring columns.
@@ -62,32 +62,30 @@ template <int kRows, int kColumns, int kThreads>
 __device__ __forceinline__ void finish_tile(const Product& p, const FinishPlace& at, const float* sums, int64_t row,
                                             int64_t column) {
   const Finish& f = p.finish;
-  constexpr int kFours = kColumns / 4;
+  constexpr int kFours = kColumns / 4, kStride = kSumsStride<kColumns>;
   static_assert(kRows * kFours % kThreads == 0);
+  if (!f.wide) {
+#pragma unroll 1
+    for (int e = static_cast<int>(thread_rank()); e < kRows * kColumns; e += kThreads) {
+      const int64_t r = row + e / kColumns, c = column + e % kColumns;
+      if (r < p.m && c < p.n) finish_one(f, at, r, c, sums[e / kColumns * kStride + e % kColumns]);
+    }
+    return;
+  }
 #pragma unroll 1
   for (int e = static_cast<int>(thread_rank()); e < kRows * kFours; e += kThreads) {
     const int64_t r = row + e / kFours, c = column + e % kFours * 4;
     if (r >= p.m || c >= p.n) continue;
-    const auto four = load_pack<4>(sums + e / kFours * kSumsStride<kColumns> + e % kFours * 4);
-    if (!f.wide || c + 4 > p.n) {
+    const float* from = sums + e / kFours * kStride + e % kFours * 4;
+    if (c + 4 > p.n) {
 #pragma unroll 1
-      for (int i = 0; i < 4 && c + i < p.n; ++i) {
-        finish_one(f, at, r, c + i, sums[e / kFours * kSumsStride<kColumns> + e % kFours * 4 + i]);
-      }
+      for (int i = 0; c + i < p.n; ++i) finish_one(f, at, r, c + i, from[i]);
       continue;
     }
+    const auto four = load_pack<4>(from);
     float values[4];
 #pragma unroll
-    for (int i = 0; i < 4; ++i) {
-      values[i] = static_cast<float>(f.alpha) * four.values[i];
-      if (f.bias.data != nullptr) {
-        values[i] += read_floating<float>(f.bias.data, f.bias.dtype, (c + i) * f.bias.stride);
-      }
-    }
-    if (f.activation != Activation::none) {
-#pragma unroll
-      for (int i = 0; i < 4; ++i) values[i] = activated(f.activation, values[i]);
-    }
+    for (int i = 0; i < 4; ++i) values[i] = finish_value(f, four.values[i], c + i);
     const int64_t y = at.y + r * f.row_stride + c, residual = at.residual + r * f.residual_row + c;
     switch (f.dtype) {
       case DType::float16:
