@@ -1,11 +1,12 @@
 // Layer norm and RMS norm over rows.
 //
 // Bytes: forward reads x (and residual) and writes y (and sum) once: 2 to 4 row sizes a row. Backward reads dy and the
-// sum once and writes ds once; dweight and dbias are a [parts, size] scratch of partial sums. At the copy bandwidth of
-// the memory this is the floor: the arithmetic, some 10 operations an element, is far below it.
+// sum once and writes ds once; groups of threads add up their rows' shares of dweight and dbias in registers, and leave
+// them in a scratch of at most kParts rows. At the copy bandwidth of the memory this is the floor: the arithmetic, some
+// 10 operations an element, is far below it.
 // Why it is fast: a row's elements are read 16 bytes a lane and stay in registers between the passes (mean, variance,
-// output) when the row is at most kHeld * threads packs, so that each byte moves once; short rows take one warp, which
-// needs no barrier. Sums run in float32 (float64 for float64) in an order that depends on the row's size alone.
+// output) when it is at most kMostThreads * kHeldElements long, so that each byte moves once; short rows take one warp,
+// which needs no barrier. Sums run in float32 (float64 for float64) in an order that depends on the row's size alone.
 
 #include "mica/kernels/norm.h"
 
@@ -16,9 +17,13 @@
 namespace mica::cuda {
 namespace {
 
-constexpr int kHeld = 4;         // packs of a row that a thread keeps in registers
-constexpr int kRowsAtOnce = 4;   // warps of a block, where a row takes one warp
-constexpr int64_t kParts = 256;  // of the rows, whose shares of dweight and dbias are summed apart
+template <typename T>
+constexpr int kHeldElements = sizeof(T) == 8 ? 16 : 32;  // of a row that a thread keeps in registers
+template <typename T, int kPack>
+constexpr int kHeld = kHeldElements<T> / kPack;  // the same in packs
+constexpr int kMostThreads = 256;             // of a row: more would not have the registers
+constexpr int kRowsAtOnce = 4;                // warps of a block, where a row takes one warp
+constexpr int64_t kParts = 256;               // of the rows, whose shares of dweight and dbias are summed apart
 
 // How a row is laid over threads.
 struct RowShape {
@@ -26,12 +31,13 @@ struct RowShape {
   unsigned threads;  // of a row
 };
 
-RowShape row_shape(int64_t rows, int64_t packs) {
-  if (packs <= int64_t{kWarp} * kHeld) {
+template <typename T>
+RowShape row_shape(int64_t rows, int64_t size) {
+  if (size <= int64_t{kWarp} * kHeldElements<T>) {
     return {{{static_cast<unsigned>(ceil_div(rows, kRowsAtOnce))}, {kWarp, kRowsAtOnce}}, kWarp};
   }
   const auto threads =
-      static_cast<unsigned>(std::min<int64_t>(1024, round_up(ceil_div(packs, kHeld), kWarp)));
+      static_cast<unsigned>(std::min<int64_t>(kMostThreads, round_up(ceil_div(size, kHeldElements<T>), kWarp)));
   return {{{static_cast<unsigned>(rows)}, {threads}, 32 * sizeof(double)}, threads};
 }
 
@@ -57,12 +63,12 @@ struct LayerNorm {
 
 // One row a group of threads. What does not fit in registers is read again (from sum, or x and residual).
 template <typename T, int kPack>
-__global__ void layer_norm_kernel(LayerNorm<T> a) {
+__global__ void __launch_bounds__(kMostThreads) layer_norm_kernel(LayerNorm<T> a) {
   using C = Computed<T>;
   const int64_t row = row_of_thread();
   if (row >= a.rows) return;  // whole warps
   const int64_t packs = a.size / kPack, start = row * a.size;
-  C held[kHeld][kPack];
+  C held[kHeld<T, kPack>][kPack];
   const auto s_of = [&](int64_t pack, C* s) {
     const auto x = load_pack<kPack>(a.x + row * a.x_stride + pack * kPack);
     for (int i = 0; i < kPack; ++i) s[i] = widen(x.values[i]);
@@ -74,18 +80,18 @@ __global__ void layer_norm_kernel(LayerNorm<T> a) {
   };
   const auto each = [&](auto&& body) {
 #pragma unroll
-    for (int h = 0; h < kHeld; ++h) {
+    for (int h = 0; h < kHeld<T, kPack>; ++h) {
       const int64_t pack = thread_x() + int64_t{h} * threads_x();
       if (pack < packs) body(pack, held[h]);
     }
-    for (int64_t pack = thread_x() + int64_t{kHeld} * threads_x(); pack < packs; pack += threads_x()) {
+    for (int64_t pack = thread_x() + int64_t{kHeld<T, kPack>} * threads_x(); pack < packs; pack += threads_x()) {
       C s[kPack];
       s_of(pack, s);
       body(pack, s);
     }
   };
 #pragma unroll
-  for (int h = 0; h < kHeld; ++h) {
+  for (int h = 0; h < kHeld<T, kPack>; ++h) {
     const int64_t pack = thread_x() + int64_t{h} * threads_x();
     if (pack < packs) s_of(pack, held[h]);
   }
@@ -133,25 +139,25 @@ struct RmsNorm {
 };
 
 template <typename T, int kPack>
-__global__ void rms_norm_kernel(RmsNorm<T> a) {
+__global__ void __launch_bounds__(kMostThreads) rms_norm_kernel(RmsNorm<T> a) {
   using C = Computed<T>;
   const int64_t row = row_of_thread();
   if (row >= a.rows) return;
   const int64_t packs = a.size / kPack;
   const T* x = a.vector(row);
-  Pack<T, kPack> held[kHeld];
+  Pack<T, kPack> held[kHeld<T, kPack>];
   const auto each = [&](auto&& body) {
 #pragma unroll
-    for (int h = 0; h < kHeld; ++h) {
+    for (int h = 0; h < kHeld<T, kPack>; ++h) {
       const int64_t pack = thread_x() + int64_t{h} * threads_x();
       if (pack < packs) body(pack, held[h]);
     }
-    for (int64_t pack = thread_x() + int64_t{kHeld} * threads_x(); pack < packs; pack += threads_x()) {
+    for (int64_t pack = thread_x() + int64_t{kHeld<T, kPack>} * threads_x(); pack < packs; pack += threads_x()) {
       body(pack, load_pack<kPack>(x + pack * kPack));
     }
   };
 #pragma unroll
-  for (int h = 0; h < kHeld; ++h) {
+  for (int h = 0; h < kHeld<T, kPack>; ++h) {
     const int64_t pack = thread_x() + int64_t{h} * threads_x();
     if (pack < packs) held[h] = load_pack<kPack>(x + pack * kPack);
   }
@@ -188,52 +194,81 @@ struct NormBackward {
   }
 };
 
-template <typename T, int kPack, bool kCentred>
-__global__ void norm_backward_kernel(NormBackward<T> a) {
+// Where a group of threads (a warp, or a block) leaves its sums of dy xhat and of dy, and what it is of how many.
+template <typename C>
+struct Shares {
+  C* partial;  // [2, groups, size]; null: not wanted
+  int64_t groups;
+};
+
+// Groups take rows in turn: group g those of g, g + groups, ... With kShares each adds up, in registers, what its rows
+// give to dweight and dbias, so that dy and x are read once; a row must then fit in them.
+template <typename T, int kPack, bool kCentred, bool kShares>
+__global__ void __launch_bounds__(kMostThreads) norm_backward_kernel(NormBackward<T> a, Shares<Computed<T>> shares) {
   using C = Computed<T>;
-  const int64_t row = row_of_thread();
-  if (row >= a.rows) return;
-  const int64_t packs = a.size / kPack;
-  const T* x = a.vector(row);
-  const C mean = kCentred ? widen(a.mean[row]) : C(0), rstd = widen(a.rstd[row]);
-  Pack<T, kPack> held_x[kHeld], held_dy[kHeld];
-  const auto each = [&](auto&& body) {
+  const int64_t packs = a.size / kPack, group = row_of_thread();
+  C along_share[kShares ? kHeldElements<T> : 1] = {}, sum_share[kShares ? kHeldElements<T> : 1] = {};
+  for (int64_t row = group; row < a.rows; row += shares.groups) {  // the same rows for all threads of a group
+    const T* x = a.vector(row);
+    const C mean = kCentred ? widen(a.mean[row]) : C(0), rstd = widen(a.rstd[row]);
+    Pack<T, kPack> held_x[kHeld<T, kPack>], held_dy[kHeld<T, kPack>];
+    const auto each = [&](auto&& body) {
 #pragma unroll
-    for (int h = 0; h < kHeld; ++h) {
+      for (int h = 0; h < kHeld<T, kPack>; ++h) {
+        const int64_t pack = thread_x() + int64_t{h} * threads_x();
+        if (pack < packs) body(h, pack, held_x[h], held_dy[h]);
+      }
+      if constexpr (!kShares) {
+        for (int64_t pack = thread_x() + int64_t{kHeld<T, kPack>} * threads_x(); pack < packs; pack += threads_x()) {
+          body(0, pack, load_pack<kPack>(x + pack * kPack), load_pack<kPack>(a.dy + row * a.size + pack * kPack));
+        }
+      }
+    };
+#pragma unroll
+    for (int h = 0; h < kHeld<T, kPack>; ++h) {
       const int64_t pack = thread_x() + int64_t{h} * threads_x();
-      if (pack < packs) body(pack, held_x[h], held_dy[h]);
+      if (pack < packs) {
+        held_x[h] = load_pack<kPack>(x + pack * kPack);
+        held_dy[h] = load_pack<kPack>(a.dy + row * a.size + pack * kPack);
+      }
     }
-    for (int64_t pack = thread_x() + int64_t{kHeld} * threads_x(); pack < packs; pack += threads_x()) {
-      body(pack, load_pack<kPack>(x + pack * kPack), load_pack<kPack>(a.dy + row * a.size + pack * kPack));
-    }
-  };
+    C sum = 0, along = 0;  // of g and of g xhat
+    each([&](int h, int64_t pack, const Pack<T, kPack>& xs, const Pack<T, kPack>& dys) {
+      for (int i = 0; i < kPack; ++i) {
+        const C dy = widen(dys.values[i]), xhat = (widen(xs.values[i]) - mean) * rstd;
+        const C g = dy * a.factor(pack * kPack + i);
+        if (kCentred) sum += g;
+        along += g * xhat;
+        if constexpr (kShares) {
+          along_share[h * kPack + i] += dy * xhat;
+          sum_share[h * kPack + i] += dy;
+        }
+      }
+    });
+    const C mean_g = kCentred ? row_sum(sum) / static_cast<C>(a.size) : C(0);
+    const C mean_along = row_sum(along) / static_cast<C>(a.size);
+    each([&](int, int64_t pack, const Pack<T, kPack>& xs, const Pack<T, kPack>& dys) {
+      Pack<T, kPack> dx;
+      for (int i = 0; i < kPack; ++i) {
+        const C g = widen(dys.values[i]) * a.factor(pack * kPack + i);
+        const C xhat = (widen(xs.values[i]) - mean) * rstd;
+        dx.values[i] = narrow<T>(rstd * (g - mean_g - xhat * mean_along));
+      }
+      store_pack(a.dx + row * a.size + pack * kPack, dx);
+    });
+  }
+  if constexpr (kShares) {
 #pragma unroll
-  for (int h = 0; h < kHeld; ++h) {
-    const int64_t pack = thread_x() + int64_t{h} * threads_x();
-    if (pack < packs) {
-      held_x[h] = load_pack<kPack>(x + pack * kPack);
-      held_dy[h] = load_pack<kPack>(a.dy + row * a.size + pack * kPack);
+    for (int h = 0; h < kHeld<T, kPack>; ++h) {
+      const int64_t pack = thread_x() + int64_t{h} * threads_x();
+      if (pack >= packs) continue;
+      for (int i = 0; i < kPack; ++i) {
+        const int64_t at = pack * kPack + i;
+        shares.partial[group * a.size + at] = along_share[h * kPack + i];
+        shares.partial[(shares.groups + group) * a.size + at] = sum_share[h * kPack + i];
+      }
     }
   }
-  C sum = 0, along = 0;  // of g and of g xhat
-  each([&](int64_t pack, const Pack<T, kPack>& xs, const Pack<T, kPack>& dys) {
-    for (int i = 0; i < kPack; ++i) {
-      const C g = widen(dys.values[i]) * a.factor(pack * kPack + i);
-      if (kCentred) sum += g;
-      along += g * ((widen(xs.values[i]) - mean) * rstd);
-    }
-  });
-  const C mean_g = kCentred ? row_sum(sum) / static_cast<C>(a.size) : C(0);
-  const C mean_along = row_sum(along) / static_cast<C>(a.size);
-  each([&](int64_t pack, const Pack<T, kPack>& xs, const Pack<T, kPack>& dys) {
-    Pack<T, kPack> dx;
-    for (int i = 0; i < kPack; ++i) {
-      const C g = widen(dys.values[i]) * a.factor(pack * kPack + i);
-      const C xhat = (widen(xs.values[i]) - mean) * rstd;
-      dx.values[i] = narrow<T>(rstd * (g - mean_g - xhat * mean_along));
-    }
-    store_pack(a.dx + row * a.size + pack * kPack, dx);
-  });
 }
 
 // Part p of the rows, column by column: partial[0, p, i] = sum of dy xhat, partial[1, p, i] = sum of dy. Neighbouring
@@ -267,25 +302,48 @@ __global__ void parameter_sum_kernel(const Computed<T>* partial, int64_t parts, 
   if (dbias != nullptr) dbias[i] = narrow<T>(sum);
 }
 
-// dx may be dy: the parameters' gradients are taken first.
+// dx may be dy.
 template <typename T, bool kCentred>
 void backward(CudaDevice& on, const char* name, const NormBackward<T>& a, bool wide, const View& dweight,
               const View& dbias) {
   using C = Computed<T>;
-  if (dweight || dbias) {
-    const int64_t parts = std::max<int64_t>(1, std::min(kParts, a.rows)),
-                  rows_of_part = ceil_div(a.rows, parts);
-    auto* partial = static_cast<C*>(on.queue.workspace(2 * parts * a.size * static_cast<int64_t>(sizeof(C))));
-    const auto columns = static_cast<unsigned>(ceil_div(a.size, 128));
-    launch(name, on.stream, {{columns, static_cast<unsigned>(parts)}, {128}}, parameter_parts_kernel<T>, a,
-           rows_of_part, partial, parts);
-    launch(name, on.stream, {{columns}, {128}}, parameter_sum_kernel<T>, partial, parts, a.size, dweight.as<T>(),
-           dbias.as<T>());
+  if (a.rows == 0 || a.size == 0) {
+    for (const View* each : {&dweight, &dbias}) {
+      if (*each && a.size > 0) {
+        launch(name, on.stream, over(a.size), parameter_sum_kernel<T>, static_cast<const C*>(nullptr), int64_t{0},
+               a.size, each->as<T>(), static_cast<T*>(nullptr));
+      }
+    }
+    return;
   }
-  const int64_t packs = wide ? a.size / kWide<T> : a.size;
-  const RowShape shape = row_shape(a.rows, packs);
+  const bool parameters = dweight || dbias, fits = a.size <= int64_t{kMostThreads} * kHeldElements<T>;
+  RowShape shape = row_shape<T>(a.rows, a.size);
+  const auto partial_of = [&](int64_t parts) {
+    return static_cast<C*>(on.queue.workspace(2 * parts * a.size * static_cast<int64_t>(sizeof(C))));
+  };
+  const auto finish = [&](const C* partial, int64_t parts) {
+    launch(name, on.stream, over(a.size, 64), parameter_sum_kernel<T>, partial, parts, a.size, dweight.as<T>(),
+           dbias.as<T>());
+  };
+  if (parameters && fits) {
+    shape.launch.grid.x = static_cast<unsigned>(std::min<int64_t>(shape.launch.grid.x, kParts / shape.launch.block.y));
+    const int64_t groups = int64_t{shape.launch.grid.x} * shape.launch.block.y;
+    C* partial = partial_of(groups);
+    launch(name, on.stream, shape.launch,
+           wide ? norm_backward_kernel<T, kWide<T>, kCentred, true> : norm_backward_kernel<T, 1, kCentred, true>, a,
+           Shares<C>{partial, groups});
+    return finish(partial, groups);
+  }
+  if (parameters) {  // the parameters' gradients first: dx may be dy
+    const int64_t parts = std::min(kParts, a.rows), rows_of_part = ceil_div(a.rows, parts);
+    C* partial = partial_of(parts);
+    launch(name, on.stream, {{static_cast<unsigned>(ceil_div(a.size, 128)), static_cast<unsigned>(parts)}, {128}},
+           parameter_parts_kernel<T>, a, rows_of_part, partial, parts);
+    finish(partial, parts);
+  }
   launch(name, on.stream, shape.launch,
-         wide ? norm_backward_kernel<T, kWide<T>, kCentred> : norm_backward_kernel<T, 1, kCentred>, a);
+         wide ? norm_backward_kernel<T, kWide<T>, kCentred, false> : norm_backward_kernel<T, 1, kCentred, false>, a,
+         Shares<C>{nullptr, int64_t{shape.launch.grid.x} * shape.launch.block.y});
 }
 
 }  // namespace
@@ -300,7 +358,7 @@ void CudaNorm::layer_norm(const View& x, const View& residual, const View& weigh
                          size,         x.stride(0),       y.stride(0)};
     bool wide = wide_rows(x, size, x.stride(0)) && wide_rows(y, size, y.stride(0));
     for (const View* each : {&residual, &weight, &bias, &sum}) wide = wide && wide_rows(*each, size);
-    const RowShape shape = row_shape(rows, wide ? size / kWide<T> : size);
+    const RowShape shape = row_shape<T>(rows, size);
     launch("norm.layer_norm", device_.stream, shape.launch,
            wide ? layer_norm_kernel<T, kWide<T>> : layer_norm_kernel<T, 1>, a);
   });
@@ -344,7 +402,7 @@ void CudaNorm::rms_norm(const View& x, const View& weight, double weight_offset,
     const RmsNorm<T> a{x.as<T>(), weight.as<T>(), static_cast<C>(weight_offset), static_cast<C>(eps), y.as<T>(),
                        rstd.as<T>(), v.count, v.size, v.heads, v.row_stride, v.head_stride};
     const bool wide = v.wide && wide_rows(weight, v.size) && wide_rows(y, v.size);
-    const RowShape shape = row_shape(v.count, wide ? v.size / kWide<T> : v.size);
+    const RowShape shape = row_shape<T>(v.count, v.size);
     launch("norm.rms_norm", device_.stream, shape.launch, wide ? rms_norm_kernel<T, kWide<T>> : rms_norm_kernel<T, 1>,
            a);
   });
