@@ -75,6 +75,7 @@ struct Scatter {
   T* dtable;
   Fault* fault;
   __device__ __forceinline__ int64_t id(int64_t i) const { return ids[i * id_stride]; }
+  __device__ __forceinline__ bool padding(int64_t id) const { return padding_idx >= 0 && id == padding_idx; }
 };
 
 // Block x: one index and kColumns columns, a warp's lanes looking for others of the same id.
@@ -82,7 +83,7 @@ template <typename T>
 __global__ void scatter_kernel(Scatter<T> a) {
   const int64_t i = block_x(), column = int64_t{block_y()} * kColumns + thread_x();
   const int64_t id = a.id(i);
-  if (id == a.padding_idx) return;  // the whole block
+  if (a.padding(id)) return;  // the whole block
   if (id < 0 || id >= a.rows) {
     if (thread_x() == 0) report(a.fault, FaultKind::embedding_index, id, a.rows);
     return;
@@ -112,7 +113,7 @@ __global__ void small_parts_kernel(Scatter<T> a, Computed<T>* partial) {
   Computed<T> sums[kSmallTable] = {};
   for (int64_t i = part * kPartSize; i < std::min(a.n, (part + 1) * kPartSize); ++i) {
     const int64_t id = a.id(i);
-    if (id == a.padding_idx) continue;
+    if (a.padding(id)) continue;
     if (id < 0 || id >= a.rows) {
       report(a.fault, FaultKind::embedding_index, id, a.rows);
       continue;
