@@ -491,6 +491,8 @@ TEST(Attention, KeysAndValuesMayBeNarrower) {
       return Array<uint16_t>({c.keys(), c.key_heads, c.size}, bits);
     };
     const Array<uint16_t> key = narrow(in.key), value = narrow(in.value);
+    const Array<int32_t> query_offsets({static_cast<int64_t>(c.query_offsets.size())}, c.query_offsets);
+    const Array<int32_t> key_offsets({static_cast<int64_t>(c.key_offsets.size())}, c.key_offsets);
     const auto check = [&](auto tag) {
       using T = decltype(tag);
       const Array<T> query = array<T>({c.queries(), c.heads, c.size}, in.query);
@@ -499,8 +501,8 @@ TEST(Attention, KeysAndValuesMayBeNarrower) {
       a.query = query.view();
       a.key = key.view(dtype);
       a.value = value.view(dtype);
-      a.query_segments = {c.query_offsets, c.query_offsets.data()};
-      a.key_segments = {c.key_offsets, c.key_offsets.data()};
+      a.query_segments = {c.query_offsets, query_offsets.view().as<int32_t>()};
+      a.key_segments = {c.key_offsets, key_offsets.view().as<int32_t>()};
       a.scale = static_cast<float>(kScale);
       a.causal = true;
       tested().attention().forward(a, output.view(), {});
