@@ -51,7 +51,8 @@ const std::map<std::string, EmbeddingLoss>& losses() {
       {"online_unlike", [](const Columns& e) { return online_contrastive_loss(e[0], e[1], kZeros, 1.25); }},
       {"softmax",
        [](const Columns& e) {
-         return softmax_loss(e[0], e[1], filled(9, {3, 12}), Tensor::from(std::vector<double>{0.5, -0.25, 0.125}),
+         return softmax_loss(e[0], e[1], filled(9, {3, 12}).to(e[0].device()),
+                             Tensor::from(std::vector<double>{0.5, -0.25, 0.125}).to(e[0].device()),
                              Tensor::from(std::vector<int64_t>{0, 2, 1, 1, 0, 2}));
        }},
       {"matryoshka",
