@@ -94,8 +94,8 @@ TEST(ChoicesPath, LiesInTheCacheFolder) {
   setenv("XDG_CACHE_HOME", "/cache", 1);
   EXPECT_EQ(choices_path("NVIDIA H200", "130000"), "/cache/mica/cublaslt-NVIDIA-H200-130000.json");
   unsetenv("XDG_CACHE_HOME");
-  setenv("HOME", "/home/someone", 1);
-  EXPECT_EQ(choices_path("../a", "1"), "/home/someone/.cache/mica/cublaslt----a-1.json");
+  setenv("HOME", "/someone", 1);
+  EXPECT_EQ(choices_path("../a", "1"), "/someone/.cache/mica/cublaslt----a-1.json");
   unsetenv("HOME");
   EXPECT_EQ(choices_path("NVIDIA H200", "1"), "");
   put_back("XDG_CACHE_HOME", cache);

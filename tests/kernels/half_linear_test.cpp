@@ -274,7 +274,8 @@ TYPED_TEST_SUITE(ProductTest, Floats);
 
 TYPED_TEST(ProductTest, InEveryOrientationWithBiasAndSum) {
   using T = TypeParam;
-  for (const Size& size : {Size{5, 3, 4, 0}, {40, 24, 32, 8}, {33, 70, 21, 1}, {136, 264, 40, 0}, {24, 20, 52, 0}}) {
+  for (const Size& size :
+       {Size{5, 3, 4, 0}, {40, 24, 32, 8}, {33, 70, 21, 1}, {136, 264, 40, 0}, {24, 20, 52, 0}, {37, 37, 37, 3}}) {
     const auto [m, n, k, padding] = size;
     const auto a = numbers(m * k, 1), b = numbers(n * k, 2), bias = numbers(n, 3), c = numbers(m * n, 4);
     for (const DType factors : {DType::float32, DType::bfloat16}) {
