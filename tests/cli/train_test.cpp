@@ -266,7 +266,8 @@ TEST_F(Train, TrainsVirtualTokensThatOpenLikeAModel) {
 {"text": "hate the river", "label": "bad"}
 )",
                                                         8));
-  const std::string model = bert("masked_lm");
+  // With a pooler of its own: one made anew would be frozen, and not saved.
+  const std::string model = bert("sequence_classification", {"good", "bad"});
   const std::vector<std::string> common{"train",
                                         "--task",
                                         "sequence_classification",
@@ -277,15 +278,17 @@ TEST_F(Train, TrainsVirtualTokensThatOpenLikeAModel) {
                                         "--train",
                                         data,
                                         "--learning_rate",
-                                        "2e-2",
+                                        "0.1",
                                         "--seed",
                                         "3",
                                         "--num_train_epochs",
-                                        "12",
+                                        "30",
                                         "--save_steps",
-                                        "10",
+                                        "40",
                                         "--logging_steps",
-                                        "1"};
+                                        "1",
+                                        "--config",
+                                        "hidden_dropout_prob=0,attention_probs_dropout_prob=0"};
   const auto with = [](std::vector<std::string> all, const std::vector<std::string>& more) {
     all.insert(all.end(), more.begin(), more.end());
     return all;
@@ -299,13 +302,15 @@ TEST_F(Train, TrainsVirtualTokensThatOpenLikeAModel) {
     ASSERT_EQ(trained.status, 0) << trained.err;
     EXPECT_FALSE(file_exists(out() + "/model.safetensors"));
     EXPECT_EQ(read_json_file(out() + "/adapter_config.json").at("num_virtual_tokens"), 3);
-    const Outcome said = mica({"classify", out(), "i love turin", "--json"});
-    ASSERT_EQ(said.status, 0) << said.err;
-    EXPECT_EQ(parse_json(said.out, "said").at("label"), "good") << flag;
+    for (const auto& [text, label] : {std::pair("love the city", "good"), std::pair("hate the river", "bad")}) {
+      const Outcome said = mica({"classify", out(), text, "--json"});
+      ASSERT_EQ(said.status, 0) << said.err;
+      EXPECT_EQ(parse_json(said.out, "said").at("label"), label) << flag;
+    }
     // A run that was stopped goes on to the same losses, through the projection as well.
     const std::vector<double> straight = losses();
     EXPECT_LT(straight.back(), 0.5 * straight.front()) << flag;
-    remove_directory(out() + "/checkpoint-20");
+    ASSERT_TRUE(file_exists(out() + "/checkpoint-40/adapter_model.safetensors"));
     const Outcome again = mica(with(common, {flag, fields, "--resume_from_checkpoint", "true"}));
     ASSERT_EQ(again.status, 0) << again.err;
     EXPECT_EQ(losses(), straight) << flag;
