@@ -17,8 +17,8 @@ class EmbeddingKernels {
   virtual void forward_sum(const View* tables, const View* ids, int count, const View& y) = 0;
 
   /// dtable[ids[i], :] += dy[i, :], in the order of i (a device may add long runs of a small table in parts of a fixed
-  /// length), skipping ids equal to padding_idx (-1: none). dtable is contiguous and holds what is to be added to (zeros
-  /// at first).
+  /// length), skipping ids equal to padding_idx (-1: none). dtable is contiguous and holds what is to be added to
+  /// (zeros at first).
   virtual void backward(const View& dy, const View& ids, int64_t padding_idx, const View& dtable) = 0;
 };
 

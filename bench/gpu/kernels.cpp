@@ -132,7 +132,8 @@ void attention_of(const Measured& m, const std::string& suffix, const std::vecto
 void attention(const Measured& m) {
   const DType dtype = DType::bfloat16;
   for (const int64_t size : {int64_t{64}, int64_t{128}}) {
-    for (const int64_t length : m.quick() ? std::vector<int64_t>{128} : std::vector<int64_t>{128, 256, 512, 1024, 2048, 4096, 8192, 16384}) {
+    for (const int64_t length :
+         m.quick() ? std::vector<int64_t>{128} : std::vector<int64_t>{128, 256, 512, 1024, 2048, 4096, 8192, 16384}) {
       for (const bool causal : {false, true}) {
         const int64_t tokens = m.quick() ? 256 : 16384, heads = m.quick() ? 1 : 2048 / size;
         const std::vector<int64_t> lengths(static_cast<size_t>(tokens / length), length);
@@ -219,14 +220,12 @@ void products(const Measured& m) {
     int64_t rows, out, in;
     Activation activation;
   };
-  const std::vector<Case> cases = m.quick() ? std::vector<Case>{{40, 96, 64, Activation::gelu}}
-                                            : std::vector<Case>{{8192, 3072, 768, Activation::gelu},
-                                                                {8192, 768, 3072, Activation::none},
-                                                                {8192, 2304, 768, Activation::none},
-                                                                {8192, 50304, 768, Activation::none},
-                                                                {8192, 8192, 8192, Activation::none},
-                                                                {1, 4096, 4096, Activation::none},
-                                                                {8, 4096, 4096, Activation::none}};
+  const std::vector<Case> cases =
+      m.quick() ? std::vector<Case>{{40, 96, 64, Activation::gelu}}
+                : std::vector<Case>{{8192, 3072, 768, Activation::gelu},  {8192, 768, 3072, Activation::none},
+                                    {8192, 2304, 768, Activation::none},  {8192, 50304, 768, Activation::none},
+                                    {8192, 8192, 8192, Activation::none}, {1, 4096, 4096, Activation::none},
+                                    {8, 4096, 4096, Activation::none}};
   for (const DType dtype : {DType::bfloat16, DType::float32}) {
     for (const Case& c : cases) {
       const Tensor x = m.random({c.rows, c.in}, dtype), weight = m.random({c.out, c.in}, dtype),

@@ -2,7 +2,6 @@
 // memory's (a tanh or an erfc costs some 20 operations, still below it at 16 bytes a lane).
 
 #include "mica/kernels/activation.h"
-
 #include "mica/kernels/cuda/device/activation.h"
 #include "mica/kernels/cuda/pointwise.h"
 

@@ -32,8 +32,8 @@ struct Adafactor {
   double lr, eps_scale, clip_threshold, weight_decay;
   bool scale_parameter;
   // Scratch.
-  T* column_sums;  // [matrices, parts, columns]
-  T* inverse;      // 1 / sqrt(c) [matrices, columns]
+  T* column_sums;    // [matrices, parts, columns]
+  T* inverse;        // 1 / sqrt(c) [matrices, columns]
   double* row_mean;  // [matrices]
   double* squares;   // of p, then of the update, a number a piece
   double* settled;   // decay, factor

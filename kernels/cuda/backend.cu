@@ -1,5 +1,3 @@
-#include "mica/kernels/cuda/backend.h"
-
 #include <array>
 #include <mutex>
 #include <new>
@@ -7,6 +5,7 @@
 #include <utility>
 
 #include "mica/base/error.h"
+#include "mica/kernels/cuda/backend.h"
 #include "mica/kernels/cuda/find.h"
 #include "mica/kernels/cuda/runtime.h"
 
@@ -28,13 +27,13 @@ void check_fault(Fault* fault) {
     case FaultKind::none:
       return;
     case FaultKind::embedding_index:
-      throw Error("index " + std::to_string(found.value) + " is outside the table of " + std::to_string(found.limit) +
-                      " rows",
-                  "embedding", "use ids that the model's vocabulary has");
+      throw Error(
+          "index " + std::to_string(found.value) + " is outside the table of " + std::to_string(found.limit) + " rows",
+          "embedding", "use ids that the model's vocabulary has");
     case FaultKind::label:
-      throw Error("label " + std::to_string(found.value) + " is outside the " + std::to_string(found.limit) +
-                      " classes",
-                  "cross_entropy", "use labels from 0 on, or the ignored one to leave a row out");
+      throw Error(
+          "label " + std::to_string(found.value) + " is outside the " + std::to_string(found.limit) + " classes",
+          "cross_entropy", "use labels from 0 on, or the ignored one to leave a row out");
     case FaultKind::division_by_zero:
       throw Error("integer division by zero", "elementwise.binary", "divide by something else");
   }

@@ -70,8 +70,7 @@ class CudaQueue final : public Queue {
 
 /// What the subjects share: which device, its stream, memory and scratch.
 struct CudaDevice {
-  explicit CudaDevice(int number)
-      : index(number), memory(number, stream, fault), queue(stream, memory, fault) {}
+  explicit CudaDevice(int number) : index(number), memory(number, stream, fault), queue(stream, memory, fault) {}
   Device device() const { return {DeviceType::cuda, index}; }
   /// Makes the device current for this host thread, and its stream and fault at the first call.
   void enter();

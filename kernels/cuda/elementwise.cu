@@ -1,10 +1,9 @@
 // Arithmetic element by element. Bytes: each operand once (a broadcast one from the cache); the floor is the memory's.
 
-#include "mica/kernels/elementwise.h"
-
 #include <cmath>
 
 #include "mica/kernels/cuda/pointwise.h"
+#include "mica/kernels/elementwise.h"
 
 namespace mica::cuda {
 namespace {
@@ -14,7 +13,7 @@ struct WrappingOf {
   using type = Computed<T>;
 };
 template <typename T>
-  requires std::is_integral_v<T>
+requires std::is_integral_v<T>
 struct WrappingOf<T> {
   using type = std::make_unsigned_t<T>;
 };

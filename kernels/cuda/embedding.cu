@@ -3,25 +3,24 @@
 // Bytes, forward: n rows of the table read and n written. Backward: n rows of dy read once; the rows of dtable that are
 // named are read and written once. No atomics: a row of dtable has one owner, the first index that names it, which adds
 // the others' rows in their order, so that the sum has the same bits in every run. Finding the owner reads the indices
-// before one's own, n^2 / 2 of 8 bytes from the second-level cache at most, below the rows' bytes up to n of some 10,000.
-// A table of few rows (token types), each named thousands of times, is summed in parts of the indices instead.
-
-#include "mica/kernels/embedding.h"
+// before one's own, n^2 / 2 of 8 bytes from the second-level cache at most, below the rows' bytes up to n of some
+// 10,000. A table of few rows (token types), each named thousands of times, is summed in parts of the indices instead.
 
 #include <algorithm>
 
 #include "mica/kernels/cuda/backend.h"
 #include "mica/kernels/cuda/device/thread.h"
 #include "mica/kernels/cuda/support.h"
+#include "mica/kernels/embedding.h"
 
 namespace mica::cuda {
 namespace {
 
 constexpr int kMostTables = 4;
-constexpr unsigned kColumns = 128;    // of a block
-constexpr int64_t kSmallTable = 8;    // rows
+constexpr unsigned kColumns = 128;     // of a block
+constexpr int64_t kSmallTable = 8;     // rows
 constexpr int64_t kFewIndices = 1024;  // up to which a row's gradients are added one after the other in any table
-constexpr int64_t kPartSize = 64;     // indices that one block of a small table adds up
+constexpr int64_t kPartSize = 64;      // indices that one block of a small table adds up
 
 // Tables of any of the floating types, each of its own.
 struct Tables {
@@ -169,13 +168,13 @@ void CudaEmbedding::backward(const View& dy, const View& ids, int64_t padding_id
   with_floating("embedding.backward", dtable.dtype, device_.device(), [&](auto zero) {
     using T = decltype(zero);
     using C = Computed<T>;
-    const Scatter<T> a{dy.as<const T>(), dy.stride(0), ids.as<const int64_t>(), ids.stride(0), n, size, rows,
-                       padding_idx, dtable.as<T>(), device_.fault};
+    const Scatter<T> a{
+        dy.as<const T>(), dy.stride(0), ids.as<const int64_t>(), ids.stride(0), n, size, rows, padding_idx,
+        dtable.as<T>(),   device_.fault};
     const auto columns = static_cast<unsigned>(ceil_div(size, kColumns));
     const int64_t parts = ceil_div(n, kPartSize);
     if (rows <= kSmallTable && n > kFewIndices && parts <= 65535) {
-      auto* partial =
-          static_cast<C*>(device_.queue.workspace(parts * rows * size * static_cast<int64_t>(sizeof(C))));
+      auto* partial = static_cast<C*>(device_.queue.workspace(parts * rows * size * static_cast<int64_t>(sizeof(C))));
       launch("embedding.backward", device_.stream, {{columns, static_cast<unsigned>(parts)}, {kColumns}},
              small_parts_kernel<T>, a, partial);
       launch("embedding.backward", device_.stream, over(rows * size), small_sum_kernel<T>, a, partial, parts);

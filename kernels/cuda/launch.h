@@ -50,8 +50,10 @@ void launch(const char* name, Stream stream, const LaunchShape& shape, void (*ke
   detail::count_launch(name, shape);
 #ifdef MICA_EMULATED
   emulate::launch(name, stream,
-                  {{shape.grid.x, shape.grid.y, shape.grid.z}, {shape.block.x, shape.block.y, shape.block.z},
-                   shape.shared_bytes, shape.cluster},
+                  {{shape.grid.x, shape.grid.y, shape.grid.z},
+                   {shape.block.x, shape.block.y, shape.block.z},
+                   shape.shared_bytes,
+                   shape.cluster},
                   [=] { kernel(arguments...); });
 #else
   if (shape.shared_bytes > 48 * 1024) {

@@ -4,8 +4,6 @@
 // tanh's GELU are its epilogues, the residual its C. Which of the algorithms that its heuristic names first is the
 // fastest is measured when a shape comes up for the first time, and kept (choices.h).
 
-#include "mica/kernels/cuda/libraries.h"
-
 #include <algorithm>
 #include <array>
 #include <cstdlib>
@@ -21,6 +19,7 @@
 #include <dlfcn.h>
 
 #include "mica/kernels/cuda/choices.h"
+#include "mica/kernels/cuda/libraries.h"
 #include "mica/kernels/cuda/runtime.h"
 
 namespace mica::cuda {

@@ -7,8 +7,6 @@
 // the weight's rows side by side: the kernels read weights as they are stored. Where cuBLASLt is found it takes the
 // products with more rows that it can do whole (libraries.h).
 
-#include "mica/kernels/linear.h"
-
 #include <algorithm>
 #include <array>
 
@@ -17,6 +15,7 @@
 #include "mica/kernels/cuda/libraries.h"
 #include "mica/kernels/cuda/linear_product.h"
 #include "mica/kernels/cuda/support.h"
+#include "mica/kernels/linear.h"
 
 namespace mica::cuda {
 
@@ -108,9 +107,7 @@ struct Weight {
     return view;
   }
   // As packed weights lie.
-  bool by_rows() const {
-    return depth_stride == 1 && row_stride == in && reinterpret_cast<uintptr_t>(data) % 16 == 0;
-  }
+  bool by_rows() const { return depth_stride == 1 && row_stride == in && reinterpret_cast<uintptr_t>(data) % 16 == 0; }
   int64_t bytes() const { return out * in * item_size(dtype); }
 
  private:

@@ -4,13 +4,12 @@
 // gradient, in place if asked: 3 x rows x classes elements in all, which is the floor; the exponentials, one an element
 // and pass, stay below it. A block takes a row; the row's loss goes to scratch and one block adds them in order.
 
-#include "mica/kernels/loss.h"
-
 #include <cmath>
 
 #include "mica/kernels/cuda/backend.h"
 #include "mica/kernels/cuda/device/combine.h"
 #include "mica/kernels/cuda/support.h"
+#include "mica/kernels/loss.h"
 
 namespace mica::cuda {
 namespace {
@@ -195,7 +194,7 @@ void CudaLoss::cross_entropy(const View& logits, const View& labels, int64_t ign
                              const View& log_sum_exp) {
   with_floating("loss.cross_entropy", logits.dtype, device_.device(), [&](auto zero) {
     using T = decltype(zero);
-    const CrossEntropy<T> a{logits.as<const T>(), labels.as<const int64_t>(), ignore_index,       logits.size(0),
+    const CrossEntropy<T> a{logits.as<const T>(), labels.as<const int64_t>(), ignore_index, logits.size(0),
                             logits.size(1),       log_sum_exp.as<T>()};
     auto* losses = static_cast<double*>(device_.queue.workspace(std::max<int64_t>(1, a.rows) * 8));
     launch("loss.cross_entropy", device_.stream,
@@ -210,7 +209,7 @@ void CudaLoss::cross_entropy_backward(const View& dloss, const View& logits, con
                                       const View& log_sum_exp, const View& dlogits) {
   with_floating("loss.cross_entropy_backward", logits.dtype, device_.device(), [&](auto zero) {
     using T = decltype(zero);
-    const CrossEntropy<T> a{logits.as<const T>(), labels.as<const int64_t>(), ignore_index,       logits.size(0),
+    const CrossEntropy<T> a{logits.as<const T>(), labels.as<const int64_t>(), ignore_index, logits.size(0),
                             logits.size(1),       log_sum_exp.as<T>()};
     auto* factor = static_cast<double*>(device_.queue.workspace(8));
     launch("loss.cross_entropy_backward", device_.stream, {{1}, {kThreads}, 32 * sizeof(double)}, factor_kernel<T>,

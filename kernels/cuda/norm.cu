@@ -8,11 +8,10 @@
 // output) when it is at most kMostThreads * kHeldElements long, so that each byte moves once; short rows take one warp,
 // which needs no barrier. Sums run in float32 (float64 for float64) in an order that depends on the row's size alone.
 
-#include "mica/kernels/norm.h"
-
 #include "mica/kernels/cuda/backend.h"
 #include "mica/kernels/cuda/device/combine.h"
 #include "mica/kernels/cuda/support.h"
+#include "mica/kernels/norm.h"
 
 namespace mica::cuda {
 namespace {
@@ -21,9 +20,9 @@ template <typename T>
 constexpr int kHeldElements = sizeof(T) == 8 ? 16 : 32;  // of a row that a thread keeps in registers
 template <typename T, int kPack>
 constexpr int kHeld = kHeldElements<T> / kPack;  // the same in packs
-constexpr int kMostThreads = 256;             // of a row: more would not have the registers
-constexpr int kRowsAtOnce = 4;                // warps of a block, where a row takes one warp
-constexpr int64_t kParts = 256;               // of the rows, whose shares of dweight and dbias are summed apart
+constexpr int kMostThreads = 256;                // of a row: more would not have the registers
+constexpr int kRowsAtOnce = 4;                   // warps of a block, where a row takes one warp
+constexpr int64_t kParts = 256;                  // of the rows, whose shares of dweight and dbias are summed apart
 
 // How a row is laid over threads.
 struct RowShape {
@@ -353,9 +352,9 @@ void CudaNorm::layer_norm(const View& x, const View& residual, const View& weigh
   with_floating("norm.layer_norm", x.dtype, device_.device(), [&](auto zero) {
     using T = decltype(zero);
     const int64_t rows = x.size(0), size = x.size(1);
-    const LayerNorm<T> a{x.as<T>(),  residual.as<T>(), weight.as<T>(), bias.as<T>(), static_cast<Computed<T>>(eps),
-                         y.as<T>(),  sum.as<T>(),      mean.as<T>(),   rstd.as<T>(), rows,
-                         size,         x.stride(0),       y.stride(0)};
+    const LayerNorm<T> a{x.as<T>(), residual.as<T>(), weight.as<T>(), bias.as<T>(), static_cast<Computed<T>>(eps),
+                         y.as<T>(), sum.as<T>(),      mean.as<T>(),   rstd.as<T>(), rows,
+                         size,      x.stride(0),      y.stride(0)};
     bool wide = wide_rows(x, size, x.stride(0)) && wide_rows(y, size, y.stride(0));
     for (const View* each : {&residual, &weight, &bias, &sum}) wide = wide && wide_rows(*each, size);
     const RowShape shape = row_shape<T>(rows, size);
@@ -369,8 +368,8 @@ void CudaNorm::layer_norm_backward(const View& dy, const View& sum, const View& 
   with_floating("norm.layer_norm_backward", dy.dtype, device_.device(), [&](auto zero) {
     using T = decltype(zero);
     const int64_t rows = dy.size(0), size = dy.size(1);
-    const NormBackward<T> a{dy.as<T>(), sum.as<T>(), mean.as<T>(), rstd.as<T>(), weight.as<T>(), 0,
-                            ds.as<T>(), rows,        size,         1,            size,           0};
+    const NormBackward<T> a{
+        dy.as<T>(), sum.as<T>(), mean.as<T>(), rstd.as<T>(), weight.as<T>(), 0, ds.as<T>(), rows, size, 1, size, 0};
     const bool wide = wide_rows(dy, size) && wide_rows(sum, size) && wide_rows(ds, size);
     backward<T, true>(device_, "norm.layer_norm_backward", a, wide, dweight, dbias);
   });
@@ -399,8 +398,17 @@ void CudaNorm::rms_norm(const View& x, const View& weight, double weight_offset,
     using T = decltype(zero);
     using C = Computed<T>;
     const Vectors v(x);
-    const RmsNorm<T> a{x.as<T>(), weight.as<T>(), static_cast<C>(weight_offset), static_cast<C>(eps), y.as<T>(),
-                       rstd.as<T>(), v.count, v.size, v.heads, v.row_stride, v.head_stride};
+    const RmsNorm<T> a{x.as<T>(),
+                       weight.as<T>(),
+                       static_cast<C>(weight_offset),
+                       static_cast<C>(eps),
+                       y.as<T>(),
+                       rstd.as<T>(),
+                       v.count,
+                       v.size,
+                       v.heads,
+                       v.row_stride,
+                       v.head_stride};
     const bool wide = v.wide && wide_rows(weight, v.size) && wide_rows(y, v.size);
     const RowShape shape = row_shape<T>(v.count, v.size);
     launch("norm.rms_norm", device_.stream, shape.launch, wide ? rms_norm_kernel<T, kWide<T>> : rms_norm_kernel<T, 1>,
@@ -413,9 +421,9 @@ void CudaNorm::rms_norm_backward(const View& dy, const View& x, const View& rstd
   with_floating("norm.rms_norm_backward", dy.dtype, device_.device(), [&](auto zero) {
     using T = decltype(zero);
     const Vectors v(x);
-    const NormBackward<T> a{dy.as<T>(), x.as<T>(), nullptr, rstd.as<T>(), weight.as<T>(),
-                            static_cast<Computed<T>>(weight_offset), dx.as<T>(), v.count, v.size, v.heads,
-                            v.row_stride, v.head_stride};
+    const NormBackward<T> a{
+        dy.as<T>(), x.as<T>(), nullptr, rstd.as<T>(), weight.as<T>(), static_cast<Computed<T>>(weight_offset),
+        dx.as<T>(), v.count,   v.size,  v.heads,      v.row_stride,   v.head_stride};
     const bool wide = v.wide && wide_rows(dy, v.size) && wide_rows(dx, v.size);
     backward<T, false>(device_, "norm.rms_norm_backward", a, wide, dweight, {});
   });

@@ -5,14 +5,13 @@
 // elements: a model of 200 tensors is stepped by a handful of launches in one pass over memory, with the gradient's
 // scale folded in. adafactor.cu has the one optimizer that needs sums over whole tensors.
 
-#include "mica/kernels/optimizer.h"
-
 #include <array>
 #include <cmath>
 
 #include "mica/kernels/cuda/backend.h"
 #include "mica/kernels/cuda/device/combine.h"
 #include "mica/kernels/cuda/support.h"
+#include "mica/kernels/optimizer.h"
 
 namespace mica::cuda {
 namespace {

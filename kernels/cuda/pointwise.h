@@ -22,7 +22,9 @@ __global__ void pointwise_kernel(F f, Layout<1 + static_cast<int>(sizeof...(X))>
   for (int64_t i = int64_t{block_x()} * threads_x() + thread_x(); i < layout.count; i += step) {
     int64_t at[1 + sizeof...(X)];
     layout.offsets(i, at);
-    const auto apply = [&]<size_t... v>(std::index_sequence<v...>) { return f(x[at[1 + v]]...); };
+    const auto apply = [&]<size_t... v>(std::index_sequence<v...>) {
+      return f(x[at[1 + v]]...);
+    };
     y[at[0]] = apply(std::index_sequence_for<X...>{});
   }
 }

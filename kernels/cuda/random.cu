@@ -1,14 +1,13 @@
-// Random numbers from Philox words, the same as on the CPU: computed in double and rounded once. A thread makes the four
-// words of a block, some 100 integer operations, and writes four elements: at 16 bytes a lane (float32) this stays at the
-// memory's bandwidth for dropout, which reads and writes each element once.
-
-#include "mica/kernels/random.h"
+// Random numbers from Philox words, the same as on the CPU: computed in double and rounded once. A thread makes the
+// four words of a block, some 100 integer operations, and writes four elements: at 16 bytes a lane (float32) this stays
+// at the memory's bandwidth for dropout, which reads and writes each element once.
 
 #include <cmath>
 
 #include "mica/kernels/cuda/backend.h"
 #include "mica/kernels/cuda/device/thread.h"
 #include "mica/kernels/cuda/support.h"
+#include "mica/kernels/random.h"
 
 namespace mica::cuda {
 namespace {

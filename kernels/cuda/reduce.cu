@@ -1,13 +1,11 @@
 // Reductions over one dimension, softmax among them.
 //
-// Bytes: x once (softmax twice, the second time from the cache while a row fits there), y once; the floor is the memory's.
-// A row that lies in one piece (inner size 1) takes a block, its threads side by side; columns (inner size > 1) take a
-// thread each, neighbours side by side. Long reductions are cut into parts of a fixed length, whose results are combined
-// by a second launch in order: the order of a sum depends on its length alone. Sums run in float64 for floating types
-// (a GPU adds 64-bit numbers at a fraction of its speed, which these few additions a byte leave idle on data-centre
-// cards) and wrap for integers.
-
-#include "mica/kernels/reduce.h"
+// Bytes: x once (softmax twice, the second time from the cache while a row fits there), y once; the floor is the
+// memory's. A row that lies in one piece (inner size 1) takes a block, its threads side by side; columns (inner size >
+// 1) take a thread each, neighbours side by side. Long reductions are cut into parts of a fixed length, whose results
+// are combined by a second launch in order: the order of a sum depends on its length alone. Sums run in float64 for
+// floating types (a GPU adds 64-bit numbers at a fraction of its speed, which these few additions a byte leave idle on
+// data-centre cards) and wrap for integers.
 
 #include <cmath>
 #include <limits>
@@ -16,13 +14,14 @@
 #include "mica/kernels/cuda/backend.h"
 #include "mica/kernels/cuda/device/combine.h"
 #include "mica/kernels/cuda/support.h"
+#include "mica/kernels/reduce.h"
 
 namespace mica::cuda {
 namespace {
 
 constexpr unsigned kThreads = 256;
-constexpr int64_t kRowPart = 16384;    // elements of a row that a block reduces
-constexpr int64_t kColumnPart = 512;   // elements of a column that a thread reduces
+constexpr int64_t kRowPart = 16384;   // elements of a row that a block reduces
+constexpr int64_t kColumnPart = 512;  // elements of a column that a thread reduces
 
 template <typename T>
 using Sum = std::conditional_t<std::is_integral_v<T>, uint64_t, double>;

@@ -1,12 +1,11 @@
-// Rotary position embedding. Bytes: x read and y written once, cos and sin once a row (from the cache for every head but
-// the first); 6 operations a pair, far below the memory's floor. A thread turns one pair or copies one element; heads
-// lie side by side, so that neighbouring threads touch neighbouring elements.
-
-#include "mica/kernels/rotary.h"
+// Rotary position embedding. Bytes: x read and y written once, cos and sin once a row (from the cache for every head
+// but the first); 6 operations a pair, far below the memory's floor. A thread turns one pair or copies one element;
+// heads lie side by side, so that neighbouring threads touch neighbouring elements.
 
 #include "mica/kernels/cuda/backend.h"
 #include "mica/kernels/cuda/device/thread.h"
 #include "mica/kernels/cuda/support.h"
+#include "mica/kernels/rotary.h"
 
 namespace mica::cuda {
 namespace {
@@ -52,9 +51,24 @@ void CudaRotary::rotate(const View& x, const View& cos, const View& sin, RotaryL
     using T = decltype(zero);
     const bool interleaved = layout == RotaryLayout::interleaved;
     const int64_t half = cos.size(1);
-    const Rotary<T> a{x.as<const T>(), cos.as<const T>(), sin.as<const T>(), y.as<T>(), x.size(0), x.size(1), x.size(2),
-                      half, offset, x.stride(0), x.stride(1), y.stride(0), y.stride(1), cos.stride(0), sin.stride(0),
-                      interleaved ? 2 : 1, interleaved ? 1 : half, inverse};
+    const Rotary<T> a{x.as<const T>(),
+                      cos.as<const T>(),
+                      sin.as<const T>(),
+                      y.as<T>(),
+                      x.size(0),
+                      x.size(1),
+                      x.size(2),
+                      half,
+                      offset,
+                      x.stride(0),
+                      x.stride(1),
+                      y.stride(0),
+                      y.stride(1),
+                      cos.stride(0),
+                      sin.stride(0),
+                      interleaved ? 2 : 1,
+                      interleaved ? 1 : half,
+                      inverse};
     launch("rotary.rotate", device_.stream, over(a.rows * a.heads * (a.head_size - half)), rotary_kernel<T>, a);
   });
 }

@@ -1,8 +1,6 @@
 // The runtime of real devices, over the CUDA runtime library. It is linked statically and looks for the driver at its
 // first call: on a machine without one, device_count() is 0.
 
-#include "mica/kernels/cuda/runtime.h"
-
 #include <algorithm>
 #include <atomic>
 #include <cstring>
@@ -11,6 +9,7 @@
 #include <string>
 
 #include "mica/base/error.h"
+#include "mica/kernels/cuda/runtime.h"
 
 namespace mica::cuda {
 namespace {
@@ -103,9 +102,8 @@ void check_launch(const char* name, const LaunchShape& shape, cudaError_t status
               std::to_string(shape.grid.x) + " x " + std::to_string(shape.grid.y) + " x " +
                   std::to_string(shape.grid.z) + " blocks of " + std::to_string(shape.block.count()) + " threads, " +
                   std::to_string(shape.shared_bytes) + " bytes of shared memory",
-              status == cudaErrorNoKernelImageForDevice
-                  ? "build with CMAKE_CUDA_ARCHITECTURES set for this GPU"
-                  : "report it; an earlier kernel may be at fault");
+              status == cudaErrorNoKernelImageForDevice ? "build with CMAKE_CUDA_ARCHITECTURES set for this GPU"
+                                                        : "report it; an earlier kernel may be at fault");
 }
 
 }  // namespace detail
@@ -115,8 +113,7 @@ int device_count() {
 }
 
 std::string why_no_device() {
-  return machine().count == 0 ? machine().why
-                              : "this machine has " + std::to_string(machine().count) + " CUDA devices";
+  return machine().count == 0 ? machine().why : "this machine has " + std::to_string(machine().count) + " CUDA devices";
 }
 
 const DeviceProperties& properties(int device) {

@@ -2,14 +2,14 @@
 //
 // Elements of one type move as bits, 16 bytes a lane where both sides are contiguous; a transposition of the last two
 // dimensions goes through shared memory in tiles, so that both sides move whole sectors. Between float32, float16 and
-// bfloat16 the conversion is one instruction; every other pair goes by way of double or int64, by the dtype at run time.
-
-#include "mica/kernels/shape.h"
+// bfloat16 the conversion is one instruction; every other pair goes by way of double or int64, by the dtype at run
+// time.
 
 #include <cmath>
 #include <limits>
 
 #include "mica/kernels/cuda/pointwise.h"
+#include "mica/kernels/shape.h"
 
 namespace mica::cuda {
 namespace {
@@ -28,7 +28,7 @@ __device__ float from_e4m3(uint8_t bits) {
   const int exponent = bits >> 3 & 15, fraction = bits & 7;
   const float magnitude = exponent == 15 && fraction == 7 ? static_cast<float>(NAN)
                           : exponent == 0                 ? static_cast<float>(fraction) * 0x1p-9F
-                              : std::ldexp(1 + static_cast<float>(fraction) / 8, exponent - 7);
+                                          : std::ldexp(1 + static_cast<float>(fraction) / 8, exponent - 7);
   return (bits & 0x80) != 0 ? -magnitude : magnitude;
 }
 
@@ -218,8 +218,8 @@ bool transposed(CudaDevice& on, const Layout<2>& layout, const View& x, const Vi
   const int64_t rows = layout.shape[last - 1], columns = layout.shape[last];
   const int64_t batch = layout.rank == 3 ? layout.shape[0] : 1;
   if (rows < 8 || columns < 8 || batch > 65535 || ceil_div(columns, kTile) > 65535) return false;
-  const LaunchShape shape{{static_cast<unsigned>(ceil_div(rows, kTile)), static_cast<unsigned>(ceil_div(columns, kTile)),
-                           static_cast<unsigned>(batch)},
+  const LaunchShape shape{{static_cast<unsigned>(ceil_div(rows, kTile)),
+                           static_cast<unsigned>(ceil_div(columns, kTile)), static_cast<unsigned>(batch)},
                           {kTile, kTileRows},
                           sizeof(Tile<T>)};
   launch("shape.transpose", on.stream, shape, transpose_kernel<T>, x.as<const T>(),

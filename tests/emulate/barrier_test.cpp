@@ -68,7 +68,9 @@ TEST(Emulation, ABarrierThatNotAllReachIsAnErrorThatNamesTheLine) {
     EXPECT_NE(ended.find("barrier_test.cpp:"), std::string::npos) << ended;
     EXPECT_NE(ended.find("ended"), std::string::npos) << ended;
     const DeviceArray<unsigned> y(32);
-    const std::string lanes = error_of([&] { launch("test.lanes", nullptr, {{1}, {32}}, lanes_apart_kernel, y.data()); });
+    const std::string lanes = error_of([&] {
+      launch("test.lanes", nullptr, {{1}, {32}}, lanes_apart_kernel, y.data());
+    });
     EXPECT_NE(lanes.find("shuffle_xor"), std::string::npos) << lanes;
   });
   // The machine is whole afterwards.
@@ -105,8 +107,9 @@ __global__ void sets_flag_kernel(int* flag, int* y) {
 TEST(Emulation, ThreadsThatWaitForEachOtherForEverAreAnError) {
   const DeviceArray<int> flag(std::vector<int>{0});
   const DeviceArray<int> y(std::vector<int>{0});
-  const std::string stuck =
-      error_of([&] { launch("test.stuck", nullptr, {{1}, {32}}, waits_for_ever_kernel, flag.data()); });
+  const std::string stuck = error_of([&] {
+    launch("test.stuck", nullptr, {{1}, {32}}, waits_for_ever_kernel, flag.data());
+  });
   EXPECT_NE(stuck.find("for ever"), std::string::npos) << stuck;
   EXPECT_NE(stuck.find("a flag"), std::string::npos) << stuck;
   launch("test.flag", nullptr, {{1}, {32}}, sets_flag_kernel, flag.data(), y.data());
@@ -143,11 +146,17 @@ TEST(Emulation, LanesExchangeWhatTheGpuExchanges) {
 }
 
 TEST(Emulation, ALaunchThatNoGpuTakesIsAnError) {
-  EXPECT_NE(error_of([] { launch("test.large", nullptr, {{1}, {2048}}, apart_kernel); }).find("2048 threads"),
+  EXPECT_NE(error_of([] {
+              launch("test.large", nullptr, {{1}, {2048}}, apart_kernel);
+            }).find("2048 threads"),
             std::string::npos);
-  EXPECT_NE(error_of([] { launch("test.shared", nullptr, {{1}, {32}, 1 << 20}, apart_kernel); }).find("test.shared"),
+  EXPECT_NE(error_of([] {
+              launch("test.shared", nullptr, {{1}, {32}, 1 << 20}, apart_kernel);
+            }).find("test.shared"),
             std::string::npos);
-  EXPECT_NE(error_of([] { launch("test.grid", nullptr, {{1, 70000}, {32}}, apart_kernel); }).find("70000"),
+  EXPECT_NE(error_of([] {
+              launch("test.grid", nullptr, {{1, 70000}, {32}}, apart_kernel);
+            }).find("70000"),
             std::string::npos);
 }
 

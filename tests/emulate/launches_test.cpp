@@ -1,6 +1,6 @@
-// How many kernels a transformer layer starts: on a GPU each costs some microseconds whatever it does. Without gradients
-// a layer is down to what its data needs; a training step still starts the dropouts, the activations, the three
-// projections of attention and the biases' gradients apart.
+// How many kernels a transformer layer starts: on a GPU each costs some microseconds whatever it does. Without
+// gradients a layer is down to what its data needs; a training step still starts the dropouts, the activations, the
+// three projections of attention and the biases' gradients apart.
 
 #include <string>
 
@@ -61,9 +61,9 @@ TEST(Launches, OfABertLayer) {
 }
 
 TEST(Launches, OfAGpt2Layer) {
-  const Launches layer = of_layer(
-      R"({"model_type": "gpt2", "vocab_size": 40, "n_embd": 32, "n_head": 2, "n_positions": 16, "n_layer": )", "}",
-      Task::causal_lm);
+  const Launches layer =
+      of_layer(R"({"model_type": "gpt2", "vocab_size": 40, "n_embd": 32, "n_head": 2, "n_positions": 16, "n_layer": )",
+               "}", Task::causal_lm);
   RecordProperty("forward", std::to_string(layer.forward));
   RecordProperty("training_forward", std::to_string(layer.training_forward));
   RecordProperty("backward", std::to_string(layer.backward));

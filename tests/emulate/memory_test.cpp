@@ -60,15 +60,17 @@ TEST(EmulatedMemory, CopiesInTheBackgroundLandWhenTheyAreWaitedFor) {
   const DeviceArray<float> x(std::vector<float>{1, 2, 3, 4, 5, 6});
   const LaunchShape shape{{1}, {1}, sizeof(Line16)};
   int early = 0;
-  for_seeds([&] {
-    const DeviceArray<float> y(4);
-    launch("test.copy", nullptr, shape, copy_kernel, x.data(), 0, y.data(), true, true);
-    EXPECT_EQ(y.values(), (std::vector<float>{1, 2, 3, 4}));
-    launch("test.copy", nullptr, shape, copy_kernel, x.data(), 1 << 20, y.data(), true, false);
-    EXPECT_EQ(y.values(), (std::vector<float>{0, 0, 0, 0}));
-    launch("test.copy", nullptr, shape, copy_kernel, x.data(), 0, y.data(), false, true);
-    early += y.values() == std::vector<float>{1, 2, 3, 4} ? 1 : 0;
-  }, 16);
+  for_seeds(
+      [&] {
+        const DeviceArray<float> y(4);
+        launch("test.copy", nullptr, shape, copy_kernel, x.data(), 0, y.data(), true, true);
+        EXPECT_EQ(y.values(), (std::vector<float>{1, 2, 3, 4}));
+        launch("test.copy", nullptr, shape, copy_kernel, x.data(), 1 << 20, y.data(), true, false);
+        EXPECT_EQ(y.values(), (std::vector<float>{0, 0, 0, 0}));
+        launch("test.copy", nullptr, shape, copy_kernel, x.data(), 0, y.data(), false, true);
+        early += y.values() == std::vector<float>{1, 2, 3, 4} ? 1 : 0;
+      },
+      16);
   EXPECT_GT(early, 0);
   EXPECT_LT(early, 16);  // a wait that is missing shows in some orders
 }

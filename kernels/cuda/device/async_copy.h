@@ -28,7 +28,9 @@ inline void copy_async_up_to_16(void* shared, const void* global, int bytes, Lin
   if (bytes > 0) emulate::check_global(global, bytes, 16, "copy_async_up_to_16", line);
   emulate::copy_later(shared, global, bytes, 16);
 }
-inline void commit_copies() { emulate::commit_copies(); }
+inline void commit_copies() {
+  emulate::commit_copies();
+}
 template <int kGroupsLeft>
 void wait_copies() {
   emulate::wait_copies(kGroupsLeft);
@@ -48,7 +50,9 @@ __device__ __forceinline__ void copy_async_up_to_16(void* shared, const void* gl
   const auto to = static_cast<unsigned>(__cvta_generic_to_shared(shared));
   asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(to), "l"(global), "r"(bytes) : "memory");
 }
-__device__ __forceinline__ void commit_copies() { asm volatile("cp.async.commit_group;" ::: "memory"); }
+__device__ __forceinline__ void commit_copies() {
+  asm volatile("cp.async.commit_group;" ::: "memory");
+}
 template <int kGroupsLeft>
 __device__ __forceinline__ void wait_copies() {
   asm volatile("cp.async.wait_group %0;" ::"n"(kGroupsLeft) : "memory");

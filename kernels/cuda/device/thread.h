@@ -18,17 +18,37 @@ constexpr uint32_t kAllLanes = 0xffffffffU;
 
 using emulate::Line;
 
-inline unsigned thread_x() { return emulate::thread_index().x; }
-inline unsigned thread_y() { return emulate::thread_index().y; }
-inline unsigned threads_x() { return emulate::block_size().x; }
-inline unsigned threads_y() { return emulate::block_size().y; }
-inline unsigned block_x() { return emulate::block_index().x; }
-inline unsigned block_y() { return emulate::block_index().y; }
-inline unsigned block_z() { return emulate::block_index().z; }
-inline unsigned blocks_x() { return emulate::grid_size().x; }
-inline unsigned blocks_y() { return emulate::grid_size().y; }
+inline unsigned thread_x() {
+  return emulate::thread_index().x;
+}
+inline unsigned thread_y() {
+  return emulate::thread_index().y;
+}
+inline unsigned threads_x() {
+  return emulate::block_size().x;
+}
+inline unsigned threads_y() {
+  return emulate::block_size().y;
+}
+inline unsigned block_x() {
+  return emulate::block_index().x;
+}
+inline unsigned block_y() {
+  return emulate::block_index().y;
+}
+inline unsigned block_z() {
+  return emulate::block_index().z;
+}
+inline unsigned blocks_x() {
+  return emulate::grid_size().x;
+}
+inline unsigned blocks_y() {
+  return emulate::grid_size().y;
+}
 /// In the block, x fastest.
-inline unsigned thread_rank() { return emulate::thread_rank(); }
+inline unsigned thread_rank() {
+  return emulate::thread_rank();
+}
 
 /// __syncthreads: all threads of the block.
 inline void block_barrier(Line line = Line::here()) {
@@ -133,24 +153,46 @@ T& shared_memory(Line line = Line::here()) {
 
 #else
 
-__device__ inline unsigned thread_x() { return threadIdx.x; }
-__device__ inline unsigned thread_y() { return threadIdx.y; }
-__device__ inline unsigned threads_x() { return blockDim.x; }
-__device__ inline unsigned threads_y() { return blockDim.y; }
-__device__ inline unsigned block_x() { return blockIdx.x; }
-__device__ inline unsigned block_y() { return blockIdx.y; }
-__device__ inline unsigned block_z() { return blockIdx.z; }
-__device__ inline unsigned blocks_x() { return gridDim.x; }
-__device__ inline unsigned blocks_y() { return gridDim.y; }
+__device__ inline unsigned thread_x() {
+  return threadIdx.x;
+}
+__device__ inline unsigned thread_y() {
+  return threadIdx.y;
+}
+__device__ inline unsigned threads_x() {
+  return blockDim.x;
+}
+__device__ inline unsigned threads_y() {
+  return blockDim.y;
+}
+__device__ inline unsigned block_x() {
+  return blockIdx.x;
+}
+__device__ inline unsigned block_y() {
+  return blockIdx.y;
+}
+__device__ inline unsigned block_z() {
+  return blockIdx.z;
+}
+__device__ inline unsigned blocks_x() {
+  return gridDim.x;
+}
+__device__ inline unsigned blocks_y() {
+  return gridDim.y;
+}
 __device__ inline unsigned thread_rank() {
   return threadIdx.x + blockDim.x * (threadIdx.y + blockDim.y * threadIdx.z);
 }
 
-__device__ inline void block_barrier() { __syncthreads(); }
+__device__ inline void block_barrier() {
+  __syncthreads();
+}
 __device__ inline void part_barrier(unsigned id, unsigned threads) {
   asm volatile("barrier.sync %0, %1;" ::"r"(id), "r"(threads) : "memory");
 }
-__device__ inline void warp_barrier(uint32_t mask = kAllLanes) { __syncwarp(mask); }
+__device__ inline void warp_barrier(uint32_t mask = kAllLanes) {
+  __syncwarp(mask);
+}
 
 template <typename T>
 __device__ T shuffle(T value, unsigned source, uint32_t mask = kAllLanes) {
@@ -176,7 +218,9 @@ template <typename T>
 __device__ T atomic_add(T* address, T value) {
   return atomicAdd(address, value);
 }
-__device__ inline void device_fence() { __threadfence(); }
+__device__ inline void device_fence() {
+  __threadfence();
+}
 
 template <typename T>
 __device__ T& shared_memory() {
@@ -186,7 +230,11 @@ __device__ T& shared_memory() {
 
 #endif
 
-__device__ inline unsigned lane_index() { return thread_rank() % kWarp; }
-__device__ inline unsigned warp_index() { return thread_rank() / kWarp; }
+__device__ inline unsigned lane_index() {
+  return thread_rank() % kWarp;
+}
+__device__ inline unsigned warp_index() {
+  return thread_rank() / kWarp;
+}
 
 }  // namespace mica::cuda

@@ -155,7 +155,8 @@ std::byte* map_region(int64_t bytes) {
   void* data = mmap(nullptr, static_cast<size_t>(bytes), PROT_READ | PROT_WRITE,
                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (data == MAP_FAILED) {
-    throw Error("no address space for " + std::to_string(bytes) + " bytes", "emulated device", "set MICA_EMULATE_BYTES");
+    throw Error("no address space for " + std::to_string(bytes) + " bytes", "emulated device",
+                "set MICA_EMULATE_BYTES");
   }
   return static_cast<std::byte*>(data);
 }

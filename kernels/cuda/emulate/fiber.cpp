@@ -32,8 +32,8 @@ Fiber::Fiber(std::function<void()> body) : body_(std::move(body)) {
   boost::context::stack_context stack = stacks.allocate();
   size_ = stack.size;
   bottom_ = static_cast<const char*>(stack.sp) - stack.size;
-  inside_ = boost::context::fiber(std::allocator_arg, boost::context::preallocated(stack.sp, stack.size, stack),
-                                  stacks, [this](boost::context::fiber&& outside) {
+  inside_ = boost::context::fiber(std::allocator_arg, boost::context::preallocated(stack.sp, stack.size, stack), stacks,
+                                  [this](boost::context::fiber&& outside) {
                                     finish_switch(nullptr, &outside_bottom_, &outside_size_);
                                     outside_ = std::move(outside);
                                     try {

@@ -360,8 +360,8 @@ void Machine::meet(const Gathering& gathering, void* mine, Collective collective
     meeting->waiting.clear();
   } else if (meeting->line.number != line.number || differs(meeting->line.file, line.file) ||
              differs(meeting->what, what)) {
-    fault("threads that should meet stand apart: in a " + std::string(meeting->what) + " at " +
-              spelled(meeting->line) + " and in a " + what + " here",
+    fault("threads that should meet stand apart: in a " + std::string(meeting->what) + " at " + spelled(meeting->line) +
+              " and in a " + what + " here",
           line);
   }
   if (gathering.positions > 0) meeting->members[gathering.position] = mine;

@@ -65,8 +65,8 @@ void count_launch(const char* name, const LaunchShape& shape) {
   ++counted();
   const bool fits = shape.block.count() >= 1 && shape.block.count() <= 1024 && shape.block.z <= 64 &&
                     shape.grid.x <= 0x7fffffffU && shape.grid.y <= 65535 && shape.grid.z <= 65535 &&
-                    shape.shared_bytes <= properties(0).most_shared_bytes && shape.cluster >= 1 &&
-                    shape.cluster <= 8 && shape.grid.x % shape.cluster == 0;
+                    shape.shared_bytes <= properties(0).most_shared_bytes && shape.cluster >= 1 && shape.cluster <= 8 &&
+                    shape.grid.x % shape.cluster == 0;
   if (!fits) {
     throw Error("kernel " + std::string(name) + " cannot start: " + std::to_string(shape.grid.x) + " x " +
                     std::to_string(shape.grid.y) + " x " + std::to_string(shape.grid.z) + " blocks of " +
@@ -101,10 +101,10 @@ void device_free(void* data) noexcept {
   emulate::arena_free(data);
 }
 void* shared_allocate(int64_t bytes) {
-  return ::operator new(static_cast<size_t>(bytes), std::align_val_t{64});
+  return ::operator new (static_cast<size_t>(bytes), std::align_val_t{64});
 }
 void shared_free(void* data) noexcept {
-  ::operator delete(data, std::align_val_t{64});
+  ::operator delete (data, std::align_val_t{64});
 }
 int64_t device_free_bytes() {
   return emulate::arena_total() - emulate::arena_used();
