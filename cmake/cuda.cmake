@@ -9,10 +9,12 @@ if(MICA_CUDA)
     set(CMAKE_CUDA_ARCHITECTURES 80-real 90a-real 120)
   endif()
   enable_language(CUDA)
+  if(NOT CMAKE_CUDA20_STANDARD_COMPILE_OPTION)  # CMake before 3.26 does not know that nvcc has it
+    set(CMAKE_CUDA20_STANDARD_COMPILE_OPTION "-std=c++20")
+  endif()
   find_package(CUDAToolkit 12.0 REQUIRED)
   add_library(mica_cuda OBJECT ${MICA_CUDA_SOURCES})
-  set_target_properties(mica_cuda PROPERTIES CUDA_STANDARD 20 CUDA_STANDARD_REQUIRED ON POSITION_INDEPENDENT_CODE ON
-                                             CUDA_RUNTIME_LIBRARY Static)
+  set_target_properties(mica_cuda PROPERTIES CUDA_STANDARD 20 CUDA_EXTENSIONS OFF POSITION_INDEPENDENT_CODE ON CUDA_RUNTIME_LIBRARY Static)
   target_include_directories(mica_cuda PRIVATE ${PROJECT_BINARY_DIR}/include)
   target_compile_options(mica_cuda PRIVATE --expt-relaxed-constexpr -Xptxas=-v -Xcompiler=-Wall,-Wextra,-Wshadow
                                            $<$<BOOL:${MICA_WERROR}>:-Werror=all-warnings>)

@@ -47,13 +47,25 @@ __device__ __forceinline__ C row_sum(C value) {
   return combine_block(value, Add{}, &shared_memory<C>());
 }
 
+// Neighbouring parameters, at most 16 bytes an access.
+template <typename C, int kPack, typename W>
+__device__ __forceinline__ void load_parameters(const W* from, C (&to)[kPack]) {
+  constexpr int kAtOnce = kPack < kWide<W> ? kPack : kWide<W>;
+  for (int first = 0; first < kPack; first += kAtOnce) {
+    const auto pack = load_pack<kAtOnce>(from + first);
+    for (int i = 0; i < kAtOnce; ++i) to[first + i] = static_cast<C>(widen(pack.values[i]));
+  }
+}
+
 __device__ __forceinline__ int64_t row_of_thread() {
   return int64_t{block_x()} * threads_y() + thread_y();
 }
 
-template <typename T>
+// Weights and biases (W) are of x's type (T), or float32 beside 16-bit rows.
+template <typename T, typename W>
 struct LayerNorm {
-  const T *x, *residual, *weight, *bias;
+  const T *x, *residual;
+  const W *weight, *bias;
   Computed<T> eps;
   T *y, *sum, *mean, *rstd;
   int64_t rows, size;
@@ -61,8 +73,8 @@ struct LayerNorm {
 };
 
 // One row a group of threads. What does not fit in registers is read again (from sum, or x and residual).
-template <typename T, int kPack>
-__global__ void __launch_bounds__(kMostThreads) layer_norm_kernel(LayerNorm<T> a) {
+template <typename T, typename W, int kPack>
+__global__ void __launch_bounds__(kMostThreads) layer_norm_kernel(LayerNorm<T, W> a) {
   using C = Computed<T>;
   const int64_t row = row_of_thread();
   if (row >= a.rows) return;  // whole warps
@@ -105,12 +117,13 @@ __global__ void __launch_bounds__(kMostThreads) layer_norm_kernel(LayerNorm<T> a
   });
   const C rstd = 1 / std::sqrt(row_sum(squares) / static_cast<C>(a.size) + a.eps);
   each([&](int64_t pack, const C* s) {
-    const auto w = load_pack<kPack>(a.weight + pack * kPack);
-    Pack<T, kPack> y, b{};
-    if (a.bias != nullptr) b = load_pack<kPack>(a.bias + pack * kPack);
+    Pack<T, kPack> y;
+    C w[kPack], b[kPack] = {};
+    load_parameters(a.weight + pack * kPack, w);
+    if (a.bias != nullptr) load_parameters(a.bias + pack * kPack, b);
     for (int i = 0; i < kPack; ++i) {
-      const C normal = (s[i] - mean) * rstd * widen(w.values[i]);
-      y.values[i] = narrow<T>(a.bias != nullptr ? normal + widen(b.values[i]) : normal);
+      const C normal = (s[i] - mean) * rstd * w[i];
+      y.values[i] = narrow<T>(a.bias != nullptr ? normal + b[i] : normal);
     }
     if (a.sum != nullptr) {
       Pack<T, kPack> kept;
@@ -125,9 +138,10 @@ __global__ void __launch_bounds__(kMostThreads) layer_norm_kernel(LayerNorm<T> a
   }
 }
 
-template <typename T>
+template <typename T, typename W>
 struct RmsNorm {
-  const T *x, *weight;
+  const T* x;
+  const W* weight;
   Computed<T> weight_offset, eps;
   T *y, *rstd;
   int64_t rows, size;
@@ -137,8 +151,8 @@ struct RmsNorm {
   }
 };
 
-template <typename T, int kPack>
-__global__ void __launch_bounds__(kMostThreads) rms_norm_kernel(RmsNorm<T> a) {
+template <typename T, typename W, int kPack>
+__global__ void __launch_bounds__(kMostThreads) rms_norm_kernel(RmsNorm<T, W> a) {
   using C = Computed<T>;
   const int64_t row = row_of_thread();
   if (row >= a.rows) return;
@@ -166,10 +180,11 @@ __global__ void __launch_bounds__(kMostThreads) rms_norm_kernel(RmsNorm<T> a) {
   });
   const C rstd = 1 / std::sqrt(row_sum(squares) / static_cast<C>(a.size) + a.eps);
   each([&](int64_t pack, const Pack<T, kPack>& p) {
-    Pack<T, kPack> w{}, y;
-    if (a.weight != nullptr) w = load_pack<kPack>(a.weight + pack * kPack);
+    Pack<T, kPack> y;
+    C w[kPack] = {};
+    if (a.weight != nullptr) load_parameters(a.weight + pack * kPack, w);
     for (int i = 0; i < kPack; ++i) {
-      const C factor = a.weight != nullptr ? a.weight_offset + widen(w.values[i]) : C(1);
+      const C factor = a.weight != nullptr ? a.weight_offset + w[i] : C(1);
       y.values[i] = narrow<T>(widen(p.values[i]) * rstd * factor);
     }
     store_pack(a.y + row * a.size + pack * kPack, y);
@@ -178,9 +193,10 @@ __global__ void __launch_bounds__(kMostThreads) rms_norm_kernel(RmsNorm<T> a) {
 }
 
 // Layer norm's backward pass, and RMS norm's with kCentred false (mean null, ds = dx).
-template <typename T>
+template <typename T, typename W>
 struct NormBackward {
-  const T *dy, *x, *mean, *rstd, *weight;
+  const T *dy, *x, *mean, *rstd;
+  const W* weight;
   Computed<T> weight_offset;
   T* dx;
   int64_t rows, size;
@@ -189,7 +205,7 @@ struct NormBackward {
     return x + v / heads * row_stride + v % heads * head_stride;
   }
   __device__ __forceinline__ Computed<T> factor(int64_t i) const {
-    return weight != nullptr ? weight_offset + widen(weight[i]) : Computed<T>(1);
+    return weight != nullptr ? weight_offset + static_cast<Computed<T>>(widen(weight[i])) : Computed<T>(1);
   }
 };
 
@@ -202,8 +218,8 @@ struct Shares {
 
 // Groups take rows in turn: group g those of g, g + groups, ... With kShares each adds up, in registers, what its rows
 // give to dweight and dbias, so that dy and x are read once; a row must then fit in them.
-template <typename T, int kPack, bool kCentred, bool kShares>
-__global__ void __launch_bounds__(kMostThreads) norm_backward_kernel(NormBackward<T> a, Shares<Computed<T>> shares) {
+template <typename T, typename W, int kPack, bool kCentred, bool kShares>
+__global__ void __launch_bounds__(kMostThreads) norm_backward_kernel(NormBackward<T, W> a, Shares<Computed<T>> shares) {
   using C = Computed<T>;
   const int64_t packs = a.size / kPack, group = row_of_thread();
   C along_share[kShares ? kHeldElements<T> : 1] = {}, sum_share[kShares ? kHeldElements<T> : 1] = {};
@@ -272,8 +288,8 @@ __global__ void __launch_bounds__(kMostThreads) norm_backward_kernel(NormBackwar
 
 // Part p of the rows, column by column: partial[0, p, i] = sum of dy xhat, partial[1, p, i] = sum of dy. Neighbouring
 // threads read neighbouring columns.
-template <typename T>
-__global__ void parameter_parts_kernel(NormBackward<T> a, int64_t rows_of_part, Computed<T>* partial, int64_t parts) {
+template <typename T, typename W>
+__global__ void parameter_parts_kernel(NormBackward<T, W> a, int64_t rows_of_part, Computed<T>* partial, int64_t parts) {
   using C = Computed<T>;
   const int64_t i = int64_t{block_x()} * threads_x() + thread_x(), part = block_y();
   if (i >= a.size) return;
@@ -288,29 +304,29 @@ __global__ void parameter_parts_kernel(NormBackward<T> a, int64_t rows_of_part, 
   partial[(parts + part) * a.size + i] = sum;
 }
 
-template <typename T>
-__global__ void parameter_sum_kernel(const Computed<T>* partial, int64_t parts, int64_t size, T* dweight, T* dbias) {
+template <typename W, typename C>
+__global__ void parameter_sum_kernel(const C* partial, int64_t parts, int64_t size, W* dweight, W* dbias) {
   const int64_t i = int64_t{block_x()} * threads_x() + thread_x();
   if (i >= size) return;
-  Computed<T> along = 0, sum = 0;
+  C along = 0, sum = 0;
   for (int64_t part = 0; part < parts; ++part) {
     along += partial[part * size + i];
     sum += partial[(parts + part) * size + i];
   }
-  if (dweight != nullptr) dweight[i] = narrow<T>(along);
-  if (dbias != nullptr) dbias[i] = narrow<T>(sum);
+  if (dweight != nullptr) dweight[i] = narrow<W>(along);
+  if (dbias != nullptr) dbias[i] = narrow<W>(sum);
 }
 
 // dx may be dy.
-template <typename T, bool kCentred>
-void backward(CudaDevice& on, const char* name, const NormBackward<T>& a, bool wide, const View& dweight,
+template <typename T, typename W, bool kCentred>
+void backward(CudaDevice& on, const char* name, const NormBackward<T, W>& a, bool wide, const View& dweight,
               const View& dbias) {
   using C = Computed<T>;
   if (a.rows == 0 || a.size == 0) {
     for (const View* each : {&dweight, &dbias}) {
       if (*each && a.size > 0) {
-        launch(name, on.stream, over(a.size), parameter_sum_kernel<T>, static_cast<const C*>(nullptr), int64_t{0},
-               a.size, each->as<T>(), static_cast<T*>(nullptr));
+        launch(name, on.stream, over(a.size), parameter_sum_kernel<W, C>, static_cast<const C*>(nullptr), int64_t{0}, a.size,
+               each->as<W>(), static_cast<W*>(nullptr));
       }
     }
     return;
@@ -321,15 +337,15 @@ void backward(CudaDevice& on, const char* name, const NormBackward<T>& a, bool w
     return static_cast<C*>(on.queue.workspace(2 * parts * a.size * static_cast<int64_t>(sizeof(C))));
   };
   const auto finish = [&](const C* partial, int64_t parts) {
-    launch(name, on.stream, over(a.size, 64), parameter_sum_kernel<T>, partial, parts, a.size, dweight.as<T>(),
-           dbias.as<T>());
+    launch(name, on.stream, over(a.size, 64), parameter_sum_kernel<W, C>, partial, parts, a.size, dweight.as<W>(),
+           dbias.as<W>());
   };
   if (parameters && fits) {
     shape.launch.grid.x = static_cast<unsigned>(std::min<int64_t>(shape.launch.grid.x, kParts / shape.launch.block.y));
     const int64_t groups = int64_t{shape.launch.grid.x} * shape.launch.block.y;
     C* partial = partial_of(groups);
     launch(name, on.stream, shape.launch,
-           wide ? norm_backward_kernel<T, kWide<T>, kCentred, true> : norm_backward_kernel<T, 1, kCentred, true>, a,
+           wide ? norm_backward_kernel<T, W, kWide<T>, kCentred, true> : norm_backward_kernel<T, W, 1, kCentred, true>, a,
            Shares<C>{partial, groups});
     return finish(partial, groups);
   }
@@ -337,41 +353,64 @@ void backward(CudaDevice& on, const char* name, const NormBackward<T>& a, bool w
     const int64_t parts = std::min(kParts, a.rows), rows_of_part = ceil_div(a.rows, parts);
     C* partial = partial_of(parts);
     launch(name, on.stream, {{static_cast<unsigned>(ceil_div(a.size, 128)), static_cast<unsigned>(parts)}, {128}},
-           parameter_parts_kernel<T>, a, rows_of_part, partial, parts);
+           parameter_parts_kernel<T, W>, a, rows_of_part, partial, parts);
     finish(partial, parts);
   }
   launch(name, on.stream, shape.launch,
-         wide ? norm_backward_kernel<T, kWide<T>, kCentred, false> : norm_backward_kernel<T, 1, kCentred, false>, a,
+         wide ? norm_backward_kernel<T, W, kWide<T>, kCentred, false> : norm_backward_kernel<T, W, 1, kCentred, false>, a,
          Shares<C>{nullptr, int64_t{shape.launch.grid.x} * shape.launch.block.y});
+}
+
+// Calls body with a value of the parameters' type: T, or float beside 16-bit rows.
+template <typename T, typename Body>
+void with_parameters(const char* name, const CudaDevice& on, const View& weight, const View& bias, const Body& body) {
+  const DType dtype = weight ? weight.dtype : bias ? bias.dtype : dtype_of<T>();
+  if (weight && bias && bias.dtype != dtype) unsupported(name, bias.dtype, on.device());
+  if (dtype == dtype_of<T>()) return body(T{});
+  if constexpr (sizeof(T) == 2) {
+    if (dtype == DType::float32) return body(float{});
+  }
+  unsupported(name, dtype, on.device());
 }
 
 }  // namespace
 
 void CudaNorm::layer_norm(const View& x, const View& residual, const View& weight, const View& bias, double eps,
                           const View& y, const View& sum, const View& mean, const View& rstd) {
-  with_floating("norm.layer_norm", x.dtype, device_.device(), [&](auto zero) {
+  const char* name = "norm.layer_norm";
+  with_floating(name, x.dtype, device_.device(), [&](auto zero) {
     using T = decltype(zero);
-    const int64_t rows = x.size(0), size = x.size(1);
-    const LayerNorm<T> a{x.as<T>(), residual.as<T>(), weight.as<T>(), bias.as<T>(), static_cast<Computed<T>>(eps),
-                         y.as<T>(), sum.as<T>(),      mean.as<T>(),   rstd.as<T>(), rows,
-                         size,      x.stride(0),      y.stride(0)};
-    bool wide = wide_rows(x, size, x.stride(0)) && wide_rows(y, size, y.stride(0));
-    for (const View* each : {&residual, &weight, &bias, &sum}) wide = wide && wide_rows(*each, size);
-    const RowShape shape = row_shape<T>(rows, size);
-    launch("norm.layer_norm", device_.stream, shape.launch,
-           wide ? layer_norm_kernel<T, kWide<T>> : layer_norm_kernel<T, 1>, a);
+    with_parameters<T>(name, device_, weight, bias, [&](auto parameter) {
+      using W = decltype(parameter);
+      const int64_t rows = x.size(0), size = x.size(1);
+      const LayerNorm<T, W> a{x.as<T>(),     residual.as<T>(),
+                              weight.as<W>(), bias.as<W>(),
+                              static_cast<Computed<T>>(eps),
+                              y.as<T>(),     sum.as<T>(),
+                              mean.as<T>(),  rstd.as<T>(),
+                              rows,          size,
+                              x.stride(0),   y.stride(0)};
+      bool wide = wide_rows(x, size, x.stride(0)) && wide_rows(y, size, y.stride(0)) && size % kWide<T> == 0;
+      for (const View* each : {&residual, &weight, &bias, &sum}) wide = wide && wide_rows(*each, size);
+      launch(name, device_.stream, row_shape<T>(rows, size).launch,
+             wide ? layer_norm_kernel<T, W, kWide<T>> : layer_norm_kernel<T, W, 1>, a);
+    });
   });
 }
 
 void CudaNorm::layer_norm_backward(const View& dy, const View& sum, const View& mean, const View& rstd,
                                    const View& weight, const View& ds, const View& dweight, const View& dbias) {
-  with_floating("norm.layer_norm_backward", dy.dtype, device_.device(), [&](auto zero) {
+  const char* name = "norm.layer_norm_backward";
+  with_floating(name, dy.dtype, device_.device(), [&](auto zero) {
     using T = decltype(zero);
-    const int64_t rows = dy.size(0), size = dy.size(1);
-    const NormBackward<T> a{
-        dy.as<T>(), sum.as<T>(), mean.as<T>(), rstd.as<T>(), weight.as<T>(), 0, ds.as<T>(), rows, size, 1, size, 0};
-    const bool wide = wide_rows(dy, size) && wide_rows(sum, size) && wide_rows(ds, size);
-    backward<T, true>(device_, "norm.layer_norm_backward", a, wide, dweight, dbias);
+    with_parameters<T>(name, device_, weight, {}, [&](auto parameter) {
+      using W = decltype(parameter);
+      const int64_t rows = dy.size(0), size = dy.size(1);
+      const NormBackward<T, W> a{
+          dy.as<T>(), sum.as<T>(), mean.as<T>(), rstd.as<T>(), weight.as<W>(), 0, ds.as<T>(), rows, size, 1, size, 0};
+      const bool wide = wide_rows(dy, size) && wide_rows(sum, size) && wide_rows(ds, size);
+      backward<T, W, true>(device_, name, a, wide, dweight, dbias);
+    });
   });
 }
 
@@ -394,38 +433,45 @@ struct Vectors {
 
 void CudaNorm::rms_norm(const View& x, const View& weight, double weight_offset, double eps, const View& y,
                         const View& rstd) {
-  with_floating("norm.rms_norm", x.dtype, device_.device(), [&](auto zero) {
+  const char* name = "norm.rms_norm";
+  with_floating(name, x.dtype, device_.device(), [&](auto zero) {
     using T = decltype(zero);
     using C = Computed<T>;
-    const Vectors v(x);
-    const RmsNorm<T> a{x.as<T>(),
-                       weight.as<T>(),
-                       static_cast<C>(weight_offset),
-                       static_cast<C>(eps),
-                       y.as<T>(),
-                       rstd.as<T>(),
-                       v.count,
-                       v.size,
-                       v.heads,
-                       v.row_stride,
-                       v.head_stride};
-    const bool wide = v.wide && wide_rows(weight, v.size) && wide_rows(y, v.size);
-    const RowShape shape = row_shape<T>(v.count, v.size);
-    launch("norm.rms_norm", device_.stream, shape.launch, wide ? rms_norm_kernel<T, kWide<T>> : rms_norm_kernel<T, 1>,
-           a);
+    with_parameters<T>(name, device_, weight, {}, [&](auto parameter) {
+      using W = decltype(parameter);
+      const Vectors v(x);
+      const RmsNorm<T, W> a{x.as<T>(),
+                            weight.as<W>(),
+                            static_cast<C>(weight_offset),
+                            static_cast<C>(eps),
+                            y.as<T>(),
+                            rstd.as<T>(),
+                            v.count,
+                            v.size,
+                            v.heads,
+                            v.row_stride,
+                            v.head_stride};
+      const bool wide = v.wide && wide_rows(weight, v.size) && wide_rows(y, v.size);
+      launch(name, device_.stream, row_shape<T>(v.count, v.size).launch,
+             wide ? rms_norm_kernel<T, W, kWide<T>> : rms_norm_kernel<T, W, 1>, a);
+    });
   });
 }
 
 void CudaNorm::rms_norm_backward(const View& dy, const View& x, const View& rstd, const View& weight,
                                  double weight_offset, const View& dx, const View& dweight) {
-  with_floating("norm.rms_norm_backward", dy.dtype, device_.device(), [&](auto zero) {
+  const char* name = "norm.rms_norm_backward";
+  with_floating(name, dy.dtype, device_.device(), [&](auto zero) {
     using T = decltype(zero);
-    const Vectors v(x);
-    const NormBackward<T> a{
-        dy.as<T>(), x.as<T>(), nullptr, rstd.as<T>(), weight.as<T>(), static_cast<Computed<T>>(weight_offset),
-        dx.as<T>(), v.count,   v.size,  v.heads,      v.row_stride,   v.head_stride};
-    const bool wide = v.wide && wide_rows(dy, v.size) && wide_rows(dx, v.size);
-    backward<T, false>(device_, "norm.rms_norm_backward", a, wide, dweight, {});
+    with_parameters<T>(name, device_, weight, {}, [&](auto parameter) {
+      using W = decltype(parameter);
+      const Vectors v(x);
+      const NormBackward<T, W> a{
+          dy.as<T>(), x.as<T>(), nullptr, rstd.as<T>(), weight.as<W>(), static_cast<Computed<T>>(weight_offset),
+          dx.as<T>(), v.count,   v.size,  v.heads,      v.row_stride,   v.head_stride};
+      const bool wide = v.wide && wide_rows(dy, v.size) && wide_rows(dx, v.size);
+      backward<T, W, false>(device_, name, a, wide, dweight, {});
+    });
   });
 }
 
