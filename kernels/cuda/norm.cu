@@ -289,7 +289,8 @@ __global__ void __launch_bounds__(kMostThreads) norm_backward_kernel(NormBackwar
 // Part p of the rows, column by column: partial[0, p, i] = sum of dy xhat, partial[1, p, i] = sum of dy. Neighbouring
 // threads read neighbouring columns.
 template <typename T, typename W>
-__global__ void parameter_parts_kernel(NormBackward<T, W> a, int64_t rows_of_part, Computed<T>* partial, int64_t parts) {
+__global__ void parameter_parts_kernel(NormBackward<T, W> a, int64_t rows_of_part, Computed<T>* partial,
+                                       int64_t parts) {
   using C = Computed<T>;
   const int64_t i = int64_t{block_x()} * threads_x() + thread_x(), part = block_y();
   if (i >= a.size) return;
@@ -325,8 +326,8 @@ void backward(CudaDevice& on, const char* name, const NormBackward<T, W>& a, boo
   if (a.rows == 0 || a.size == 0) {
     for (const View* each : {&dweight, &dbias}) {
       if (*each && a.size > 0) {
-        launch(name, on.stream, over(a.size), parameter_sum_kernel<W, C>, static_cast<const C*>(nullptr), int64_t{0}, a.size,
-               each->as<W>(), static_cast<W*>(nullptr));
+        launch(name, on.stream, over(a.size), parameter_sum_kernel<W, C>, static_cast<const C*>(nullptr), int64_t{0},
+               a.size, each->as<W>(), static_cast<W*>(nullptr));
       }
     }
     return;
@@ -345,8 +346,8 @@ void backward(CudaDevice& on, const char* name, const NormBackward<T, W>& a, boo
     const int64_t groups = int64_t{shape.launch.grid.x} * shape.launch.block.y;
     C* partial = partial_of(groups);
     launch(name, on.stream, shape.launch,
-           wide ? norm_backward_kernel<T, W, kWide<T>, kCentred, true> : norm_backward_kernel<T, W, 1, kCentred, true>, a,
-           Shares<C>{partial, groups});
+           wide ? norm_backward_kernel<T, W, kWide<T>, kCentred, true> : norm_backward_kernel<T, W, 1, kCentred, true>,
+           a, Shares<C>{partial, groups});
     return finish(partial, groups);
   }
   if (parameters) {  // the parameters' gradients first: dx may be dy
@@ -357,8 +358,8 @@ void backward(CudaDevice& on, const char* name, const NormBackward<T, W>& a, boo
     finish(partial, parts);
   }
   launch(name, on.stream, shape.launch,
-         wide ? norm_backward_kernel<T, W, kWide<T>, kCentred, false> : norm_backward_kernel<T, W, 1, kCentred, false>, a,
-         Shares<C>{nullptr, int64_t{shape.launch.grid.x} * shape.launch.block.y});
+         wide ? norm_backward_kernel<T, W, kWide<T>, kCentred, false> : norm_backward_kernel<T, W, 1, kCentred, false>,
+         a, Shares<C>{nullptr, int64_t{shape.launch.grid.x} * shape.launch.block.y});
 }
 
 // Calls body with a value of the parameters' type: T, or float beside 16-bit rows.
@@ -383,13 +384,9 @@ void CudaNorm::layer_norm(const View& x, const View& residual, const View& weigh
     with_parameters<T>(name, device_, weight, bias, [&](auto parameter) {
       using W = decltype(parameter);
       const int64_t rows = x.size(0), size = x.size(1);
-      const LayerNorm<T, W> a{x.as<T>(),     residual.as<T>(),
-                              weight.as<W>(), bias.as<W>(),
-                              static_cast<Computed<T>>(eps),
-                              y.as<T>(),     sum.as<T>(),
-                              mean.as<T>(),  rstd.as<T>(),
-                              rows,          size,
-                              x.stride(0),   y.stride(0)};
+      const LayerNorm<T, W> a{x.as<T>(), residual.as<T>(), weight.as<W>(), bias.as<W>(), static_cast<Computed<T>>(eps),
+                              y.as<T>(), sum.as<T>(),      mean.as<T>(),   rstd.as<T>(), rows,
+                              size,      x.stride(0),      y.stride(0)};
       bool wide = wide_rows(x, size, x.stride(0)) && wide_rows(y, size, y.stride(0)) && size % kWide<T> == 0;
       for (const View* each : {&residual, &weight, &bias, &sum}) wide = wide && wide_rows(*each, size);
       launch(name, device_.stream, row_shape<T>(rows, size).launch,

@@ -319,7 +319,7 @@ TEST(Model, RefusesWhatDoesNotFit) {
   wrong = tiny();
   wrong.hidden_act = "no-such-activation";
   EXPECT_THROW(AutoModel::from_config(wrong), Error);
-  EXPECT_THROW(AutoModel::from_config(tiny(), {.device = {DeviceType::cuda, 0}}), Error);
+  EXPECT_THROW(AutoModel::from_config(tiny(), {.device = {DeviceType::cuda, 97}}), Error);
   EXPECT_THROW(AutoModel::from_pretrained("/no/such/folder"), Error);
 }
 
