@@ -3,6 +3,7 @@
 // product, which keys a query sees, dropout's factor.
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstdint>
 #include <limits>
@@ -167,15 +168,31 @@ struct AttentionHead {
   /// 1 / (1 - p) for a kept weight, 0 for a dropped one.
   __device__ __forceinline__ C factor(int query, int key) const {
     if (!(rule.dropout > 0)) return 1;
-    const auto stream = static_cast<uint64_t>(int64_t{sequence} * rule.heads + head);
     const auto index = static_cast<uint64_t>(int64_t{query} * keys + key);
-    // philox_word(seed, stream, index), but no register is indexed.
-    const uint64_t block = index >> 2;
-    const auto words = philox({static_cast<uint32_t>(block), static_cast<uint32_t>(block >> 32),
-                               static_cast<uint32_t>(stream), static_cast<uint32_t>(stream >> 32)},
-                              rule.seed);
-    const uint32_t low = index & 1 ? words[1] : words[0], high = index & 1 ? words[3] : words[2];
-    return uniform_from_word(index & 2 ? high : low) >= rule.dropout ? C(1) / (C(1) - static_cast<C>(rule.dropout))
+    return kept(words(index >> 2), static_cast<unsigned>(index & 3));
+  }
+  /// Of a key and the next: mostly the same four words hold both.
+  __device__ __forceinline__ void factors(int query, int key, C (&two)[2]) const {
+    const auto index = static_cast<uint64_t>(int64_t{query} * keys + key);
+    const auto place = static_cast<unsigned>(index & 3);
+    auto four = words(index >> 2);
+    two[0] = kept(four, place);
+    if (place == 3) four = words((index >> 2) + 1);
+    two[1] = kept(four, (place + 1) & 3);
+  }
+
+ private:
+  /// What philox_word(seed, stream, 4 block + 0 .. 3) gives.
+  __device__ __forceinline__ std::array<uint32_t, 4> words(uint64_t block) const {
+    const auto stream = static_cast<uint64_t>(int64_t{sequence} * rule.heads + head);
+    return philox({static_cast<uint32_t>(block), static_cast<uint32_t>(block >> 32), static_cast<uint32_t>(stream),
+                   static_cast<uint32_t>(stream >> 32)},
+                  rule.seed);
+  }
+  __device__ __forceinline__ C kept(const std::array<uint32_t, 4>& four, unsigned place) const {
+    // Chosen, not indexed: an index would put the words in memory.
+    const uint32_t low = place & 1 ? four[1] : four[0], high = place & 1 ? four[3] : four[2];
+    return uniform_from_word(place & 2 ? high : low) >= rule.dropout ? C(1) / (C(1) - static_cast<C>(rule.dropout))
                                                                      : C(0);
   }
 };

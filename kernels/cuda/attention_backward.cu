@@ -48,7 +48,7 @@ __device__ __forceinline__ void load_pair(T* to, const HeadRows<const T>& x, int
 }
 
 template <typename T, int kSize, int kStages, bool kExtras>
-__global__ void __launch_bounds__(kThreads) attention_queries_kernel(Backward<T> a) {
+__global__ void __launch_bounds__(kThreads, kSize > 96 ? 2 : 3) attention_queries_kernel(Backward<T> a) {
   constexpr int kN = kStep / 8, kColumns = kSize / 8, kTile = kTileElements<kStep, kSize>;
   const int rest = static_cast<int>(block_x() / static_cast<unsigned>(a.query_tiles));
   const AttentionHead<T> head(a.rule, rest / a.rule.heads, rest % a.rule.heads);
@@ -126,13 +126,16 @@ __global__ void __launch_bounds__(kThreads) attention_queries_kernel(Backward<T>
         largest[half] = now;
         float sum = 0;
 #pragma unroll
-        for (int i = 0; i < kN * 2; ++i) {
-          float& x = s[0][i / 2].r[2 * half + i % 2];
-          x = kExtras ? exp2_quick((x - base) * to_log2) : exp2_quick(std::fma(x, to_log2, -base * to_log2));
-          sum += x;
-          float d = d_weight[0][i / 2].r[2 * half + i % 2];
-          if (kExtras && a.rule.dropout > 0) d *= head.factor(query, first + i / 2 * 8 + lane % 4 * 2 + i % 2);
-          x *= (d - along[half]) * slope[i];
+        for (int n = 0; n < kN; ++n) {
+          float kept[2] = {1, 1};
+          if (kExtras && a.rule.dropout > 0) head.factors(query, first + 8 * n + lane % 4 * 2, kept);
+#pragma unroll
+          for (int e = 0; e < 2; ++e) {
+            float& x = s[0][n].r[2 * half + e];
+            x = kExtras ? exp2_quick((x - base) * to_log2) : exp2_quick(std::fma(x, to_log2, -base * to_log2));
+            sum += x;
+            x *= (d_weight[0][n].r[2 * half + e] * kept[e] - along[half]) * slope[2 * n + e];
+          }
         }
         total[half] = total[half] * factor + sum;
 #pragma unroll

@@ -52,7 +52,7 @@ __host__ __device__ constexpr int decode_stride(int size) {
 
 // kRows: rows of a block, row r being query r % queries of head r / queries of the group. kKeys: of a tile.
 template <typename T, typename K, int kRows, int kKeys>
-__global__ void __launch_bounds__(kThreads) attention_decode_kernel(Decode<T, K> a) {
+__global__ void __launch_bounds__(kThreads, 3) attention_decode_kernel(Decode<T, K> a) {
   constexpr int kParts = kThreads / kKeys;  // of a product
   constexpr int kRowsOfWarp = (kRows + kWarps - 1) / kWarps;
   constexpr float kHidden = -INFINITY;

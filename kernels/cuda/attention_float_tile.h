@@ -48,7 +48,7 @@ __device__ __forceinline__ void float_rows(float (&c)[4][kJ], const float* a, co
 #pragma unroll
     for (int j = 0; j < kJ; ++j) c[i][j] = 0;
   }
-#pragma unroll 2
+#pragma unroll 1
   for (int d = 0; d < size; d += 4) {
     Pack<float, 4> x[4], y[kJ];
 #pragma unroll
@@ -71,7 +71,7 @@ template <int kSize, int kDepth>
 __device__ __forceinline__ void float_columns(Pack<float, 4> (&c)[4][kSize / 64], const float* a, const float* b) {
   const float* a_at = a + 4 * static_cast<int>(thread_y()) * (kDepth + 4);
   const float* b_at = b + 4 * static_cast<int>(thread_x());
-#pragma unroll 2
+#pragma unroll 1
   for (int k = 0; k < kDepth; k += 4) {
     Pack<float, 4> x[4];
 #pragma unroll

@@ -131,7 +131,12 @@ __global__ void __launch_bounds__(kThreads) attention_forward_kernel(Forward<T> 
             // Beside scores as large as a mask's the difference comes first.
             x = kExtras ? exp2_quick((x - base) * to_log2) : exp2_quick(std::fma(x, to_log2, -base * to_log2));
             sum += x;
-            if (kExtras && a.rule.dropout > 0) x *= head.factor(query, first + 8 * n + lane % 4 * 2 + e);
+          }
+          if (kExtras && a.rule.dropout > 0) {
+            float two[2];
+            head.factors(query, first + 8 * n + lane % 4 * 2, two);
+            s[m][n].r[2 * half] *= two[0];
+            s[m][n].r[2 * half + 1] *= two[1];
           }
         }
         total[m][half] = total[m][half] * factor + sum;
