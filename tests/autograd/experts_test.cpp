@@ -48,7 +48,7 @@ TEST(Experts, IndexAddAndGather) {
   const Tensor index = Tensor::from(Integers{2, 0, 2});
   const Tensor source = Tensor::from(std::vector<double>{1, 2, 3, 4, 5, 6}, {3, 2}, test_device());
   EXPECT_EQ(index_add(4, index, source).to_vector<double>(), (std::vector<double>{3, 4, 0, 0, 6, 8, 0, 0}));
-  EXPECT_THROW(index_add(2, index, source).to_vector<float>(), Error);  // a device finds it while it runs
+  EXPECT_THROW(index_add(2, index, source).to_vector<double>(), Error);  // a device finds it while it runs
   EXPECT_THROW(index_add(4, index.slice(0, 0, 2), source), Error);
   check_gradients([=](const Inputs& in) { return index_add(4, index, in[0]); }, {random_input({3, 2, 2}, 1)});
   const Tensor x = Tensor::from(std::vector<double>{1, 2, 3, 4, 5, 6}, {2, 3}, test_device());
