@@ -54,20 +54,26 @@ struct CrossEntropy {
   T* log_sum_exp;
 };
 
-template <typename T>
+// One more number.
+template <typename C>
+__device__ __forceinline__ void take_in(Online<C>& mine, C value) {
+  if (value > mine.largest || value != value) {
+    mine.sum = mine.sum * std::exp(mine.largest - value) + 1;
+    mine.largest = value;
+  } else if (mine.largest != minus_infinity<C>()) {
+    mine.sum += std::exp(value - mine.largest);
+  }
+}
+
+template <typename T, int kPack>
 __global__ void cross_entropy_kernel(CrossEntropy<T> a, double* losses, Fault* fault) {
   using C = Computed<T>;
   const int64_t row = block_x();
   const T* x = a.logits + row * a.classes;
   Online<C> mine{minus_infinity<C>(), 0};
-  for (int64_t i = thread_x(); i < a.classes; i += threads_x()) {
-    const C value = widen(x[i]);
-    if (value > mine.largest || value != value) {
-      mine.sum = mine.sum * std::exp(mine.largest - value) + 1;
-      mine.largest = value;
-    } else if (mine.largest != minus_infinity<C>()) {
-      mine.sum += std::exp(value - mine.largest);
-    }
+  for (int64_t pack = thread_x(); pack < a.classes / kPack; pack += threads_x()) {
+    const auto values = load_pack<kPack>(x + pack * kPack);
+    for (int i = 0; i < kPack; ++i) take_in(mine, widen(values.values[i]));
   }
   const Online<C> all = merge_block(mine, &shared_memory<Online<C>>());
   if (thread_x() != 0) return;
@@ -109,17 +115,22 @@ __global__ void factor_kernel(const T* dloss, const int64_t* labels, int64_t ign
   if (thread_x() == 0) *factor = static_cast<double>(widen(*dloss)) / counted;
 }
 
-template <typename T>
+template <typename T, int kPack>
 __global__ void cross_entropy_backward_kernel(CrossEntropy<T> a, const double* factor_of_all, T* dlogits) {
   using C = Computed<T>;
   const C factor = static_cast<C>(*factor_of_all);
   const int64_t row = block_x(), label = a.labels[row];
   const bool counts = label != a.ignore_index;
   const C total = widen(a.log_sum_exp[row]);
-  for (int64_t i = int64_t{block_y()} * threads_x() + thread_x(); i < a.classes;
-       i += int64_t{blocks_y()} * threads_x()) {
-    const C p = std::exp(widen(a.logits[row * a.classes + i]) - total);
-    dlogits[row * a.classes + i] = narrow<T>(counts ? factor * (p - (i == label ? C(1) : C(0))) : C(0));
+  for (int64_t pack = int64_t{block_y()} * threads_x() + thread_x(); pack < a.classes / kPack;
+       pack += int64_t{blocks_y()} * threads_x()) {
+    const int64_t first = pack * kPack;
+    auto values = load_pack<kPack>(a.logits + row * a.classes + first);
+    for (int i = 0; i < kPack; ++i) {
+      const C p = std::exp(widen(values.values[i]) - total);
+      values.values[i] = narrow<T>(counts ? factor * (p - (first + i == label ? C(1) : C(0))) : C(0));
+    }
+    store_pack(dlogits + row * a.classes + first, values);
   }
 }
 
@@ -198,8 +209,9 @@ void CudaLoss::cross_entropy(const View& logits, const View& labels, int64_t ign
                             logits.size(1),       log_sum_exp.as<T>()};
     auto* losses = static_cast<double*>(device_.queue.workspace(std::max<int64_t>(1, a.rows) * 8));
     launch("loss.cross_entropy", device_.stream,
-           {{static_cast<unsigned>(a.rows)}, {kThreads}, 32 * sizeof(Online<Computed<T>>)}, cross_entropy_kernel<T>, a,
-           losses, device_.fault);
+           {{static_cast<unsigned>(a.rows)}, {kThreads}, 32 * sizeof(Online<Computed<T>>)},
+           wide_rows(logits, a.classes) ? cross_entropy_kernel<T, kWide<T>> : cross_entropy_kernel<T, 1>, a, losses,
+           device_.fault);
     launch("loss.cross_entropy", device_.stream, {{1}, {kThreads}, 32 * sizeof(double)}, mean_loss_kernel<T>, losses,
            a.labels, ignore_index, a.rows, loss.as<T>());
   });
@@ -216,7 +228,9 @@ void CudaLoss::cross_entropy_backward(const View& dloss, const View& logits, con
            dloss.as<const T>(), a.labels, ignore_index, a.rows, factor);
     const auto parts = static_cast<unsigned>(std::min<int64_t>(64, ceil_div(a.classes, 4 * kThreads)));
     launch("loss.cross_entropy_backward", device_.stream, {{static_cast<unsigned>(a.rows), parts}, {kThreads}},
-           cross_entropy_backward_kernel<T>, a, factor, dlogits.as<T>());
+           wide_rows(logits, a.classes) && wide_rows(dlogits, a.classes) ? cross_entropy_backward_kernel<T, kWide<T>>
+                                                                         : cross_entropy_backward_kernel<T, 1>,
+           a, factor, dlogits.as<T>());
   });
 }
 

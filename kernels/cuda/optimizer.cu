@@ -2,8 +2,8 @@
 //
 // Bytes (float32): AdamW reads p, g, m, v and writes p, m, v: 28 a parameter, and nothing else comes near it. A launch
 // takes up to kItems tensors, whose descriptions travel with its arguments, and cuts them into blocks of kChunk
-// elements: a model of 200 tensors is stepped by a handful of launches in one pass over memory, with the gradient's
-// scale folded in. adafactor.cu has the one optimizer that needs sums over whole tensors.
+// elements: a model of 200 tensors is stepped by a handful of launches in one pass over memory, 16 bytes a lane, with
+// the gradient's scale folded in. adafactor.cu has the one optimizer that needs sums over whole tensors.
 
 #include <array>
 #include <cmath>
@@ -28,72 +28,87 @@ struct Batch {
   int count;
 };
 
-// Calls body(item, i) for the elements of this thread.
+// Calls body(item, first, last) for the chunk of this block.
 template <typename Item, typename Body>
-__device__ __forceinline__ void for_elements(const Batch<Item>& batch, const Body& body) {
+__device__ __forceinline__ void for_chunk(const Batch<Item>& batch, const Body& body) {
   const auto block = static_cast<int32_t>(block_x());
   int at = 0;
   while (at + 1 < batch.count && batch.first_block[at + 1] <= block) ++at;
   const Item& item = batch.items[at];
-  const int64_t first = int64_t{block - batch.first_block[at]} * kChunk, last = std::min(item.n, first + kChunk);
-  for (int64_t i = first + thread_x(); i < last; i += threads_x()) body(item, i);
+  const int64_t first = int64_t{block - batch.first_block[at]} * kChunk;
+  body(item, first, std::min(item.n, first + kChunk));
 }
 
+// What every optimizer moves: the parameter, its gradient, and up to two states (null: none).
 template <typename T>
-struct AdamW {
-  T* p;
-  const T* g;
-  T *m, *v;
+struct Moved {
+  T* parameter;
+  const T* gradient;
+  T *first, *second;
   int64_t n;
+  bool wide;  // all of them 16-byte aligned
+};
+
+template <typename T>
+struct AdamW : Moved<T> {
   T decay, step_size, inverse_root, beta1, beta1_rest, beta2, beta2_rest, eps, scale;
-  __device__ __forceinline__ void step(int64_t i) const {
-    const T gradient = g[i] * scale;
-    const T mean = beta1 * m[i] + beta1_rest * gradient;
-    const T variance = beta2 * v[i] + beta2_rest * gradient * gradient;
-    m[i] = mean;
-    v[i] = variance;
-    p[i] = p[i] * decay - step_size * mean / (std::sqrt(variance) * inverse_root + eps);
+  __device__ __forceinline__ void step(T& p, T g, T& m, T& v) const {
+    const T slope = g * scale;
+    m = beta1 * m + beta1_rest * slope;
+    v = beta2 * v + beta2_rest * slope * slope;
+    p = p * decay - step_size * m / (std::sqrt(v) * inverse_root + eps);
   }
 };
 
 template <typename T>
-struct Sgd {
-  T* p;
-  const T* g;
-  T* buffer;
-  int64_t n;
+struct Sgd : Moved<T> {
   T lr, weight_decay, momentum, dampening_rest, scale;
   bool nesterov, first_step;
-  __device__ __forceinline__ void step(int64_t i) const {
-    T direction = g[i] * scale + weight_decay * p[i];
-    if (buffer != nullptr) {
-      const T kept = first_step ? direction : momentum * buffer[i] + dampening_rest * direction;
-      buffer[i] = kept;
-      direction = nesterov ? direction + momentum * kept : kept;
+  __device__ __forceinline__ void step(T& p, T g, T& buffer, T& /*unused*/) const {
+    T direction = g * scale + weight_decay * p;
+    if (this->first != nullptr) {
+      buffer = first_step ? direction : momentum * buffer + dampening_rest * direction;
+      direction = nesterov ? direction + momentum * buffer : buffer;
     }
-    p[i] -= lr * direction;
+    p -= lr * direction;
   }
 };
 
 template <typename T>
-struct Lion {
-  T* p;
-  const T* g;
-  T* m;
-  int64_t n;
+struct Lion : Moved<T> {
   T decay, lr, beta1, beta1_rest, beta2, beta2_rest, scale;
-  __device__ __forceinline__ void step(int64_t i) const {
-    const T gradient = g[i] * scale;
-    const T blend = beta1 * m[i] + beta1_rest * gradient;
+  __device__ __forceinline__ void step(T& p, T g, T& m, T& /*unused*/) const {
+    const T slope = g * scale;
+    const T blend = beta1 * m + beta1_rest * slope;
     const T sign = blend > 0 ? T(1) : blend < 0 ? T(-1) : blend;  // zero and NaN stay
-    p[i] = p[i] * decay - lr * sign;
-    m[i] = beta2 * m[i] + beta2_rest * gradient;
+    p = p * decay - lr * sign;
+    m = beta2 * m + beta2_rest * slope;
   }
 };
 
-template <typename Item>
+// Neighbouring elements, kPack at a time; states that are not there read as zeros and are not written.
+template <int kPack, typename T, typename Item>
+__device__ __forceinline__ void step_packs(const Item& item, int64_t first, int64_t last) {
+  for (int64_t i = first + int64_t{thread_x()} * kPack; i < last; i += int64_t{threads_x()} * kPack) {
+    auto p = load_pack<kPack>(item.parameter + i);
+    const auto g = load_pack<kPack>(item.gradient + i);
+    Pack<T, kPack> state{}, second{};
+    if (item.first != nullptr) state = load_pack<kPack>(item.first + i);
+    if (item.second != nullptr) second = load_pack<kPack>(item.second + i);
+    for (int k = 0; k < kPack; ++k) item.step(p.values[k], g.values[k], state.values[k], second.values[k]);
+    store_pack(item.parameter + i, p);
+    if (item.first != nullptr) store_pack(item.first + i, state);
+    if (item.second != nullptr) store_pack(item.second + i, second);
+  }
+}
+
+template <typename T, typename Item>
 __global__ void step_kernel(Batch<Item> batch) {
-  for_elements(batch, [](const Item& item, int64_t i) { item.step(i); });
+  for_chunk(batch, [](const Item& item, int64_t first, int64_t last) {
+    const int64_t whole = item.wide ? first + (last - first) / kWide<T> * kWide<T> : first;
+    step_packs<kWide<T>, T>(item, first, whole);
+    step_packs<1, T>(item, whole, last);
+  });
 }
 
 // Launches for all items, kItems at a time; make(item) describes one for the kernel. T is the items' type.
@@ -105,7 +120,7 @@ void step_all(CudaDevice& on, const char* name, std::span<const Item> items, con
   const auto flush = [&] {
     if (batch.count == 0) return;
     batch.first_block[batch.count] = blocks;
-    launch(name, on.stream, {{static_cast<unsigned>(blocks)}, {kThreads}}, step_kernel<Made>, batch);
+    launch(name, on.stream, {{static_cast<unsigned>(blocks)}, {kThreads}}, step_kernel<T, Made>, batch);
     batch.count = 0;
     blocks = 0;
   };
@@ -117,6 +132,15 @@ void step_all(CudaDevice& on, const char* name, std::span<const Item> items, con
     if (++batch.count == kItems) flush();
   }
   flush();
+}
+
+template <typename T>
+Moved<T> moved(const View& parameter, const View& gradient, const View& first, const View& second) {
+  bool wide = true;
+  for (const View* each : {&parameter, &gradient, &first, &second}) {
+    wide = wide && reinterpret_cast<uintptr_t>(each->data) % 16 == 0;
+  }
+  return {parameter.as<T>(), gradient.as<const T>(), first.as<T>(), second.as<T>(), parameter.numel(), wide};
 }
 
 // Both types that parameters may have; body(zero) is called for each that occurs.
@@ -149,9 +173,11 @@ struct Squares {
 template <typename T>
 __global__ void squares_kernel(Batch<Squares<T>> batch, double* sums) {
   double sum = 0;
-  for_elements(batch, [&](const Squares<T>& item, int64_t i) {
-    const auto x = static_cast<double>(item.x[i]);
-    sum += x * x;
+  for_chunk(batch, [&](const Squares<T>& item, int64_t first, int64_t last) {
+    for (int64_t i = first + thread_x(); i < last; i += threads_x()) {
+      const auto x = static_cast<double>(item.x[i]);
+      sum += x * x;
+    }
   });
   sum = combine_block(sum, Add{}, &shared_memory<double>());
   if (thread_x() == 0) sums[block_x()] = sum;
@@ -171,11 +197,7 @@ void CudaOptimizer::adamw(std::span<const AdamWItem> items, double gradient_scal
     using T = decltype(zero);
     step_all<T>(device_, "optimizer.adamw", items, [&](const AdamWItem& item) {
       const auto t = static_cast<double>(item.step);
-      return AdamW<T>{item.parameter.as<T>(),
-                      item.gradient.as<const T>(),
-                      item.mean.as<T>(),
-                      item.variance.as<T>(),
-                      item.parameter.numel(),
+      return AdamW<T>{moved<T>(item.parameter, item.gradient, item.mean, item.variance),
                       static_cast<T>(1 - item.lr * item.weight_decay),
                       static_cast<T>(item.lr / (1 - std::pow(item.beta1, t))),
                       static_cast<T>(1 / std::sqrt(1 - std::pow(item.beta2, t))),
@@ -193,10 +215,7 @@ void CudaOptimizer::sgd(std::span<const SgdItem> items, double gradient_scale) {
   for_types(device_, "optimizer.sgd", items, [&](auto zero) {
     using T = decltype(zero);
     step_all<T>(device_, "optimizer.sgd", items, [&](const SgdItem& item) {
-      return Sgd<T>{item.parameter.as<T>(),
-                    item.gradient.as<const T>(),
-                    item.buffer.as<T>(),
-                    item.parameter.numel(),
+      return Sgd<T>{moved<T>(item.parameter, item.gradient, item.buffer, {}),
                     static_cast<T>(item.lr),
                     static_cast<T>(item.weight_decay),
                     static_cast<T>(item.momentum),
@@ -212,10 +231,7 @@ void CudaOptimizer::lion(std::span<const LionItem> items, double gradient_scale)
   for_types(device_, "optimizer.lion", items, [&](auto zero) {
     using T = decltype(zero);
     step_all<T>(device_, "optimizer.lion", items, [&](const LionItem& item) {
-      return Lion<T>{item.parameter.as<T>(),
-                     item.gradient.as<const T>(),
-                     item.mean.as<T>(),
-                     item.parameter.numel(),
+      return Lion<T>{moved<T>(item.parameter, item.gradient, item.mean, {}),
                      static_cast<T>(1 - item.lr * item.weight_decay),
                      static_cast<T>(item.lr),
                      static_cast<T>(item.beta1),
