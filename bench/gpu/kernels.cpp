@@ -5,9 +5,10 @@
 //
 // Results are lines of JSON. --quick takes small shapes and one run of each, to see that every case runs.
 
+#include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <cstdio>
-#include <cstring>
 #include <functional>
 #include <string>
 #include <utility>

@@ -33,10 +33,12 @@ def main():
         if options.operations:
             floor = max(floor, line["operations"] / options.operations / 1e9)
         theirs = peer.get("ms")
-        print(f"| {line['case']} | {line['ms']:.4f} | "
-              f"{f'{theirs:.4f} ({peer['best']})' if theirs else ''} | "
-              f"{f'{theirs / line['ms']:.2f}' if theirs else ''} | "
-              f"{f'{100 * floor / line['ms']:.0f} %' if floor else ''} |")
+        cells = [line["case"], f"{line['ms']:.4f}", "", "", ""]
+        if theirs:
+            cells[2], cells[3] = f"{theirs:.4f} ({peer['best']})", f"{theirs / line['ms']:.2f}"
+        if floor:
+            cells[4] = f"{100 * floor / line['ms']:.0f} %"
+        print(f"| {' | '.join(cells)} |")
 
 
 if __name__ == "__main__":
