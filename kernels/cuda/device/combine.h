@@ -35,12 +35,16 @@ struct Combined {
   Op op;
   unsigned lanes;
   static void run(void* const* members, unsigned count) {
-    const auto at = [members](unsigned lane) -> Combined& { return *static_cast<Combined*>(members[lane]); };
-    T before[kWarp];
-    for (unsigned bits = at(0).lanes / 2; bits > 0; bits /= 2) {
-      for (unsigned lane = 0; lane < count; ++lane) before[lane] = at(lane).value;
-      for (unsigned lane = 0; lane < count; ++lane) at(lane).value = at(lane).op(before[lane], before[lane ^ bits]);
+    const Combined& any = *static_cast<const Combined*>(members[0]);
+    const Op op = any.op;
+    const unsigned lanes = any.lanes;
+    T now[kWarp], next[kWarp];
+    for (unsigned lane = 0; lane < count; ++lane) now[lane] = static_cast<const Combined*>(members[lane])->value;
+    for (unsigned bits = lanes / 2; bits > 0; bits /= 2) {
+      for (unsigned lane = 0; lane < kWarp; ++lane) next[lane] = op(now[lane], now[lane ^ bits]);
+      for (unsigned lane = 0; lane < kWarp; ++lane) now[lane] = next[lane];
     }
+    for (unsigned lane = 0; lane < count; ++lane) static_cast<Combined*>(members[lane])->value = now[lane];
   }
 };
 }  // namespace detail
