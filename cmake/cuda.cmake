@@ -22,7 +22,7 @@ if(MICA_CUDA)
   target_sources(mica_static PRIVATE $<TARGET_OBJECTS:mica_cuda>)
   target_link_libraries(mica_static PRIVATE CUDA::cudart_static)
   list(APPEND MICA_LINK_LIBRARIES CUDA::cudart_static)
-elseif(MICA_EMULATE)
+elseif(MICA_EMULATE AND NOT MICA_SANITIZE MATCHES thread)  # which does not know fibers; one thread runs them all
   find_package(Boost 1.70 REQUIRED COMPONENTS context)
   file(GLOB MICA_EMULATE_SOURCES CONFIGURE_DEPENDS kernels/cuda/emulate/*.cpp)
   set(emulated ${MICA_CUDA_SOURCES})
