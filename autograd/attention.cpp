@@ -5,6 +5,7 @@
 #include <string>
 #include <utility>
 
+#include "mica/autograd/adjacent.h"
 #include "mica/autograd/autocast.h"
 #include "mica/autograd/random.h"
 #include "mica/autograd/tape.h"
@@ -78,6 +79,17 @@ void check_options(const AttentionOptions& options, const Tensor& q, const Tenso
 Tensor dense_heads(const Tensor& x) {
   const Tensor detached = x.detach();
   return detached.stride(2) == 1 || detached.size(2) == 1 ? detached : detached.contiguous();
+}
+
+// Whether query, key and value are the slices of one product's rows, all of them: their gradients are then made so,
+// too.
+bool slices_of_one(const Tensor& q, const Tensor& k, const Tensor& v) {
+  const auto columns = [](const Tensor& x) { return x.size(1) * x.size(2); };
+  const auto dense = [](const Tensor& x) { return x.size(1) == 1 || x.stride(1) == x.size(2); };
+  const int64_t row = q.stride(0);
+  return q.size(0) > 1 && q.size(0) == k.size(0) && row == columns(q) + columns(k) + columns(v) && k.stride(0) == row &&
+         v.stride(0) == row && dense(q) && dense(k) && dense(v) && follows(q, columns(q), k) &&
+         follows(k, columns(k), v);
 }
 
 Tensor upload(std::span<const int32_t> values, Device device) {
@@ -211,9 +223,20 @@ Tensor attention(const Tensor& query, const Tensor& key, const Tensor& value, co
              const auto like = [&](const Tensor& x, bool gaps) {
                return (gaps ? Tensor::zeros : Tensor::empty)(x.shape(), o.dtype(), o.device());
              };
-             const Tensor dq = like(kept->q, kept->query_offsets.gaps());
-             const Tensor dk = like(kept->k, kept->key_offsets.gaps());
-             const Tensor dv = like(kept->v, kept->key_offsets.gaps());
+             Tensor dq, dk, dv;
+             if (slices_of_one(kept->q, kept->k, kept->v) && !kept->query_offsets.gaps() && !kept->key_offsets.gaps()) {
+               const Tensor whole = Tensor::empty({o.size(0), kept->q.stride(0)}, o.dtype(), o.device());
+               int64_t column = 0;
+               for (const auto& [of, to] : {std::pair{&kept->q, &dq}, {&kept->k, &dk}, {&kept->v, &dv}}) {
+                 const int64_t columns = of->size(1) * of->size(2);
+                 *to = whole.slice(1, column, column + columns).unflatten(1, of->size(1));
+                 column += columns;
+               }
+             } else {
+               dq = like(kept->q, kept->query_offsets.gaps());
+               dk = like(kept->k, kept->key_offsets.gaps());
+               dv = like(kept->v, kept->key_offsets.gaps());
+             }
              const Tensor dbias = need_bias ? like(kept->bias, false) : Tensor();
              const Tensor dsinks = need_sinks ? like(kept->sinks, false) : Tensor();
              backend(o.device())

@@ -1,10 +1,11 @@
 #pragma once
-// Mixed precision: products in a narrow dtype, all else, parameters and gradients among it, as it is (Micikevicius et
-// al. 2018).
+// Mixed precision: products in a narrow dtype, and, on devices that compute with them so, the activations between;
+// parameters, their gradients and losses stay as they are (Micikevicius et al. 2018).
 
 #include <optional>
 
 #include "mica/kernels/dtype.h"
+#include "mica/tensor/tensor.h"
 
 namespace mica {
 
@@ -23,5 +24,9 @@ class Autocast {
 
 /// That of products here, `own` being their module's.
 DType product_dtype(DType own);
+
+/// What enters a network's layers, differentiable: x in the dtype that its device keeps activations in where products
+/// are of product_dtype(own); x itself where that is no narrower than float32.
+Tensor as_activations(const Tensor& x, DType own);
 
 }  // namespace mica

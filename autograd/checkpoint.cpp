@@ -11,7 +11,7 @@
 namespace mica {
 namespace {
 
-thread_local bool checkpointing = false;
+thread_local bool layers_are_checkpoints = false;
 
 // Draws from `state` while alive, and goes on afterwards where it was.
 class RandomState {
@@ -52,13 +52,17 @@ Tensor checkpoint(const std::function<Tensor()>& part) {
   return result;
 }
 
-Checkpointing::Checkpointing(bool on) : previous_(std::exchange(checkpointing, on)) {}
+Checkpointing::Checkpointing(bool on) : previous_(std::exchange(layers_are_checkpoints, on)) {}
 Checkpointing::~Checkpointing() {
-  checkpointing = previous_;
+  layers_are_checkpoints = previous_;
+}
+
+bool checkpointing() {
+  return layers_are_checkpoints;
 }
 
 Tensor run_layer(const std::function<Tensor()>& part) {
-  return checkpointing ? checkpoint(part) : part();
+  return layers_are_checkpoints ? checkpoint(part) : part();
 }
 
 }  // namespace mica

@@ -26,6 +26,9 @@ class Checkpointing {
   bool previous_;
 };
 
+/// Whether one is alive on this thread.
+bool checkpointing();
+
 /// part() as a checkpoint where Checkpointing is on, else as it is.
 Tensor run_layer(const std::function<Tensor()>& part);
 

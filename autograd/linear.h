@@ -17,13 +17,25 @@ struct LinearParameters {
   Tensor bias;    ///< [out], or undefined
 };
 
-/// linear() of one x with each layer's parameters; the gradient of x is summed while it is made.
+/// linear() of one x with each layer's parameters; the gradient of x is summed while it is made. Parameters that lie
+/// one behind the other in memory, weights and biases, are multiplied as one, and the results are slices of one tensor.
 std::vector<Tensor> linears(const Tensor& x, const std::vector<LinearParameters>& layers,
                             DType factors = DType::float32);
 
-/// linear() of activation(x), of which x alone is kept: the backward pass applies the activation again. The bits of
-/// both by themselves.
-Tensor activated_linear(const Tensor& x, Activation activation, const Tensor& weight, const Tensor& bias = {},
+/// A tensor and what an activation makes of it, for the layer behind the activation.
+struct Activated {
+  Tensor before;  ///< on the tape
+  Tensor after;   ///< activation(before), not on the tape; undefined: made when it is needed
+  Activation activation = Activation::none;
+};
+
+/// linear() with the activation of its result, made while that passes by.
+Activated linear_and_activation(const Tensor& x, const Tensor& weight, const Tensor& bias, Activation activation,
+                                DType factors = DType::float32);
+
+/// linear() of activation(x.before), of which x.before alone is kept: the backward pass applies the activation again.
+/// The bits of both by themselves.
+Tensor activated_linear(const Activated& x, const Tensor& weight, const Tensor& bias = {},
                         DType factors = DType::float32);
 
 /// c = op(a) · op(b) over the last two dimensions; the leading ones must agree. op transposes when asked for.

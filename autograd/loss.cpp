@@ -2,6 +2,7 @@
 
 #include <string>
 
+#include "mica/autograd/shape.h"
 #include "mica/autograd/tape.h"
 #include "mica/base/error.h"
 #include "mica/kernels/loss.h"
@@ -34,13 +35,19 @@ void check_same(const char* op, const Tensor& x, const Tensor& target) {
   }
 }
 
+// A loss of 16 bits would have three digits, and so would the sums that its gradient is made from.
+Tensor wide(const Tensor& x) {
+  return item_size(x.dtype()) == 2 ? cast(x, DType::float32) : x;
+}
+
 Tensor scalar_like(const Tensor& x) {
   return Tensor::empty({}, x.dtype(), x.device());
 }
 
 }  // namespace
 
-Tensor cross_entropy(const Tensor& logits, const Tensor& labels, int64_t ignore_index) {
+Tensor cross_entropy(const Tensor& given, const Tensor& labels, int64_t ignore_index) {
+  const Tensor logits = wide(given);
   check_labels(logits, labels, ignore_index);
   const Tensor x = logits.detach().contiguous();
   const Tensor y = labels.contiguous().reshape({labels.numel()}).to(x.device());
@@ -61,7 +68,8 @@ Tensor cross_entropy(const Tensor& logits, const Tensor& labels, int64_t ignore_
   return loss;
 }
 
-Tensor mse_loss(const Tensor& x, const Tensor& target) {
+Tensor mse_loss(const Tensor& given, const Tensor& given_target) {
+  const Tensor x = wide(given), target = wide(given_target);
   check_same("mse_loss", x, target);
   refuse_grad("mse_loss (target)", {&target});
   const Tensor a = x.detach().contiguous();
@@ -78,7 +86,8 @@ Tensor mse_loss(const Tensor& x, const Tensor& target) {
   return loss;
 }
 
-Tensor bce_with_logits(const Tensor& x, const Tensor& target) {
+Tensor bce_with_logits(const Tensor& given, const Tensor& given_target) {
+  const Tensor x = wide(given), target = wide(given_target);
   check_same("bce_with_logits", x, target);
   refuse_grad("bce_with_logits (target)", {&target});
   const Tensor a = x.detach().contiguous();

@@ -3,6 +3,7 @@
 #include <string>
 
 #include "mica/autograd/elementwise.h"
+#include "mica/autograd/random.h"
 #include "mica/autograd/tape.h"
 #include "mica/base/error.h"
 #include "mica/kernels/norm.h"
@@ -21,10 +22,16 @@ void check(const Tensor& x, const Tensor& residual, const Tensor& weight, const 
   check_devices("norm", {&x, &residual, &weight, &bias});
 }
 
-// weight_offset + weight in the dtype of x; ones without weight.
+// In the dtype of x, or of float32 beside rows of 16 bits.
+Tensor parameter(const Tensor& own, const Tensor& x) {
+  const bool stays = own.dtype() == DType::float32 && item_size(x.dtype()) == 2;
+  return stays ? own.detach() : own.detach().to(x.dtype());
+}
+
+// weight_offset + weight, as a parameter; ones without weight.
 Tensor norm_factor(const Tensor& weight, double weight_offset, const Tensor& x) {
   if (!weight.defined()) return Tensor::ones({x.size(-1)}, x.dtype(), x.device());
-  const Tensor w = weight.detach().to(x.dtype());
+  const Tensor w = parameter(weight, x);
   return weight_offset == 0 ? w : affine(w, 1, weight_offset);
 }
 
@@ -37,6 +44,63 @@ Tensor vectors_of(const Tensor& x) {
   return detached.contiguous().reshape({size > 0 ? x.numel() / size : 0, size});
 }
 
+// layer_norm(dropout(x) + residual), and the sum where it is wanted: its gradient then joins the norm's.
+NormedSum normed_sum(const Tensor& x, const Tensor& residual, double p, const Tensor& weight, const Tensor& bias,
+                     double eps, double weight_offset, bool want_sum) {
+  check(x, residual, weight, bias);
+  const int64_t size = x.size(-1);
+  const int64_t rows = size > 0 ? x.numel() / size : 0;
+  const Tensor input = x.detach().contiguous().reshape({rows, size});
+  const Tensor other = residual.defined() ? residual.detach().contiguous().reshape({rows, size}) : Tensor();
+  const Tensor w = norm_factor(weight, weight_offset, x);
+  const Tensor b = bias.defined() ? parameter(bias, x).to(w.dtype()) : Tensor();
+  const bool tracked = wants_grad({&x, &residual, &weight, &bias});
+  const Dropout dropout = next_dropout(p);
+  const bool changed = dropout.p > 0 || residual.defined();
+  const Tensor sum =
+      changed && (tracked || want_sum || dropout.p > 0) ? Tensor::empty({rows, size}, x.dtype(), x.device()) : Tensor();
+  const Tensor mean = tracked ? Tensor::empty({rows}, x.dtype(), x.device()) : Tensor();
+  const Tensor rstd = tracked ? Tensor::empty({rows}, x.dtype(), x.device()) : Tensor();
+  const Tensor y = Tensor::empty({rows, size}, x.dtype(), x.device());
+  NormKernels& kernels = backend(x.device()).norm();
+  kernels.layer_norm(input.view(), other.view(), w.view(), b.view(), eps, y.view(), sum.view(), mean.view(),
+                     rstd.view(), dropout);
+  const Tensor s = sum.defined() ? sum : input;
+  NormedSum result{want_sum ? s.reshape(x.shape()) : Tensor(), y.reshape(x.shape())};
+  if (!tracked) return result;
+  record("layer_norm", {x, residual, weight, bias}, {result.normed, result.sum},
+         [=, shape = x.shape(), has_weight = weight.requires_grad(), has_bias = bias.requires_grad(),
+          need_x = x.requires_grad(), weight_type = weight.defined() ? weight.dtype() : x.dtype(),
+          s = s.detach()](const std::vector<Tensor>& g) -> std::vector<Tensor> {
+           // Nothing but the sum was used.
+           if (!g[0].defined()) {
+             Tensor dx = g[1];
+             if (dropout.p > 0 && need_x) {
+               dx = Tensor::empty(shape, dx.dtype(), dx.device());
+               backend(dx.device()).random().dropout(dropout, g[1].contiguous().view(), {}, dx.view());
+             }
+             return {dx, g[1]};
+           }
+           const Tensor dy = g[0].contiguous().reshape({rows, size});
+           const Tensor dsum = g[1].defined() ? g[1].contiguous().reshape({rows, size}) : Tensor();
+           const auto like = [&](bool wanted, const Shape& of) {
+             return wanted ? Tensor::empty(of, dy.dtype(), dy.device()) : Tensor();
+           };
+           const Tensor ds = reuse_or_new(g[0]).reshape({rows, size});
+           const Tensor dx = like(dropout.p > 0 && need_x, {rows, size});
+           const Tensor dweight = has_weight ? Tensor::empty({size}, w.dtype(), dy.device()) : Tensor();
+           const Tensor dbias = has_bias ? Tensor::empty({size}, w.dtype(), dy.device()) : Tensor();
+           backend(dy.device())
+               .norm()
+               .layer_norm_backward(dy.view(), s.view(), mean.view(), rstd.view(), w.view(), dsum.view(), dropout,
+                                    ds.view(), dx.view(), dweight.view(), dbias.view());
+           const Tensor of_sum = ds.reshape(shape);
+           return {dx.defined() ? dx.reshape(shape) : of_sum, of_sum, has_weight ? dweight.to(weight_type) : Tensor(),
+                   has_bias ? dbias.to(weight_type) : Tensor()};
+         });
+  return result;
+}
+
 }  // namespace
 
 Tensor layer_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, double eps, double weight_offset) {
@@ -45,47 +109,12 @@ Tensor layer_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, dou
 
 Tensor add_layer_norm(const Tensor& x, const Tensor& residual, const Tensor& weight, const Tensor& bias, double eps,
                       double weight_offset) {
-  check(x, residual, weight, bias);
-  const int64_t size = x.size(-1);
-  const int64_t rows = size > 0 ? x.numel() / size : 0;
-  const Tensor input = x.detach().contiguous().reshape({rows, size});
-  const Tensor other = residual.defined() ? residual.detach().contiguous().reshape({rows, size}) : Tensor();
-  const Tensor w = norm_factor(weight, weight_offset, x);
-  const Tensor b = bias.defined() ? bias.detach().to(x.dtype()) : Tensor();
-  const bool tracked = wants_grad({&x, &residual, &weight, &bias});
-  Tensor sum;
-  Tensor mean;
-  Tensor rstd;
-  if (tracked) {
-    sum = residual.defined() ? Tensor::empty({rows, size}, x.dtype(), x.device()) : Tensor();
-    mean = Tensor::empty({rows}, x.dtype(), x.device());
-    rstd = Tensor::empty({rows}, x.dtype(), x.device());
-  }
-  Tensor y = Tensor::empty({rows, size}, x.dtype(), x.device());
-  NormKernels& kernels = backend(x.device()).norm();
-  kernels.layer_norm(input.view(), other.view(), w.view(), b.view(), eps, y.view(), sum.view(), mean.view(),
-                     rstd.view());
-  y = y.reshape(x.shape());
-  if (tracked) {
-    if (!sum.defined()) sum = input;
-    record(
-        "layer_norm", {x, residual, weight, bias}, {y},
-        [=, shape = x.shape(), has_weight = weight.defined(), has_bias = bias.defined(),
-         weight_type =
-             weight.defined() ? weight.dtype() : x.dtype()](const std::vector<Tensor>& g) -> std::vector<Tensor> {
-          const Tensor dy = g[0].contiguous().reshape({rows, size});
-          const Tensor ds = Tensor::empty({rows, size}, dy.dtype(), dy.device());
-          const Tensor dweight = has_weight ? Tensor::empty({size}, dy.dtype(), dy.device()) : Tensor();
-          const Tensor dbias = has_bias ? Tensor::empty({size}, dy.dtype(), dy.device()) : Tensor();
-          backend(dy.device())
-              .norm()
-              .layer_norm_backward(dy.view(), sum.view(), mean.view(), rstd.view(), w.view(), ds.view(), dweight.view(),
-                                   dbias.view());
-          const Tensor dx = ds.reshape(shape);
-          return {dx, dx, has_weight ? dweight.to(weight_type) : Tensor(), has_bias ? dbias.to(weight_type) : Tensor()};
-        });
-  }
-  return y;
+  return normed_sum(x, residual, 0, weight, bias, eps, weight_offset, false).normed;
+}
+
+NormedSum dropout_add_layer_norm(const Tensor& x, const Tensor& residual, double p, const Tensor& weight,
+                                 const Tensor& bias, double eps, double weight_offset) {
+  return normed_sum(x, residual, p, weight, bias, eps, weight_offset, true);
 }
 
 Tensor rms_norm(const Tensor& x, const Tensor& weight, double eps, double weight_offset) {
@@ -105,7 +134,8 @@ Tensor rms_norm(const Tensor& x, const Tensor& weight, double eps, double weight
         [=, shape = x.shape(), wanted = weight.requires_grad()](const std::vector<Tensor>& g) -> std::vector<Tensor> {
           const Tensor dy = g[0].contiguous();
           const Tensor dx = Tensor::empty(shape, dy.dtype(), dy.device());
-          const Tensor dweight = wanted ? Tensor::empty({size}, dy.dtype(), dy.device()) : Tensor();
+          const bool mixed = w.defined() && w.dtype() == DType::float32 && item_size(dy.dtype()) == 2;
+          const Tensor dweight = wanted ? Tensor::empty({size}, mixed ? w.dtype() : dy.dtype(), dy.device()) : Tensor();
           backend(dy.device())
               .norm()
               .rms_norm_backward(dy.view(), input.view(), rstd.view(), w.view(), weight_offset, dx.view(),

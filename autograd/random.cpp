@@ -1,5 +1,6 @@
 #include "mica/autograd/random.h"
 
+#include "mica/autograd/elementwise.h"
 #include "mica/autograd/tape.h"
 #include "mica/base/error.h"
 #include "mica/kernels/random.h"
@@ -9,8 +10,9 @@ namespace {
 
 thread_local RandomStream current{0, 0};
 
-Tensor drop(const RandomStream& source, double p, const Tensor& x, const Tensor& y) {
-  backend(x.device()).random().dropout(source.seed, source.stream, p, x.contiguous().view(), y.view());
+Tensor drop(const Dropout& dropped, const Tensor& x, const Tensor& residual, const Tensor& y) {
+  const Tensor other = residual.defined() ? residual.contiguous() : Tensor();
+  backend(x.device()).random().dropout(dropped, x.contiguous().view(), other.view(), y.view());
   return y;
 }
 
@@ -46,15 +48,31 @@ Tensor normal(const Shape& shape, double mean, double deviation, DType dtype, De
   return y;
 }
 
-Tensor dropout(const Tensor& x, double p) {
+Dropout next_dropout(double p) {
   if (!(p >= 0 && p < 1)) throw Error("dropout probability " + std::to_string(p), "dropout", "use 0 <= p < 1");
-  if (p == 0) return x;
+  if (p == 0) return {};
   const RandomStream source = next_random_stream();
-  Tensor y = drop(source, p, x.detach(), Tensor::empty(x.shape(), x.dtype(), x.device()));
-  if (wants_grad({&x})) {
-    record("dropout", {x}, {y}, [source, p](const std::vector<Tensor>& g) -> std::vector<Tensor> {
-      return {drop(source, p, g[0], reuse_or_new(g[0]))};
-    });
+  return {p, source.seed, source.stream};
+}
+
+Tensor dropout(const Tensor& x, double p) {
+  return p == 0 ? x : dropout_add(x, {}, p);
+}
+
+Tensor dropout_add(const Tensor& x, const Tensor& residual, double p) {
+  if (p == 0 && residual.defined()) return add(x, residual);
+  if (residual.defined() && !(residual.shape() == x.shape() && residual.dtype() == x.dtype()))
+    return add(dropout(x, p), residual);
+  const Dropout dropped = next_dropout(p);
+  check_devices("dropout", {&x, &residual});
+  Tensor y = Tensor::empty(x.shape(), x.dtype(), x.device());
+  drop(dropped, x.detach(), residual.defined() ? residual.detach() : Tensor(), y);
+  if (wants_grad({&x, &residual})) {
+    record("dropout", {x, residual}, {y},
+           [dropped, shared = residual.requires_grad()](const std::vector<Tensor>& g) -> std::vector<Tensor> {
+             const Tensor dx = shared ? Tensor::empty(g[0].shape(), g[0].dtype(), g[0].device()) : reuse_or_new(g[0]);
+             return {drop(dropped, g[0], {}, dx), shared ? g[0] : Tensor()};
+           });
   }
   return y;
 }

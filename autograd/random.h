@@ -3,6 +3,7 @@
 
 #include <cstdint>
 
+#include "mica/kernels/random.h"
 #include "mica/tensor/tensor.h"
 
 namespace mica {
@@ -24,7 +25,12 @@ void set_random_state(const RandomStream& state);
 Tensor uniform(const Shape& shape, double low, double high, DType dtype = DType::float32, Device device = {});
 Tensor normal(const Shape& shape, double mean, double deviation, DType dtype = DType::float32, Device device = {});
 
+/// What a dropout with probability p draws next; nothing for p = 0. Throws Error unless 0 <= p < 1.
+Dropout next_dropout(double p);
+
 /// Zeroes each element with probability p and scales the others by 1 / (1 - p); x itself for p = 0.
 Tensor dropout(const Tensor& x, double p);
+/// dropout(x, p) + residual, in one pass over memory.
+Tensor dropout_add(const Tensor& x, const Tensor& residual, double p);
 
 }  // namespace mica

@@ -2,6 +2,7 @@
 
 #include <string>
 
+#include "mica/autograd/adjacent.h"
 #include "mica/autograd/embedding.h"
 #include "mica/autograd/reduce.h"
 #include "mica/autograd/tape.h"
@@ -25,7 +26,8 @@ Tensor split_heads(const Tensor& x, const Shape& by_head) {
   Tensor y = x.detach().unflatten(1, by_head[1]);
   if (wants_grad({&x})) {
     record("split_heads", {x}, {y}, [shape = x.shape()](const std::vector<Tensor>& g) -> std::vector<Tensor> {
-      return {g[0].contiguous().reshape(shape)};
+      const Tensor rows = g[0].flatten(1);
+      return {rows.stride(1) == 1 || shape[1] == 1 ? rows : rows.contiguous()};
     });
   }
   return y;
@@ -134,21 +136,7 @@ std::vector<Tensor> split(const Tensor& x, const std::vector<int64_t>& sizes, in
   }
   if (wants_grad({&x})) {
     record("split", {x}, parts, [shape = x.shape(), sizes, d](const std::vector<Tensor>& g) -> std::vector<Tensor> {
-      Tensor dx;
-      for (const Tensor& part : g) {
-        if (part.defined() && !dx.defined()) dx = Tensor::empty(shape, part.dtype(), part.device());
-      }
-      int64_t from = 0;
-      for (size_t i = 0; i < sizes.size(); ++i) {
-        const Tensor target = dx.slice(d, from, from + sizes[i]);
-        if (g[i].defined()) {
-          target.copy_(g[i]);
-        } else {
-          target.fill_(0);
-        }
-        from += sizes[i];
-      }
-      return {dx};
+      return {join_slices(g, sizes, d, shape)};
     });
   }
   return parts;

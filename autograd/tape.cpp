@@ -59,6 +59,9 @@ Tensor* slot_of(Pending* pending, const AutogradMeta& meta) {
 // The gradients of the pass that this thread is in, for a checkpoint inside of it.
 thread_local Pending* running = nullptr;
 
+// The node whose closure runs.
+thread_local TapeNode* current = nullptr;
+
 // Calls a function with each leaf once the last node that adds to it is done, or was passed over.
 class Watch {
  public:
@@ -90,8 +93,12 @@ void run_back(const std::vector<TapeNode*>& roots, uint64_t start, Pending* pend
               const LeafFunction* ready = nullptr) {
   struct Restore {
     Pending* outer;
-    ~Restore() { running = outer; }
-  } const restore{std::exchange(running, pending)};
+    TapeNode* outer_node;
+    ~Restore() {
+      running = outer;
+      current = outer_node;
+    }
+  } const restore{std::exchange(running, pending), current};
   const std::vector<TapeNode*> order = order_from(roots, start);
   Watch watch(order, ready);
   for (TapeNode* node : order) {
@@ -103,6 +110,7 @@ void run_back(const std::vector<TapeNode*>& roots, uint64_t start, Pending* pend
     if (!node->backward) {
       throw Error("backward through a tape that was used already", node->op, "run the forward pass again");
     }
+    current = node;
     std::vector<Tensor> input_gradients = node->backward(found->second);
     pending->erase(found);
     node->backward = nullptr;  // frees what it kept
@@ -162,6 +170,18 @@ void record(const char* op, const std::vector<Tensor>& inputs, const std::vector
     meta->output_index = static_cast<int>(i);
     outputs[i].set_autograd_meta(std::move(meta));
   }
+}
+
+Tensor take_gradient(size_t index, DType dtype) {
+  if (current == nullptr || index >= current->inputs.size()) return {};
+  const auto& input = current->inputs[index];
+  if (input == nullptr || input->node == nullptr) return {};
+  const auto found = running->find(input->node.get());
+  if (found == running->end()) return {};
+  Tensor& slot = found->second[static_cast<size_t>(input->output_index)];
+  const bool usable =
+      slot.defined() && slot.dtype() == dtype && slot.is_contiguous() && slot.storage().use_count() == 1;
+  return usable ? std::exchange(slot, Tensor()) : Tensor();
 }
 
 Tensor reuse_or_new(const Tensor& x) {

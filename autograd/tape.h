@@ -46,6 +46,11 @@ void record(const char* op, const std::vector<Tensor>& inputs, const std::vector
 /// memory. For gradients that a closure is given, and for tensors that it made by detach() and keeps alone.
 Tensor reuse_or_new(const Tensor& x);
 
+/// For a closure that can add to a gradient in place: what other ops have given its node's input `index` so far, which
+/// the closure takes over and must return as part of that input's gradient. Undefined where there is nothing yet, where
+/// the input is a leaf, or where that memory may not be written to or is not of this dtype.
+Tensor take_gradient(size_t index, DType dtype);
+
 /// Throws Error, naming the op, unless all operands that are defined lie on one device.
 void check_devices(const char* op, std::initializer_list<const Tensor*> operands);
 

@@ -19,6 +19,20 @@ struct Epilogue {
   float norm_eps = 0;
 };
 
+/// What a product of training takes and gives besides, while its result passes by. The views are contiguous, of the
+/// result's dtype, and each may be empty.
+struct ProductExtras {
+  Activation activation = Activation::none;
+  /// [m, n]: the result is multiplied by activation'(before), as the gradient that passes back through an activation of
+  /// `before`; not with `add`.
+  View before;
+  /// [m, n], written: activation(c), or, where given, of `before`.
+  View activated;
+  /// [m] and [n], written: the sums of op(a) and of op(b) over the depth, as the gradient of a bias is. The factor is
+  /// contiguous, its depth the first dimension (transpose_a, not transpose_b).
+  View a_sums, b_sums;
+};
+
 /// Weights in the order in which the backend's product reads them. Made once per layer, used until the weight changes.
 struct PackedWeight {
   void* data = nullptr;  ///< in device memory
@@ -44,11 +58,12 @@ class LinearKernels {
                       double beta) = 0;
 
   /// c[m, n] = op(a) · op(b) + bias (+ c when add), of rank 2: the products of training, whose factors come as they are
-  /// and are used but once or twice. One dtype; the last dimension of each operand has stride 1; bias [n] may be empty.
+  /// and are used but once or twice. One dtype, but that c and the sums may be float32 where a and b have 16 bits; the
+  /// last dimension of each operand has stride 1; bias [n] may be empty.
   /// `factors`: bfloat16 rounds a and b to it where the device multiplies that faster, else float32. Sums are of c's
   /// dtype either way; they may be grouped otherwise than matmul()'s, but not by m.
   virtual void product(const View& a, bool transpose_a, const View& b, bool transpose_b, const View& bias,
-                       const View& c, DType factors, bool add) = 0;
+                       const View& c, DType factors, bool add, const ProductExtras& extras = {}) = 0;
 
   /// y[rows, out] = epilogue(x[rows, in] · weight[out, in]ᵀ). x and y of one dtype, their last dimension with stride 1;
   /// the weight may have another floating dtype, and, but in float64, any strides. The product runs in

@@ -2,6 +2,7 @@
 // Normalisation over the last dimension.
 
 #include "mica/kernels/backend.h"
+#include "mica/kernels/random.h"
 
 namespace mica {
 
@@ -9,16 +10,22 @@ class NormKernels {
  public:
   virtual ~NormKernels() = default;
 
-  /// s = x + residual (x alone without residual);  y = (s - mean(s)) * rstd(s) * weight + bias over each row.
+  /// s = dropout(x) + residual (without dropout and residual, x);
+  /// y = (s - mean(s)) * rstd(s) * weight + bias over each row.
   /// x, residual, s, y: [rows, size] contiguous. weight and bias: [size], bias may be empty. sum (s), mean and rstd
-  /// ([rows], dtype of x) are written when given: the backward pass needs them. y and sum may be x or residual.
+  /// ([rows], dtype of x) are written when given: the backward pass needs them. y and sum may be x or residual; with
+  /// dropout, sum is given and is neither.
   virtual void layer_norm(const View& x, const View& residual, const View& weight, const View& bias, double eps,
-                          const View& y, const View& sum, const View& mean, const View& rstd) = 0;
+                          const View& y, const View& sum, const View& mean, const View& rstd,
+                          const Dropout& dropout = {}) = 0;
 
-  /// ds of layer_norm (the gradient of x and of residual alike), and dweight, dbias, each written (empty: not wanted).
-  ///   xhat = (s - mean) rstd;  g = dy * weight;  ds = rstd (g - mean(g) - xhat mean(g xhat))
+  /// ds of layer_norm, which is the residual's gradient; dx, x's, where elements were dropped (else it is ds); dweight
+  /// and dbias: each written (dx, dweight, dbias empty: not wanted). dsum: the gradient that s has from elsewhere, may
+  /// be empty. ds may be dy or dsum.
+  ///   xhat = (s - mean) rstd;  g = dy * weight;  ds = rstd (g - mean(g) - xhat mean(g xhat)) + dsum;  dx = dropout(ds)
   virtual void layer_norm_backward(const View& dy, const View& sum, const View& mean, const View& rstd,
-                                   const View& weight, const View& ds, const View& dweight, const View& dbias) = 0;
+                                   const View& weight, const View& dsum, const Dropout& dropout, const View& ds,
+                                   const View& dx, const View& dweight, const View& dbias) = 0;
 
   /// y = x * rstd * (weight_offset + weight) over the last dimension, rstd = 1 / sqrt(mean(x^2) + eps).
   /// x: [rows, size] or [rows, heads, size], last stride 1, other strides free. y: of that shape, contiguous; it may be

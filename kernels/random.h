@@ -44,6 +44,12 @@ inline float dropout_threshold(double p) {
   return static_cast<float>(std::ceil(p * 0x1p24) * 0x1p-24);
 }
 
+/// Which elements of a contiguous tensor are dropped: element i is kept where u_i >= p, and multiplied by 1 / (1 - p).
+struct Dropout {
+  double p = 0;  ///< 0: none are
+  uint64_t seed = 0, stream = 0;
+};
+
 class RandomKernels {
  public:
   virtual ~RandomKernels() = default;
@@ -51,8 +57,9 @@ class RandomKernels {
   virtual void uniform(uint64_t seed, uint64_t stream, double low, double high, const View& y) = 0;
   /// y[i] = mean + deviation * n_i, n by Box-Muller from two words of an index pair; floating, contiguous.
   virtual void normal(uint64_t seed, uint64_t stream, double mean, double deviation, const View& y) = 0;
-  /// y[i] = x[i] / (1 - p) where u_i >= p, else 0; contiguous; y may be x. The backward pass is the same call on dy.
-  virtual void dropout(uint64_t seed, uint64_t stream, double p, const View& x, const View& y) = 0;
+  /// y[i] = x[i] / (1 - p) where u_i >= p, else 0, and then + residual[i] where given; contiguous; y may be x or the
+  /// residual. The backward pass is the same call on dy.
+  virtual void dropout(const Dropout& dropout, const View& x, const View& residual, const View& y) = 0;
 };
 
 }  // namespace mica

@@ -243,6 +243,30 @@ Tensor Tensor::unflatten(int dim, int64_t parts) const {
   return result;
 }
 
+Tensor Tensor::flatten(int dim) const {
+  const int d = shape().index(dim);
+  if (d + 1 >= rank()) {
+    throw Error("cannot merge dimension " + std::to_string(d) + " of " + to_string(shape()) + " with the next",
+                "tensor", "there must be one");
+  }
+  const int64_t inner = size(d + 1), outer = size(d);
+  const bool dense = outer == 1 || inner == 1 || stride(d) == inner * stride(d + 1);
+  const Tensor source = dense ? *this : contiguous();
+  source.refuse_tracked("flatten");
+  Tensor result = source.alias();
+  std::vector<int64_t> dims;
+  for (int i = 0; i < rank(); ++i) {
+    if (i != d + 1) dims.push_back(i == d ? outer * inner : size(i));
+  }
+  Impl& impl = *result.impl_;
+  impl.shape = Shape(dims);
+  for (int i = d; i < impl.shape.rank(); ++i) {
+    const bool outer_counts = i == d && inner == 1;
+    impl.strides[static_cast<size_t>(i)] = source.stride(outer_counts ? d : i + 1);
+  }
+  return result;
+}
+
 Tensor Tensor::expand(const Shape& shape) const {
   refuse_tracked("expand");
   Tensor result = alias();

@@ -74,6 +74,8 @@ class Tensor {
   Tensor squeeze(int dim) const;
   /// Splits a dimension into [parts, size / parts].
   Tensor unflatten(int dim, int64_t parts) const;
+  /// Merges a dimension with the next; copies only when the strides demand it.
+  Tensor flatten(int dim) const;
   /// Repeats dimensions of size 1 by stride 0; leading dimensions may be added.
   Tensor expand(const Shape& shape) const;
   Tensor contiguous() const;

@@ -5,78 +5,23 @@
 //
 // Results are lines of JSON. --quick takes small shapes and one run of each, to see that every case runs.
 
-#include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <cstdio>
-#include <functional>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "mica/base/error.h"
+#include "mica/bench/gpu/measured.h"
 #include "mica/kernels/attention.h"
 #include "mica/kernels/linear.h"
 #include "mica/kernels/loss.h"
 #include "mica/kernels/norm.h"
 #include "mica/kernels/optimizer.h"
 #include "mica/kernels/shape.h"
-#include "mica/tensor/tensor.h"
 
 namespace mica::bench {
 namespace {
-
-struct Settings {
-  Device device{DeviceType::cuda, 0};
-  bool quick = false;
-  std::string only;
-};
-
-class Measured {
- public:
-  explicit Measured(const Settings& settings) : settings_(settings) {}
-
-  // Runs body often enough for a steady number, and prints the median of the groups' means.
-  void run(const std::string& name, double bytes, double operations, const std::function<void()>& body) const {
-    if (!settings_.only.empty() && name.find(settings_.only) == std::string::npos) return;
-    Queue& queue = backend(settings_.device).queue();
-    const auto group = [&](int runs) {
-      queue.synchronize();
-      const auto start = std::chrono::steady_clock::now();
-      for (int i = 0; i < runs; ++i) body();
-      queue.synchronize();
-      return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count() / runs;
-    };
-    double milliseconds = group(1);
-    if (!settings_.quick) {
-      milliseconds = group(3);
-      const int runs = static_cast<int>(std::min(1000.0, std::max(5.0, 20 / milliseconds)));
-      std::vector<double> means;
-      for (int i = 0; i < 7; ++i) means.push_back(group(runs));
-      std::nth_element(means.begin(), means.begin() + 3, means.end());
-      milliseconds = means[3];
-    }
-    std::printf("{\"case\": \"%s\", \"ms\": %.6f, \"bytes\": %.0f, \"operations\": %.0f}\n", name.c_str(), milliseconds,
-                bytes, operations);
-    std::fflush(stdout);
-  }
-
-  Tensor random(const Shape& shape, DType dtype) const {
-    std::vector<float> values(static_cast<size_t>(shape.numel()));
-    uint32_t state = 1;
-    for (float& value : values) {
-      state = state * 1664525U + 1013904223U;
-      value = static_cast<float>(state >> 8) * 0x1p-23F - 1;
-    }
-    return Tensor::from(values, shape).to(settings_.device).to(dtype);
-  }
-  Tensor empty(const Shape& shape, DType dtype) const { return Tensor::empty(shape, dtype, settings_.device); }
-  Backend& device() const { return backend(settings_.device); }
-  bool quick() const { return settings_.quick; }
-
- private:
-  Settings settings_;
-};
 
 const char* short_name(DType dtype) {
   return dtype == DType::bfloat16 ? "bf16" : dtype == DType::float16 ? "f16" : "f32";
@@ -264,6 +209,7 @@ int run(int count, char** arguments) {
   optimizers(m);
   products(m);
   attention(m);
+  models(m);
   return 0;
 }
 

@@ -47,9 +47,12 @@ class Bench:
                 found[way] = self.time(body)
             except Exception as error:  # pylint: disable=broad-except
                 found.setdefault("refused", {})[way] = str(error).splitlines()[0][:200]
-        refused = found.pop("refused", {})
+        self.print(name, found, found.pop("refused", {}))
+
+    def print(self, name, found, refused=None):
+        """found: {way: milliseconds}."""
         best = min(found, key=found.get) if found else None
-        print(json.dumps({"case": name, "ms": found.get(best), "best": best, "all": found, "refused": refused}),
+        print(json.dumps({"case": name, "ms": found.get(best), "best": best, "all": found, "refused": refused or {}}),
               flush=True)
 
     def random(self, *shape, dtype):

@@ -63,7 +63,7 @@ class CpuLinear final : public LinearKernels {
   void matmul(const View& a, bool transpose_a, const View& b, bool transpose_b, const View& c, double alpha,
               double beta) override;
   void product(const View& a, bool transpose_a, const View& b, bool transpose_b, const View& bias, const View& c,
-               DType factors, bool add) override;
+               DType factors, bool add, const ProductExtras& extras) override;
   void forward(const View& x, const View& weight, const Epilogue& epilogue, const View& y) override;
   DType packed_dtype(DType weight_dtype) const override;
   int64_t packed_bytes(int64_t out, int64_t in, DType packed_dtype) const override;
@@ -87,9 +87,10 @@ class CpuLoss final : public LossKernels {
 class CpuNorm final : public NormKernels {
  public:
   void layer_norm(const View& x, const View& residual, const View& weight, const View& bias, double eps, const View& y,
-                  const View& sum, const View& mean, const View& rstd) override;
+                  const View& sum, const View& mean, const View& rstd, const Dropout& dropout) override;
   void layer_norm_backward(const View& dy, const View& sum, const View& mean, const View& rstd, const View& weight,
-                           const View& ds, const View& dweight, const View& dbias) override;
+                           const View& dsum, const Dropout& dropout, const View& ds, const View& dx,
+                           const View& dweight, const View& dbias) override;
   void rms_norm(const View& x, const View& weight, double weight_offset, double eps, const View& y,
                 const View& rstd) override;
   void rms_norm_backward(const View& dy, const View& x, const View& rstd, const View& weight, double weight_offset,
@@ -109,7 +110,7 @@ class CpuRandom final : public RandomKernels {
  public:
   void uniform(uint64_t seed, uint64_t stream, double low, double high, const View& y) override;
   void normal(uint64_t seed, uint64_t stream, double mean, double deviation, const View& y) override;
-  void dropout(uint64_t seed, uint64_t stream, double p, const View& x, const View& y) override;
+  void dropout(const Dropout& dropout, const View& x, const View& residual, const View& y) override;
 };
 
 class CpuReduce final : public ReduceKernels {

@@ -15,6 +15,7 @@
 #include "mica/kernels/cpu/simd/packed_linear.h"
 #include "mica/kernels/cpu/simd/pieces.h"
 #include "mica/kernels/cpu/simd/stored_linear.h"
+#include "mica/kernels/cpu/simd/sums.h"
 #include "mica/kernels/cpu/support.h"
 
 namespace mica {
@@ -106,6 +107,22 @@ bool by_pieces(DType factors, int64_t columns, int64_t depth) {
   return columns >= 8 && depth >= 8 && simd::multiplies_pieces(factors == DType::bfloat16 ? 1 : 3);
 }
 
+// Of a factor over its first dimension, the depth.
+void depth_sums(const View& factor, const View& sums) {
+  const int64_t depth = factor.size(0), size = factor.size(1);
+  if (factor.dtype == DType::float32)
+    return simd::column_sums(factor.as<const float>(), factor.stride(0), depth, size, sums.as<float>());
+  View rows = factor;
+  rows.rank = 3;
+  rows.shape = {1, depth, size};
+  rows.strides = {depth * size, size, 1};
+  View result = sums;
+  result.rank = 2;
+  result.shape = {1, size};
+  result.strides = {size, 1};
+  CpuReduce().reduce(ReduceOp::sum, rows, result);
+}
+
 // The same epilogue with its parameter vectors as contiguous float32.
 Epilogue in_float32(Epilogue epilogue) {
   const auto convert_vector = [](View& vector, Scratch use) {
@@ -133,7 +150,13 @@ void CpuLinear::matmul(const View& a, bool transpose_a, const View& b, bool tran
 }
 
 void CpuLinear::product(const View& a, bool transpose_a, const View& b, bool transpose_b, const View& bias,
-                        const View& c, DType factors, bool add) {
+                        const View& c, DType factors, bool add, const ProductExtras& extras) {
+  if (extras.a_sums) depth_sums(a, extras.a_sums);
+  if (extras.b_sums) depth_sums(b, extras.b_sums);
+  const simd::TileActivation activation{.activation = extras.activation,
+                                        .before = extras.before.as<const float>(),
+                                        .activated = extras.activated.as<float>(),
+                                        .row = c.size(1)};
   const float* addend = c.dtype == DType::float32 ? parameter<float>(bias, Scratch::parameter_a) : nullptr;
   const int64_t depth = a.size(transpose_a ? 0 : 1);
   if (c.dtype == DType::float32 && by_pieces(factors, c.size(1), depth)) {
@@ -147,13 +170,14 @@ void CpuLinear::product(const View& a, bool transpose_a, const View& b, bool tra
                                   .c = c.as<float>(),
                                   .c_row = c.stride(0),
                                   .add = add,
+                                  .activation = activation,
                                   .rows = c.size(0),
                                   .columns = c.size(1),
                                   .depth = depth},
                                  factors == DType::bfloat16 ? 1 : 3);
   }
   if (c.dtype == DType::float32) {
-    return simd::matmul(a, transpose_a, b, transpose_b, c, 1, add ? 1 : 0, addend);
+    return simd::matmul(a, transpose_a, b, transpose_b, c, 1, add ? 1 : 0, addend, activation);
   }
   with_floating("linear.product", c.dtype, [&](auto tag) {
     using T = decltype(tag);
@@ -161,6 +185,13 @@ void CpuLinear::product(const View& a, bool transpose_a, const View& b, bool tra
     const T* row = parameter<T>(bias, Scratch::parameter_a);
     for (int64_t r = 0; row != nullptr && r < c.size(0); ++r)
       for (int64_t i = 0; i < c.size(1); ++i) c.as<T>()[r * c.stride(0) + i] += row[i];
+    for (int64_t r = 0; (extras.before || extras.activated) && r < c.size(0); ++r) {
+      const int64_t n = c.size(1);
+      T* result = c.as<T>() + r * c.stride(0);
+      const T* x = extras.before ? extras.before.as<const T>() + r * n : result;
+      if (extras.activated) activate(extras.activation, x, extras.activated.as<T>() + r * n, n);
+      if (extras.before) activate_backward(extras.activation, x, result, result, n);
+    }
   });
 }
 

@@ -40,7 +40,7 @@ namespace {
 
 template <typename T>
 void layer_norm(const View& x, const View& residual, const View& weight, const View& bias, double eps, const View& y,
-                const View& sum, const View& mean, const View& rstd) {
+                const View& sum, const View& mean, const View& rstd, const Dropout& dropout) {
   const int64_t size = x.size(-1);
   const T* w = parameter<T>(weight, Scratch::parameter_a);
   const T* b = parameter<T>(bias, Scratch::parameter_b);
@@ -51,7 +51,11 @@ void layer_norm(const View& x, const View& residual, const View& weight, const V
       if (residual || sum) {
         T* out = (sum ? sum : y).as<T>() + row * size;
         const T* r = residual ? residual.as<const T>() + row * size : nullptr;
-        for (int64_t i = 0; i < size; ++i) out[i] = r != nullptr ? s[i] + r[i] : s[i];
+        if (dropout.p > 0) {
+          drop_elements(dropout, row * size, s, r, out, size);
+        } else {
+          for (int64_t i = 0; i < size; ++i) out[i] = r != nullptr ? s[i] + r[i] : s[i];
+        }
         s = out;
       }
       layer_norm_row(s, w, b, eps, size, y.as<T>() + row * size, mean ? mean.as<T>() + row : nullptr,
@@ -62,7 +66,8 @@ void layer_norm(const View& x, const View& residual, const View& weight, const V
 
 template <typename T>
 void layer_norm_backward(const View& dy, const View& sum, const View& mean, const View& rstd, const View& weight,
-                         const View& ds, const View& dweight, const View& dbias) {
+                         const View& dsum, const Dropout& dropout, const View& ds, const View& dx, const View& dweight,
+                         const View& dbias) {
   const int64_t size = dy.size(-1);
   if (size == 0) return;
   const int64_t rows = dy.numel() / size;
@@ -108,9 +113,12 @@ void layer_norm_backward(const View& dy, const View& sum, const View& mean, cons
       const auto n = static_cast<double>(size);
       const double mean_g = sum_of(size, gradient) / n;
       const double mean_gx = sum_of(size, [&](int64_t i) { return gradient(i) * normal(i); }) / n;
+      const T* other = dsum ? dsum.as<const T>() + row * size : nullptr;
       for (int64_t i = 0; i < size; ++i) {
-        out[i] = static_cast<T>(r * (gradient(i) - mean_g - normal(i) * mean_gx));
+        const auto own = static_cast<T>(r * (gradient(i) - mean_g - normal(i) * mean_gx));
+        out[i] = other != nullptr ? own + other[i] : own;
       }
+      if (dx) drop_elements<T>(dropout, row * size, out, nullptr, dx.as<T>() + row * size, size);
     }
   });
 }
@@ -199,13 +207,14 @@ void rms_norm_backward(const View& dy, const View& x, const View& rstd, const Vi
 }  // namespace cpu
 
 void CpuNorm::layer_norm(const View& x, const View& residual, const View& weight, const View& bias, double eps,
-                         const View& y, const View& sum, const View& mean, const View& rstd) {
+                         const View& y, const View& sum, const View& mean, const View& rstd, const Dropout& dropout) {
   const int64_t size = x.size(-1);
   if (x.dtype == DType::float32 && size > 0) {
     const cpu::simd::LayerNorm task{.x = x.as<const float>(),
                                     .x_row = size,
                                     .residual = residual.as<const float>(),
                                     .residual_row = size,
+                                    .dropout = dropout,
                                     .weight = cpu::parameter<float>(weight, cpu::Scratch::parameter_a),
                                     .bias = cpu::parameter<float>(bias, cpu::Scratch::parameter_b),
                                     .epsilon = static_cast<float>(eps),
@@ -219,12 +228,13 @@ void CpuNorm::layer_norm(const View& x, const View& residual, const View& weight
     return cpu::simd::layer_norm(task, x.numel() / size);
   }
   cpu::with_floating("norm.layer_norm", x.dtype, [&](auto tag) {
-    cpu::layer_norm<decltype(tag)>(x, residual, weight, bias, eps, y, sum, mean, rstd);
+    cpu::layer_norm<decltype(tag)>(x, residual, weight, bias, eps, y, sum, mean, rstd, dropout);
   });
 }
 
 void CpuNorm::layer_norm_backward(const View& dy, const View& sum, const View& mean, const View& rstd,
-                                  const View& weight, const View& ds, const View& dweight, const View& dbias) {
+                                  const View& weight, const View& dsum, const Dropout& dropout, const View& ds,
+                                  const View& dx, const View& dweight, const View& dbias) {
   const int64_t size = dy.size(-1);
   if (dy.dtype == DType::float32 && size > 0) {
     const cpu::simd::LayerNormBackward task{.dy = dy.as<const float>(),
@@ -232,14 +242,17 @@ void CpuNorm::layer_norm_backward(const View& dy, const View& sum, const View& m
                                             .mean = mean.as<const float>(),
                                             .rstd = rstd.as<const float>(),
                                             .weight = cpu::parameter<float>(weight, cpu::Scratch::parameter_a),
+                                            .dsum = dsum.as<float>(),
+                                            .dropout = dropout,
                                             .ds = ds.as<float>(),
+                                            .dx = dx.as<float>(),
                                             .dweight = dweight.as<float>(),
                                             .dbias = dbias.as<float>(),
                                             .size = size};
     return cpu::simd::layer_norm_backward(task, dy.numel() / size);
   }
   cpu::with_floating("norm.layer_norm_backward", dy.dtype, [&](auto tag) {
-    cpu::layer_norm_backward<decltype(tag)>(dy, sum, mean, rstd, weight, ds, dweight, dbias);
+    cpu::layer_norm_backward<decltype(tag)>(dy, sum, mean, rstd, weight, dsum, dropout, ds, dx, dweight, dbias);
   });
 }
 

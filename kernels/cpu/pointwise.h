@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "mica/kernels/activation.h"
+#include "mica/kernels/random.h"
 
 namespace mica::cpu {
 
@@ -18,6 +19,11 @@ void activate_backward(Activation activation, const T* x, const T* dy, T* dx, in
 /// y = (x - mean) * rstd * weight + bias over one row; bias may be null, y may be x, mean and rstd may be null.
 template <typename T>
 void layer_norm_row(const T* x, const T* weight, const T* bias, double eps, int64_t size, T* y, T* mean, T* rstd);
+
+/// What dropout makes of the elements [first, first + count) of a tensor, with residual[i] added unless it is null. y
+/// may be x or the residual.
+template <typename T>
+void drop_elements(const Dropout& dropout, int64_t first, const T* x, const T* residual, T* y, int64_t count);
 
 /// Sum of n elements, in double for floats, in an order that depends on n alone: eight interleaved sums, so that the
 /// compiler can use vectors.

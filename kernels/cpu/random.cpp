@@ -10,6 +10,7 @@
 #include <type_traits>
 
 #include "mica/kernels/cpu/backend.h"
+#include "mica/kernels/cpu/pointwise.h"
 #include "mica/kernels/cpu/simd/random.h"
 #include "mica/kernels/cpu/support.h"
 
@@ -41,6 +42,24 @@ void check_floating(const char* kernel, const View& y) {
 }
 
 }  // namespace
+
+template <typename T>
+void drop_elements(const Dropout& dropout, int64_t first, const T* x, const T* residual, T* y, int64_t count) {
+  if constexpr (std::is_same_v<T, float>) {
+    simd::drop_elements(dropout, static_cast<uint64_t>(first), x, residual, y, count);
+  } else {
+    const auto scale = static_cast<T>(1 / (1 - dropout.p));
+    const float threshold = dropout_threshold(dropout.p);
+    for (int64_t i = 0; i < count; ++i) {
+      const float u = uniform_from_word(philox_word(dropout.seed, dropout.stream, static_cast<uint64_t>(first + i)));
+      y[i] = (u >= threshold ? x[i] * scale : T(0)) + (residual != nullptr ? residual[i] : T(0));
+    }
+  }
+}
+
+template void drop_elements(const Dropout&, int64_t, const float*, const float*, float*, int64_t);
+template void drop_elements(const Dropout&, int64_t, const double*, const double*, double*, int64_t);
+
 }  // namespace cpu
 
 using namespace cpu;
@@ -68,19 +87,14 @@ void CpuRandom::normal(uint64_t seed, uint64_t stream, double mean, double devia
   });
 }
 
-void CpuRandom::dropout(uint64_t seed, uint64_t stream, double p, const View& x, const View& y) {
+void CpuRandom::dropout(const Dropout& dropout, const View& x, const View& residual, const View& y) {
   with_floating("random.dropout", x.dtype, [&](auto tag) {
     using T = decltype(tag);
-    const auto scale = static_cast<T>(1 / (1 - p));
-    const float threshold = dropout_threshold(p);
-    for_uniform(seed, stream, x.numel(), [&](int64_t first, int64_t count, const float* u) {
-      const T* in = x.as<const T>() + first;
-      T* out = y.as<T>() + first;
-      if constexpr (std::is_same_v<T, float>) {
-        simd::drop(u, threshold, scale, in, out, count);
-      } else {
-        for (int64_t i = 0; i < count; ++i) out[i] = u[i] >= threshold ? in[i] * scale : T(0);
-      }
+    const int64_t n = x.numel();
+    parallel_for((n + kChunk - 1) / kChunk, 8, [&](int64_t begin, int64_t end) {
+      const int64_t first = begin * kChunk, count = std::min(end * kChunk, n) - first;
+      drop_elements<T>(dropout, first, x.as<const T>() + first, residual ? residual.as<const T>() + first : nullptr,
+                       y.as<T>() + first, count);
     });
   });
 }

@@ -1,11 +1,10 @@
 // Attention's backward pass for float16 and bfloat16 on the matrix units, after FlashAttention-2 (Dao, 2023), without
-// atomics: three kernels in a row, each result summed by one block in one order.
+// atomics: two kernels in a row, each result summed by one block in one order.
 //
-//   1. along = rowsum(dO * O), a warp a row.
-//   2. dQ, a tile of queries a block, over the tiles of keys that they see. The weights are made again as the forward
-//      pass makes them, by a running maximum: dQ is as linear in them as the output is, so that it is rescaled the same
-//      way. Each row's maximum and sum stay for the third kernel.
-//   3. dK and dV, a tile of keys a block, over the query heads that share it and the tiles of queries that see it. The
+//   1. along = rowsum(dO * O), a warp a row, and dQ, a tile of queries a block, over the tiles of keys that they see.
+//      The weights are made again as the forward pass makes them, by a running maximum: dQ is as linear in them as the
+//      output is, so that it is rescaled the same way. Each row's maximum, sum and along stay for the second kernel.
+//   2. dK and dV, a tile of keys a block, over the query heads that share it and the tiles of queries that see it. The
 //      products are transposed (keys are rows), so that their factors stay in their lanes.
 //
 // Operations: 7 products of each visited tile, 5 of which the formulas ask for: scores and dO Vᵀ are made twice, which
@@ -32,7 +31,7 @@ constexpr float kHidden = -INFINITY, kLog2e = 1.44269504088896341F;
 template <typename T>
 struct Backward {
   AttentionRule<T> rule;
-  HeadRows<const T> query, key, value, d_output;
+  HeadRows<const T> query, key, value, output, d_output;
   HeadRows<T> d_query, d_key, d_value;
   HeadColumns<RowSum<float>> sums;
   int head_size, value_size;
@@ -68,6 +67,8 @@ __global__ void __launch_bounds__(kThreads, kSize > 96 ? 2 : 3) attention_querie
                             head.key_begin + first, head.key_head, head.keys - first);
     commit_copies();
   };
+  write_along(a.output, a.d_output, a.sums, head.query_begin + first_query, head.head,
+              std::min(kRows, head.queries - first_query), a.value_size, kThreads);
   const float to_log2 = kExtras ? kLog2e : a.rule.scale * kLog2e;
   FragmentC d_query[1][kColumns];
   clear(d_query);
@@ -326,11 +327,12 @@ void backward(CudaDevice& on, const AttentionArguments& arguments, const Backwar
 
 template <typename T>
 void backward_of_type(CudaDevice& on, const AttentionArguments& arguments, const AttentionGradients& g) {
-  const HeadColumns<RowSum<float>> sums = attention_along<T>(on, arguments, g);
+  const HeadColumns<RowSum<float>> sums = row_sums_scratch(on, arguments);
   const Backward<T> a{AttentionRule<T>(arguments),
                       HeadRows<const T>(arguments.query),
                       HeadRows<const T>(arguments.key),
                       HeadRows<const T>(arguments.value),
+                      HeadRows<const T>(g.output),
                       HeadRows<const T>(g.d_output),
                       HeadRows<T>(g.d_query),
                       HeadRows<T>(g.d_key),

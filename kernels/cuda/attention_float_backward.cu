@@ -15,7 +15,7 @@ constexpr float kHidden = -INFINITY;
 
 struct FloatBackward {
   AttentionRule<float> rule;
-  HeadRows<const float> query, key, value, d_output;
+  HeadRows<const float> query, key, value, output, d_output;
   HeadRows<float> d_query, d_key, d_value;
   HeadColumns<RowSum<float>> sums;
   int head_size, value_size;
@@ -42,6 +42,7 @@ __global__ void __launch_bounds__(4 * kRows) attention_float_queries_kernel(Floa
   load_float_tile<kRows, kSize, kThreads>(q_tile, a.query.at(begin, head.head), a.query.row_stride, count, a.head_size);
   load_float_tile<kRows, kSize, kThreads>(do_tile, a.d_output.at(begin, head.head), a.d_output.row_stride, count,
                                           a.value_size);
+  write_along(a.output, a.d_output, a.sums, begin, head.head, std::min(kRows, count), a.value_size, kThreads);
   RunningSum<float> running[4];  // the sum is a share of each thread of a row
   float along[4];
   bool blind[4] = {};
@@ -235,11 +236,12 @@ void backward(CudaDevice& on, const AttentionArguments& arguments, FloatBackward
 }  // namespace
 
 void attention_backward_float(CudaDevice& on, const AttentionArguments& arguments, const AttentionGradients& g) {
-  const HeadColumns<RowSum<float>> sums = attention_along<float>(on, arguments, g);
+  const HeadColumns<RowSum<float>> sums = row_sums_scratch(on, arguments);
   const FloatBackward a{AttentionRule<float>(arguments),
                         HeadRows<const float>(arguments.query),
                         HeadRows<const float>(arguments.key),
                         HeadRows<const float>(arguments.value),
+                        HeadRows<const float>(g.output),
                         HeadRows<const float>(g.d_output),
                         HeadRows<float>(g.d_query),
                         HeadRows<float>(g.d_key),

@@ -14,6 +14,7 @@
 #include "mica/kernels/cuda/backend.h"
 #include "mica/kernels/cuda/libraries.h"
 #include "mica/kernels/cuda/linear_product.h"
+#include "mica/kernels/cuda/linear_tiles.h"
 #include "mica/kernels/cuda/support.h"
 #include "mica/kernels/linear.h"
 
@@ -23,6 +24,13 @@ DType multiplied_as(DType x, DType weight) {
   if (x == DType::float64 || weight == DType::float64) return DType::float64;
   if (weight == DType::bfloat16 && x != DType::float16) return DType::bfloat16;
   return weight == DType::float16 && x == DType::float16 ? DType::float16 : DType::float32;
+}
+
+bool sums_by_the_way(const Product& p, DType factors) {
+  const auto along_rows = [&](const Factor& factor) {
+    return factor.row_stride == 1 && factor.depth_stride != 1 && source_of(factor, factors) == Source::same;
+  };
+  return factors != DType::float64 && along_rows(p.a) && along_rows(p.b);
 }
 
 namespace {
@@ -63,8 +71,11 @@ Finish finish_of(const View& y) {
 
 void run_tiles(CudaDevice& on, const char* name, Product product, DType factors) {
   Finish& f = product.finish;
+  const int64_t no_batches[2] = {0, 0};
   f.wide = in_fours(f.y, f.dtype, f.row_stride, f.batch_strides) &&
-           (f.residual == nullptr || in_fours(f.residual, f.dtype, f.residual_row, f.residual_batch));
+           (f.residual == nullptr || in_fours(f.residual, f.dtype, f.residual_row, f.residual_batch)) &&
+           in_fours(f.before, f.dtype, f.has_extras() ? product.n : 0, no_batches) &&
+           in_fours(f.activated, f.dtype, 0, no_batches);
   switch (factors) {
     case DType::float64:
       return multiply_double(on, name, product);
@@ -75,19 +86,39 @@ void run_tiles(CudaDevice& on, const char* name, Product product, DType factors)
   }
 }
 
+// Where the tiles do not make the sums on the way.
+void sum_depths(CudaDevice& on, const View& factor, const View& sums) {
+  if (sums.dtype != factor.dtype) {
+    View made = sums;
+    made.data = on.queue.workspace(sums.size(0) * item_size(factor.dtype));
+    made.dtype = factor.dtype;
+    sum_depths(on, factor, made);
+    return CudaShape(on).copy(made, sums);
+  }
+  View rows = factor, result = sums;
+  rows.rank = 3;
+  rows.shape = {1, factor.size(0), factor.size(1)};
+  rows.strides = {factor.size(0) * factor.size(1), factor.size(1), 1};
+  result.rank = 2;
+  result.shape = {1, factor.size(1)};
+  result.strides = {factor.size(1), 1};
+  CudaReduce(on).reduce(ReduceOp::sum, rows, result);
+}
+
 bool empty(const Product& p) {
   return p.m == 0 || p.n == 0 || p.outer * p.inner == 0;
 }
 
-// matmul() and product().
-void run(CudaDevice& on, const char* name, const Product& product, DType factors) {
-  if (empty(product)) return;
+// matmul() and product(). Whether a library did it, which leaves the sums of the factors' rows to be made.
+bool run(CudaDevice& on, const char* name, const Product& product, DType factors) {
+  if (empty(product)) return false;
   LibraryProducts* library = find_cublaslt(on.index);
   if (library != nullptr &&
       library->multiply(product, factors, on.stream, on.queue.workspace(LibraryProducts::kWorkspaceBytes))) {
-    return;
+    return true;
   }
   run_tiles(on, name, product, factors);
+  return false;
 }
 
 // The weight of a forward product, as it lies.
@@ -162,7 +193,7 @@ void norm_rows(CudaDevice& on, const Epilogue& epilogue, const View& y, const Fo
   };
   const View weight = parameter(epilogue.norm_weight, scratch.norm_weight);
   const View bias = parameter(epilogue.norm_bias, scratch.norm_bias);
-  CudaNorm(on).layer_norm(y, {}, weight, bias, static_cast<double>(epilogue.norm_eps), y, {}, {}, {});
+  CudaNorm(on).layer_norm(y, {}, weight, bias, static_cast<double>(epilogue.norm_eps), y, {}, {}, {}, {});
 }
 
 void forward_rows(CudaDevice& on, const char* name, const View& x, const Weight& w, const Epilogue& epilogue,
@@ -245,7 +276,7 @@ void CudaLinear::matmul(const View& a, bool transpose_a, const View& b, bool tra
 }
 
 void CudaLinear::product(const View& a, bool transpose_a, const View& b, bool transpose_b, const View& bias,
-                         const View& c, DType factors, bool add) {
+                         const View& c, DType factors, bool add, const ProductExtras& extras) {
   require_floating("linear.product", c, device_.device());
   Product product{};
   product.a = factor_of(a, transpose_a);
@@ -260,8 +291,21 @@ void CudaLinear::product(const View& a, bool transpose_a, const View& b, bool tr
     f.residual = c.data;
     f.residual_row = f.row_stride;
   }
+  if (extras.before || extras.activated) {
+    f.activation = extras.activation;
+    f.before = extras.before.data;
+    f.activated = extras.activated.data;
+  }
+  product.a_sums = extras.a_sums.data;
+  product.b_sums = extras.b_sums.data;
+  const bool narrow = a.dtype == b.dtype && item_size(a.dtype) == 2;
   const bool rounded = c.dtype == DType::float32 && factors == DType::bfloat16;
-  run(device_, "linear.product", product, rounded ? DType::bfloat16 : c.dtype);
+  const DType multiplied = narrow ? a.dtype : rounded ? DType::bfloat16 : c.dtype;
+  const bool on_the_way =
+      !run(device_, "linear.product", product, multiplied) && !empty(product) && sums_by_the_way(product, multiplied);
+  if (on_the_way) return;
+  if (extras.a_sums) sum_depths(device_, a, extras.a_sums);
+  if (extras.b_sums) sum_depths(device_, b, extras.b_sums);
 }
 
 void CudaLinear::forward(const View& x, const View& weight, const Epilogue& epilogue, const View& y) {

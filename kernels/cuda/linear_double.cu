@@ -48,7 +48,12 @@ __global__ void double_kernel(Product p) {
   for (int i = 0; i < 2; ++i) {
     for (int j = 0; j < 2; ++j) {
       const int64_t row = at.row + down + kSide * i, column = at.column + across + kSide * j;
-      if (row < p.m && column < p.n) finish_one(p.finish, place, row, column, sums[i][j]);
+      if (row >= p.m || column >= p.n) continue;
+      if (p.finish.has_extras()) {
+        finish_with_extras(p.finish, place, row, column, p.n, sums[i][j]);
+      } else {
+        finish_one(p.finish, place, row, column, sums[i][j]);
+      }
     }
   }
 }

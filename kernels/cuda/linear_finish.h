@@ -22,10 +22,40 @@ template <typename C>
 }
 
 template <typename C>
-__device__ __forceinline__ C finish_value(const Finish& f, C sum, int64_t column) {
+[[gnu::noinline]] __device__ C slope(Activation activation, C x) {
+  return activation_slope(activation, x);
+}
+
+/// t before its activation.
+template <typename C>
+__device__ __forceinline__ C linear_value(const Finish& f, C sum, int64_t column) {
   C value = static_cast<C>(f.alpha) * sum;
   if (f.bias.data != nullptr) value += read_floating<C>(f.bias.data, f.bias.dtype, column * f.bias.stride);
+  return value;
+}
+
+template <typename C>
+__device__ __forceinline__ C finish_value(const Finish& f, C sum, int64_t column) {
+  const C value = linear_value(f, sum, column);
   return f.activation == Activation::none ? value : activated(f.activation, value);
+}
+
+/// One element of a result with extras.
+template <typename C>
+__device__ __forceinline__ void finish_with_extras(const Finish& f, const FinishPlace& place, int64_t row,
+                                                   int64_t column, int64_t columns, C sum) {
+  C value = linear_value(f, sum, column);
+  const int64_t at = row * columns + column, y = place.y + row * f.row_stride + column;
+  C x;
+  if (f.before != nullptr) {
+    x = read_floating<C>(f.before, f.dtype, at);
+    value *= slope(f.activation, x);
+    write_floating(f.y, f.dtype, y, value);
+  } else {
+    write_floating(f.y, f.dtype, y, value);
+    x = read_floating<C>(f.y, f.dtype, y);  // as it was rounded
+  }
+  if (f.activated != nullptr) write_floating(f.activated, f.dtype, at, activated(f.activation, x));
 }
 
 /// One element.
@@ -51,6 +81,25 @@ __device__ __forceinline__ void finish_four(const Finish& f, int64_t y, int64_t 
   store_pack(static_cast<T*>(f.y) + y, result);
 }
 
+/// Four neighbours of a result with extras.
+template <typename T>
+__device__ __forceinline__ void finish_four_with_extras(const Finish& f, int64_t y, int64_t at, float (&values)[4]) {
+  Pack<T, 4> x, result;
+  if (f.before != nullptr) {
+    x = load_pack<4>(static_cast<const T*>(f.before) + at);
+#pragma unroll
+    for (int i = 0; i < 4; ++i) values[i] *= slope(f.activation, widen(x.values[i]));
+  }
+#pragma unroll
+  for (int i = 0; i < 4; ++i) result.values[i] = narrow<T>(values[i]);
+  store_pack(static_cast<T*>(f.y) + y, result);
+  if (f.activated == nullptr) return;
+  if (f.before == nullptr) x = result;
+#pragma unroll
+  for (int i = 0; i < 4; ++i) x.values[i] = narrow<T>(activated(f.activation, widen(x.values[i])));
+  store_pack(static_cast<T*>(f.activated) + at, x);
+}
+
 /// Rows of sums in shared memory, eight elements further apart than they are long: what four rows of a fragment write
 /// at once lies in different banks.
 template <int kColumns>
@@ -64,11 +113,19 @@ __device__ __forceinline__ void finish_tile(const Product& p, const FinishPlace&
   const Finish& f = p.finish;
   constexpr int kFours = kColumns / 4, kStride = kSumsStride<kColumns>;
   static_assert(kRows * kFours % kThreads == 0);
+  const bool extras = f.has_extras();
+  const auto one = [&](int64_t r, int64_t c, float sum) {
+    if (extras) {
+      finish_with_extras(f, at, r, c, p.n, sum);
+    } else {
+      finish_one(f, at, r, c, sum);
+    }
+  };
   if (!f.wide) {
 #pragma unroll 1
     for (int e = static_cast<int>(thread_rank()); e < kRows * kColumns; e += kThreads) {
       const int64_t r = row + e / kColumns, c = column + e % kColumns;
-      if (r < p.m && c < p.n) finish_one(f, at, r, c, sums[e / kColumns * kStride + e % kColumns]);
+      if (r < p.m && c < p.n) one(r, c, sums[e / kColumns * kStride + e % kColumns]);
     }
     return;
   }
@@ -79,11 +136,27 @@ __device__ __forceinline__ void finish_tile(const Product& p, const FinishPlace&
     const float* from = sums + e / kFours * kStride + e % kFours * 4;
     if (c + 4 > p.n) {
 #pragma unroll 1
-      for (int i = 0; c + i < p.n; ++i) finish_one(f, at, r, c + i, from[i]);
+      for (int i = 0; c + i < p.n; ++i) one(r, c + i, from[i]);
       continue;
     }
     const auto four = load_pack<4>(from);
     float values[4];
+    if (extras) {
+#pragma unroll
+      for (int i = 0; i < 4; ++i) values[i] = linear_value(f, four.values[i], c + i);
+      const int64_t y = at.y + r * f.row_stride + c, extra = r * p.n + c;
+      switch (f.dtype) {
+        case DType::float16:
+          finish_four_with_extras<float16>(f, y, extra, values);
+          break;
+        case DType::bfloat16:
+          finish_four_with_extras<bfloat16>(f, y, extra, values);
+          break;
+        default:
+          finish_four_with_extras<float>(f, y, extra, values);
+      }
+      continue;
+    }
 #pragma unroll
     for (int i = 0; i < 4; ++i) values[i] = finish_value(f, four.values[i], c + i);
     const int64_t y = at.y + r * f.row_stride + c, residual = at.residual + r * f.residual_row + c;

@@ -66,7 +66,7 @@ __device__ __forceinline__ void read_two(char* piece, int t, int c, float (&valu
 }
 
 // One tile of the product, at (row, column) of a batch; `shared` has kSharedBytes. Every thread of the block calls.
-template <typename Tile, Source kSource, bool kAlongA, bool kAlongB>
+template <typename Tile, Source kSource, bool kAlongA, bool kAlongB, bool kSums>
 __device__ __forceinline__ void multiply_tile(const Product& p, const TilePlace& at, char* shared) {
   using PieceA = Piece<float, Tile::kRows, kDepth, kAlongA>;
   using PieceB = Piece<float, Tile::kColumns, kDepth, kAlongB>;
@@ -77,6 +77,10 @@ __device__ __forceinline__ void multiply_tile(const Product& p, const TilePlace&
   const int down = static_cast<int>(thread_rank()) / Tile::kAcross;
   const int across = static_cast<int>(thread_rank()) % Tile::kAcross;
   float sums[Tile::kM][Tile::kN] = {};
+  // Of the rows of a and of b, in the threads at the result's edge.
+  const bool sum_a = kSums && p.a_sums != nullptr && at.column == 0 && across == 0;
+  const bool sum_b = kSums && p.b_sums != nullptr && at.row == 0 && down == 0;
+  float a_sums[kSums ? Tile::kM : 1] = {}, b_sums[kSums ? Tile::kN : 1] = {};
   over_depth<kDepth, kStages>(a, Tile::kABytes, b, Tile::kBBytes, shared, p.k, [&](char* piece_a, char* piece_b) {
 #pragma unroll 2
     for (int c = 0; c < kDepth / 2; ++c) {
@@ -91,9 +95,31 @@ __device__ __forceinline__ void multiply_tile(const Product& p, const TilePlace&
 #pragma unroll
           for (int j = 0; j < Tile::kN; ++j) sums[i][j] += va[i][d] * vb[j][d];
         }
+        if constexpr (kSums) {
+          if (sum_a) {
+#pragma unroll
+            for (int i = 0; i < Tile::kM; ++i) a_sums[i] += va[i][d];
+          }
+          if (sum_b) {
+#pragma unroll
+            for (int j = 0; j < Tile::kN; ++j) b_sums[j] += vb[j][d];
+          }
+        }
       }
     }
   });
+  if constexpr (kSums) {
+#pragma unroll
+    for (int i = 0; i < Tile::kM; ++i) {
+      const int64_t r = at.row + row_of<Tile::kDown, kAlongA>(down, i);
+      if (sum_a && r < p.m) write_floating(p.a_sums, p.finish.dtype, r, a_sums[i]);
+    }
+#pragma unroll
+    for (int j = 0; j < Tile::kN; ++j) {
+      const int64_t c = at.column + row_of<Tile::kAcross, kAlongB>(across, j);
+      if (sum_b && c < p.n) write_floating(p.b_sums, p.finish.dtype, c, b_sums[j]);
+    }
+  }
   auto* out = reinterpret_cast<float*>(shared);
   const FinishPlace place = finish_place(p, at.batch);
 #pragma unroll
@@ -112,17 +138,17 @@ __device__ __forceinline__ void multiply_tile(const Product& p, const TilePlace&
   }
 }
 
-template <typename Tile, Source kSource, bool kAlongA, bool kAlongB>
+template <typename Tile, Source kSource, bool kAlongA, bool kAlongB, bool kSums>
 __global__ void __launch_bounds__(Tile::kThreads, kSource == Source::same ? 2 : 1) float_kernel(Product p) {
-  multiply_tile<Tile, kSource, kAlongA, kAlongB>(p, tile_place(p, block_x(), Tile::kRows, Tile::kColumns),
-                                                 &shared_memory<char>());
+  multiply_tile<Tile, kSource, kAlongA, kAlongB, kSums>(p, tile_place(p, block_x(), Tile::kRows, Tile::kColumns),
+                                                        &shared_memory<char>());
 }
 
-template <typename Tile, Source kSource, bool kAlongA, bool kAlongB>
+template <typename Tile, Source kSource, bool kAlongA, bool kAlongB, bool kSums = false>
 void start(CudaDevice& on, const char* name, const Product& p) {
   launch(name, on.stream,
          {{tile_count(p, Tile::kRows, Tile::kColumns)}, {static_cast<unsigned>(Tile::kThreads)}, Tile::kSharedBytes},
-         float_kernel<Tile, kSource, kAlongA, kAlongB>, p);
+         float_kernel<Tile, kSource, kAlongA, kAlongB, kSums>, p);
 }
 
 template <typename Tile>
@@ -130,6 +156,8 @@ void start(CudaDevice& on, const char* name, const Product& p) {
   if (source_of(p.a, DType::float32) != Source::same || source_of(p.b, DType::float32) != Source::same) {
     return start<Tile, Source::any, true, true>(on, name, p);
   }
+  if ((p.a_sums != nullptr || p.b_sums != nullptr) && sums_by_the_way(p, DType::float32))
+    return start<Tile, Source::same, false, false, true>(on, name, p);
   const bool a = p.a.depth_stride == 1, b = p.b.depth_stride == 1;
   if (a && b) return start<Tile, Source::same, true, true>(on, name, p);
   if (a) return start<Tile, Source::same, true, false>(on, name, p);

@@ -62,8 +62,55 @@ __device__ __forceinline__ void read_b(char* piece, int column, int j, int depth
   b[1] = {{r[2], r[3]}};
 }
 
+// The sums over the depth of a warp's rows of a, or of b: products with ones, for which the blocks and warps at the
+// result's edge do an eighth more. Every column of a's sums is the same, and every row of b's.
+template <typename F, typename Tile>
+class RowSums {
+  static constexpr int kMost = Tile::kM > Tile::kN ? Tile::kM : Tile::kN;
+
+ public:
+  __device__ __forceinline__ RowSums(const Product& p, const TilePlace& at, int row, int column)
+      : a_(p.a_sums != nullptr && at.column == 0 && column == 0), b_(p.b_sums != nullptr && at.row == 0 && row == 0) {}
+
+  __device__ __forceinline__ void add(const FragmentA (&a)[Tile::kM], const FragmentB (&b)[Tile::kN]) {
+    const uint32_t two = pack_two<F>(1, 1);
+    if (a_) {
+      const FragmentB ones = {{two, two}};
+#pragma unroll
+      for (int i = 0; i < Tile::kM; ++i) multiply_add<F>(sums_[i], a[i], ones);
+    } else if (b_) {
+      const FragmentA ones = {{two, two, two, two}};
+#pragma unroll
+      for (int j = 0; j < Tile::kN; ++j) multiply_add<F>(sums_[j], ones, b[j]);
+    }
+  }
+  __device__ __forceinline__ void store(const Product& p, int64_t row, int64_t column) const {
+    const int lane = static_cast<int>(lane_index()), g = lane / 4, t = lane % 4;
+    if (a_ && t == 0) {
+#pragma unroll
+      for (int i = 0; i < Tile::kM; ++i) {
+        store_one(p.a_sums, p, row + 16 * i + g, p.m, sums_[i].r[0]);
+        store_one(p.a_sums, p, row + 16 * i + g + 8, p.m, sums_[i].r[2]);
+      }
+    } else if (b_ && g == 0) {
+#pragma unroll
+      for (int j = 0; j < Tile::kN; ++j) {
+        store_one(p.b_sums, p, column + 8 * j + 2 * t, p.n, sums_[j].r[0]);
+        store_one(p.b_sums, p, column + 8 * j + 2 * t + 1, p.n, sums_[j].r[1]);
+      }
+    }
+  }
+
+ private:
+  static __device__ __forceinline__ void store_one(void* to, const Product& p, int64_t i, int64_t count, float sum) {
+    if (i < count) write_floating(to, p.finish.dtype, i, sum);
+  }
+  bool a_, b_;  // the same for the whole warp
+  FragmentC sums_[kMost] = {};
+};
+
 // One tile of the product, at (row, column) of a batch; `shared` has kSharedBytes. Every thread of the block calls.
-template <typename F, typename Tile, Source kSourceA, bool kAlongA, Source kSourceB, bool kAlongB>
+template <typename F, typename Tile, Source kSourceA, bool kAlongA, Source kSourceB, bool kAlongB, bool kSums>
 __device__ __forceinline__ void multiply_tile(const Product& p, const TilePlace& at, char* shared) {
   using PieceA = Piece<F, Tile::kRows, kDepth, kAlongA>;
   using PieceB = Piece<F, Tile::kColumns, kDepth, kAlongB>;
@@ -74,6 +121,7 @@ __device__ __forceinline__ void multiply_tile(const Product& p, const TilePlace&
   const int warp = static_cast<int>(warp_index()), lane = static_cast<int>(lane_index());
   const int row = warp / Tile::kAcross * (Tile::kM * 16), column = warp % Tile::kAcross * (Tile::kN * 8);
   FragmentC sums[Tile::kM][Tile::kN] = {};
+  RowSums<F, Tile> row_sums(p, at, row, column);
   over_depth<kDepth, kStages>(a, Tile::kABytes, b, Tile::kBBytes, shared, p.k, [&](char* piece_a, char* piece_b) {
 #pragma unroll
     for (int depth = 0; depth < kDepth; depth += 16) {
@@ -88,8 +136,10 @@ __device__ __forceinline__ void multiply_tile(const Product& p, const TilePlace&
 #pragma unroll
         for (int j = 0; j < Tile::kN; ++j) multiply_add<F>(sums[i][j], fa[i], fb[j]);
       }
+      if constexpr (kSums) row_sums.add(fa, fb);
     }
   });
+  if constexpr (kSums) row_sums.store(p, at.row + row, at.column + column);
   auto* out = reinterpret_cast<float*>(shared);
   const FinishPlace place = finish_place(p, at.batch);
 #pragma unroll
@@ -112,17 +162,17 @@ __device__ __forceinline__ void multiply_tile(const Product& p, const TilePlace&
   }
 }
 
-template <typename F, typename Tile, Source kSourceA, bool kAlongA, Source kSourceB, bool kAlongB>
-__global__ void __launch_bounds__(Tile::kThreads, kSourceA == Source::same ? 2 : 1) half_kernel(Product p) {
-  multiply_tile<F, Tile, kSourceA, kAlongA, kSourceB, kAlongB>(p, tile_place(p, block_x(), Tile::kRows, Tile::kColumns),
-                                                               &shared_memory<char>());
+template <typename F, typename Tile, Source kSourceA, bool kAlongA, Source kSourceB, bool kAlongB, bool kSums>
+__global__ void __launch_bounds__(Tile::kThreads, kSourceA == Source::same && !kSums ? 2 : 1) half_kernel(Product p) {
+  multiply_tile<F, Tile, kSourceA, kAlongA, kSourceB, kAlongB, kSums>(
+      p, tile_place(p, block_x(), Tile::kRows, Tile::kColumns), &shared_memory<char>());
 }
 
-template <typename F, typename Tile, Source kSourceA, bool kAlongA, Source kSourceB, bool kAlongB>
+template <typename F, typename Tile, Source kSourceA, bool kAlongA, Source kSourceB, bool kAlongB, bool kSums = false>
 void start(CudaDevice& on, const char* name, const Product& p) {
   launch(name, on.stream,
          {{tile_count(p, Tile::kRows, Tile::kColumns)}, {static_cast<unsigned>(Tile::kThreads)}, Tile::kSharedBytes},
-         half_kernel<F, Tile, kSourceA, kAlongA, kSourceB, kAlongB>, p);
+         half_kernel<F, Tile, kSourceA, kAlongA, kSourceB, kAlongB, kSums>, p);
 }
 
 template <typename F, typename Tile, Source kSourceA, Source kSourceB>
@@ -138,6 +188,8 @@ void start(CudaDevice& on, const char* name, const Product& p) {
 template <typename F, typename Tile>
 void start(CudaDevice& on, const char* name, const Product& p) {
   const Source a = source_of(p.a, dtype_of<F>()), b = source_of(p.b, dtype_of<F>());
+  if ((p.a_sums != nullptr || p.b_sums != nullptr) && sums_by_the_way(p, dtype_of<F>()))
+    return start<F, Tile, Source::same, false, Source::same, false, true>(on, name, p);
   if (a == Source::same && b == Source::same) return start<F, Tile, Source::same, Source::same>(on, name, p);
   if constexpr (std::is_same_v<F, bfloat16>) {
     if (a == Source::float32 && b == Source::float32) {

@@ -3,6 +3,8 @@
 //
 //   t = alpha * sum over depth of a(row, depth) b(column, depth);  t += bias;  t = activation(t);  y = t + residual
 //
+// or, for training, y = t before its activation, which goes to a place of its own (Finish).
+//
 // Factors are multiplied in one type, float32, float16, bfloat16 or float64, to which they are converted on the way
 // into shared memory, and summed in float32 (float64 of float64).
 
@@ -39,7 +41,13 @@ struct Finish {
   void* y;
   DType dtype;
   int64_t row_stride, batch_strides[2];
-  bool wide;  ///< four neighbours of y, and of the residual, can be moved at once
+  bool wide;  ///< four neighbours of y, and of what follows, can be moved at once
+  /// Of y's dtype, their rows n elements apart, or null. With `before` y = t * activation'(before) and activated =
+  /// activation(before), else y = t and activated = activation(y).
+  const void* before;
+  void* activated;
+
+  bool has_extras() const { return before != nullptr || activated != nullptr; }
 };
 
 struct Product {
@@ -47,6 +55,8 @@ struct Product {
   Finish finish;
   int64_t m, n, k;
   int64_t outer, inner;  ///< batches: outer * inner of them
+  /// Of the result's dtype, or null: the sums of a's and of b's rows over the depth.
+  void *a_sums, *b_sums;
 };
 
 /// In which type factors of these dtypes are multiplied when b is a weight: its own, but float32 where the other would
@@ -57,10 +67,14 @@ inline int multiprocessors(const CudaDevice& on) {
   return properties(on.index).multiprocessors;
 }
 
-/// Each puts the product on the stream; its factors may have any floating dtype and any strides.
+/// Each puts the product on the stream; its factors may have any floating dtype and any strides. The sums of rows are
+/// not made unless sums_by_the_way() says so.
 void multiply_float(CudaDevice& on, const char* name, const Product& product);
 void multiply_double(CudaDevice& on, const char* name, const Product& product);
 void multiply_half(CudaDevice& on, const char* name, const Product& product, DType factors);
+
+/// Whether the tiles add up the rows of the factors while they multiply: both as they lie, along their rows.
+bool sums_by_the_way(const Product& product, DType factors);
 
 /// Rows of a that the kernels for few rows take, which read b once. Their results differ from those of the others in
 /// the order of sums; one row's do not depend on how many there are.

@@ -1,15 +1,16 @@
-// Layer norm and RMS norm over rows.
+// Layer norm and RMS norm over rows; before a layer norm's, dropout and a residual.
 //
-// Bytes: forward reads x (and residual) and writes y (and sum) once: 2 to 4 row sizes a row. Backward reads dy and the
-// sum once and writes ds once; groups of threads add up their rows' shares of dweight and dbias in registers, and leave
-// them in a scratch of at most kParts rows. At the copy bandwidth of the memory this is the floor: the arithmetic, some
-// 10 operations an element, is far below it.
-// Why it is fast: a row's elements are read 16 bytes a lane and stay in registers between the passes (mean, variance,
-// output) when it is at most kMostThreads * kHeldElements long, so that each byte moves once; short rows take one warp,
-// which needs no barrier. Sums run in float32 (float64 for float64) in an order that depends on the row's size alone.
+// Bytes: forward reads x (and residual) and writes y (and sum) once: 2 to 4 row sizes a row. Backward reads dy, the sum
+// and its other gradient once and writes ds (and dx, where elements were dropped) once; groups of threads add up their
+// rows' shares of dweight and dbias in registers, and leave them in a scratch of at most kParts rows. At the copy
+// bandwidth of the memory this is the floor: the arithmetic, some 10 operations an element, is far below it. Why it is
+// fast: a row's elements are read 16 bytes a lane and stay in registers between the passes (mean, variance, output)
+// when it is at most kMostThreads * kHeldElements long, so that each byte moves once; short rows take one warp, which
+// needs no barrier. Sums run in float32 (float64 for float64) in an order that depends on the row's size alone.
 
 #include "mica/kernels/cuda/backend.h"
 #include "mica/kernels/cuda/device/combine.h"
+#include "mica/kernels/cuda/device/dropped.h"
 #include "mica/kernels/cuda/support.h"
 #include "mica/kernels/norm.h"
 
@@ -65,6 +66,7 @@ __device__ __forceinline__ int64_t row_of_thread() {
 template <typename T, typename W>
 struct LayerNorm {
   const T *x, *residual;
+  DroppedElements<Computed<T>> dropped;
   const W *weight, *bias;
   Computed<T> eps;
   T *y, *sum, *mean, *rstd;
@@ -80,9 +82,13 @@ __global__ void __launch_bounds__(kMostThreads) layer_norm_kernel(LayerNorm<T, W
   if (row >= a.rows) return;  // whole warps
   const int64_t packs = a.size / kPack, start = row * a.size;
   C held[kHeld<T, kPack>][kPack];
-  const auto s_of = [&](int64_t pack, C* s) {
+  const auto s_of = [&](int64_t pack, C(&s)[kPack]) {
     const auto x = load_pack<kPack>(a.x + row * a.x_stride + pack * kPack);
     for (int i = 0; i < kPack; ++i) s[i] = widen(x.values[i]);
+    if (a.dropped.any()) {
+      a.dropped.drop(start + pack * kPack, s);
+      for (int i = 0; i < kPack; ++i) s[i] = widen(narrow<T>(s[i]));
+    }
     if (a.residual != nullptr) {
       const auto r = load_pack<kPack>(a.residual + start + pack * kPack);
       // The sum is rounded to its type before it is normalised: the backward pass sees the same numbers.
@@ -201,6 +207,9 @@ struct NormBackward {
   T* dx;
   int64_t rows, size;
   int64_t heads, row_stride, head_stride;  // of x
+  const T* other = nullptr;                // added to dx, or null
+  DroppedElements<Computed<T>> dropped{};
+  T* dropped_dx = nullptr;  // dropout(dx), or null
   __device__ __forceinline__ const T* vector(int64_t v) const {
     return x + v / heads * row_stride + v % heads * head_stride;
   }
@@ -269,7 +278,19 @@ __global__ void __launch_bounds__(kMostThreads) norm_backward_kernel(NormBackwar
         const C xhat = (widen(xs.values[i]) - mean) * rstd;
         dx.values[i] = narrow<T>(rstd * (g - mean_g - xhat * mean_along));
       }
-      store_pack(a.dx + row * a.size + pack * kPack, dx);
+      const int64_t at = row * a.size + pack * kPack;
+      if (kCentred && a.other != nullptr) {
+        const auto other = load_pack<kPack>(a.other + at);
+        for (int i = 0; i < kPack; ++i) dx.values[i] = narrow<T>(widen(dx.values[i]) + widen(other.values[i]));
+      }
+      store_pack(a.dx + at, dx);
+      if (kCentred && a.dropped_dx != nullptr) {
+        C kept[kPack];
+        for (int i = 0; i < kPack; ++i) kept[i] = widen(dx.values[i]);
+        a.dropped.drop(at, kept);
+        for (int i = 0; i < kPack; ++i) dx.values[i] = narrow<T>(kept[i]);
+        store_pack(a.dropped_dx + at, dx);
+      }
     });
   }
   if constexpr (kShares) {
@@ -377,16 +398,27 @@ void with_parameters(const char* name, const CudaDevice& on, const View& weight,
 }  // namespace
 
 void CudaNorm::layer_norm(const View& x, const View& residual, const View& weight, const View& bias, double eps,
-                          const View& y, const View& sum, const View& mean, const View& rstd) {
+                          const View& y, const View& sum, const View& mean, const View& rstd, const Dropout& dropout) {
   const char* name = "norm.layer_norm";
   with_floating(name, x.dtype, device_.device(), [&](auto zero) {
     using T = decltype(zero);
     with_parameters<T>(name, device_, weight, bias, [&](auto parameter) {
       using W = decltype(parameter);
       const int64_t rows = x.size(0), size = x.size(1);
-      const LayerNorm<T, W> a{x.as<T>(), residual.as<T>(), weight.as<W>(), bias.as<W>(), static_cast<Computed<T>>(eps),
-                              y.as<T>(), sum.as<T>(),      mean.as<T>(),   rstd.as<T>(), rows,
-                              size,      x.stride(0),      y.stride(0)};
+      const LayerNorm<T, W> a{.x = x.as<T>(),
+                              .residual = residual.as<T>(),
+                              .dropped = DroppedElements<Computed<T>>(dropout),
+                              .weight = weight.as<W>(),
+                              .bias = bias.as<W>(),
+                              .eps = static_cast<Computed<T>>(eps),
+                              .y = y.as<T>(),
+                              .sum = sum.as<T>(),
+                              .mean = mean.as<T>(),
+                              .rstd = rstd.as<T>(),
+                              .rows = rows,
+                              .size = size,
+                              .x_stride = x.stride(0),
+                              .y_stride = y.stride(0)};
       bool wide = wide_rows(x, size, x.stride(0)) && wide_rows(y, size, y.stride(0)) && size % kWide<T> == 0;
       for (const View* each : {&residual, &weight, &bias, &sum}) wide = wide && wide_rows(*each, size);
       launch(name, device_.stream, row_shape<T>(rows, size).launch,
@@ -396,16 +428,31 @@ void CudaNorm::layer_norm(const View& x, const View& residual, const View& weigh
 }
 
 void CudaNorm::layer_norm_backward(const View& dy, const View& sum, const View& mean, const View& rstd,
-                                   const View& weight, const View& ds, const View& dweight, const View& dbias) {
+                                   const View& weight, const View& dsum, const Dropout& dropout, const View& ds,
+                                   const View& dx, const View& dweight, const View& dbias) {
   const char* name = "norm.layer_norm_backward";
   with_floating(name, dy.dtype, device_.device(), [&](auto zero) {
     using T = decltype(zero);
     with_parameters<T>(name, device_, weight, {}, [&](auto parameter) {
       using W = decltype(parameter);
       const int64_t rows = dy.size(0), size = dy.size(1);
-      const NormBackward<T, W> a{
-          dy.as<T>(), sum.as<T>(), mean.as<T>(), rstd.as<T>(), weight.as<W>(), 0, ds.as<T>(), rows, size, 1, size, 0};
-      const bool wide = wide_rows(dy, size) && wide_rows(sum, size) && wide_rows(ds, size);
+      const NormBackward<T, W> a{.dy = dy.as<T>(),
+                                 .x = sum.as<T>(),
+                                 .mean = mean.as<T>(),
+                                 .rstd = rstd.as<T>(),
+                                 .weight = weight.as<W>(),
+                                 .weight_offset = 0,
+                                 .dx = ds.as<T>(),
+                                 .rows = rows,
+                                 .size = size,
+                                 .heads = 1,
+                                 .row_stride = size,
+                                 .head_stride = 0,
+                                 .other = dsum.as<T>(),
+                                 .dropped = DroppedElements<Computed<T>>(dropout),
+                                 .dropped_dx = dx.as<T>()};
+      bool wide = true;
+      for (const View* each : {&dy, &sum, &dsum, &ds, &dx}) wide = wide && wide_rows(*each, size);
       backward<T, W, true>(device_, name, a, wide, dweight, dbias);
     });
   });

@@ -5,25 +5,13 @@
 #include <cmath>
 
 #include "mica/kernels/cuda/backend.h"
+#include "mica/kernels/cuda/device/dropped.h"
 #include "mica/kernels/cuda/device/thread.h"
 #include "mica/kernels/cuda/support.h"
 #include "mica/kernels/random.h"
 
 namespace mica::cuda {
 namespace {
-
-struct Four {
-  float u[4];
-};
-
-// The uniform numbers of the elements 4 block to 4 block + 3.
-__device__ __forceinline__ Four uniform_block(uint64_t seed, uint64_t stream, uint64_t block) {
-  const auto words = philox({static_cast<uint32_t>(block), static_cast<uint32_t>(block >> 32),
-                             static_cast<uint32_t>(stream), static_cast<uint32_t>(stream >> 32)},
-                            seed);
-  return {{uniform_from_word(words[0]), uniform_from_word(words[1]), uniform_from_word(words[2]),
-           uniform_from_word(words[3])}};
-}
 
 // Calls body(block, u) for the blocks of four elements that cover n.
 template <typename Body>
@@ -46,7 +34,7 @@ __device__ T rounded(double value) {
 
 template <typename T>
 __global__ void uniform_kernel(uint64_t seed, uint64_t stream, double low, double high, int64_t n, T* y) {
-  for_blocks(seed, stream, n, [&](int64_t block, const Four& four) {
+  for_blocks(seed, stream, n, [&](int64_t block, const FourUniforms& four) {
     for (int i = 0; i < 4 && block * 4 + i < n; ++i) {
       y[block * 4 + i] = rounded<T>(low + (high - low) * static_cast<double>(four.u[i]));
     }
@@ -57,7 +45,7 @@ __global__ void uniform_kernel(uint64_t seed, uint64_t stream, double low, doubl
 //   r = sqrt(-2 ln(1 - u_w)),  n_2j = r cos(2 pi u_v),  n_2j+1 = r sin(2 pi u_v).
 template <typename T>
 __global__ void normal_kernel(uint64_t seed, uint64_t stream, double mean, double deviation, int64_t n, T* y) {
-  for_blocks(seed, stream, n, [&](int64_t block, const Four& four) {
+  for_blocks(seed, stream, n, [&](int64_t block, const FourUniforms& four) {
     for (int i = 0; i < 4; i += 2) {
       const int64_t at = block * 4 + i;
       const double radius = deviation * std::sqrt(-2 * std::log(1 - static_cast<double>(four.u[i])));
@@ -68,24 +56,41 @@ __global__ void normal_kernel(uint64_t seed, uint64_t stream, double mean, doubl
   });
 }
 
+// y = dropout(x) + residual, four neighbours a thread.
 template <typename T>
-__global__ void dropout_kernel(uint64_t seed, uint64_t stream, float threshold, Computed<T> scale, int64_t n,
-                               const T* x, T* y, bool wide) {
-  for_blocks(seed, stream, n, [&](int64_t block, const Four& four) {
-    if (wide && block * 4 + 4 <= n) {
-      const auto in = load_pack<4>(x + block * 4);
-      Pack<T, 4> out;
-      for (int i = 0; i < 4; ++i) {
-        out.values[i] = four.u[i] >= threshold ? narrow<T>(widen(in.values[i]) * scale) : narrow<T>(Computed<T>(0));
-      }
-      store_pack(y + block * 4, out);
-      return;
+struct DropoutCall {
+  DroppedElements<Computed<T>> dropped;
+  const T *x, *residual;
+  T* y;
+  int64_t n;
+  bool wide;
+};
+
+template <typename T, int kPack>
+__device__ __forceinline__ void drop_at(const DropoutCall<T>& a, int64_t at) {
+  const auto in = load_pack<kPack>(a.x + at);
+  Computed<T> values[kPack];
+  for (int i = 0; i < kPack; ++i) values[i] = widen(in.values[i]);
+  a.dropped.drop(at, values);
+  if (a.residual != nullptr) {
+    const auto other = load_pack<kPack>(a.residual + at);
+    for (int i = 0; i < kPack; ++i) values[i] = widen(narrow<T>(values[i])) + widen(other.values[i]);
+  }
+  Pack<T, kPack> out;
+  for (int i = 0; i < kPack; ++i) out.values[i] = narrow<T>(values[i]);
+  store_pack(a.y + at, out);
+}
+
+template <typename T>
+__global__ void dropout_kernel(DropoutCall<T> a) {
+  const int64_t step = int64_t{blocks_x()} * threads_x() * 4;
+  for (int64_t at = (int64_t{block_x()} * threads_x() + thread_x()) * 4; at < a.n; at += step) {
+    if (a.wide && at + 4 <= a.n) {
+      drop_at<T, 4>(a, at);
+    } else {
+      for (int64_t i = at; i < at + 4 && i < a.n; ++i) drop_at<T, 1>(a, i);
     }
-    for (int i = 0; i < 4 && block * 4 + i < n; ++i) {
-      const int64_t at = block * 4 + i;
-      y[at] = four.u[i] >= threshold ? narrow<T>(widen(x[at]) * scale) : narrow<T>(Computed<T>(0));
-    }
-  });
+  }
 }
 
 }  // namespace
@@ -106,15 +111,16 @@ void CudaRandom::normal(uint64_t seed, uint64_t stream, double mean, double devi
   });
 }
 
-void CudaRandom::dropout(uint64_t seed, uint64_t stream, double p, const View& x, const View& y) {
+void CudaRandom::dropout(const Dropout& dropout, const View& x, const View& residual, const View& y) {
   with_floating("random.dropout", x.dtype, device_.device(), [&](auto zero) {
     using T = decltype(zero);
     const auto aligned = [](const View& view) {
       return reinterpret_cast<uintptr_t>(view.data) % (4 * static_cast<uintptr_t>(sizeof(T))) == 0;
     };
-    launch("random.dropout", device_.stream, over(ceil_div(x.numel(), 4)), dropout_kernel<T>, seed, stream,
-           dropout_threshold(p), static_cast<Computed<T>>(1 / (1 - p)), x.numel(), x.as<const T>(), y.as<T>(),
-           aligned(x) && aligned(y));
+    const DropoutCall<T> call{
+        DroppedElements<Computed<T>>(dropout),        x.as<const T>(), residual.as<const T>(), y.as<T>(), x.numel(),
+        aligned(x) && aligned(residual) && aligned(y)};
+    launch("random.dropout", device_.stream, over(ceil_div(x.numel(), 4)), dropout_kernel<T>, call);
   });
 }
 

@@ -5,6 +5,7 @@
 #include <tuple>
 #include <utility>
 
+#include "mica/autograd/autocast.h"
 #include "mica/autograd/checkpoint.h"
 #include "mica/autograd/elementwise.h"
 #include "mica/autograd/embedding.h"
@@ -197,7 +198,7 @@ Tensor Encoder::embed(const Rows& rows) const {
     x = multiply(x, rows.key_mask.to(x.dtype()).reshape({rows.rows(), 1}));
   }
   if (rows.training) x = dropout(x, spec_.hidden_dropout);
-  return project_.defined() && !spec_.norm_after_projection ? project_(x) : x;
+  return as_activations(project_.defined() && !spec_.norm_after_projection ? project_(x) : x, product_dtype_);
 }
 
 // Every token with every other one; states are of that dtype.

@@ -5,6 +5,7 @@
 #include <numeric>
 #include <utility>
 
+#include "mica/autograd/autocast.h"
 #include "mica/autograd/checkpoint.h"
 #include "mica/autograd/elementwise.h"
 #include "mica/autograd/embedding.h"
@@ -208,7 +209,7 @@ Tensor Stack::embed(const Rows& rows, std::span<const int64_t> positions) const 
     x = multiply(x, reshape(rows.key_mask.to(x.dtype()), Shape{rows.rows(), 1}));
   }
   x = dropout(x, rows.training ? spec_.embedding_dropout : 0);
-  return spec_.project_sum ? project_in_(x) : x;
+  return as_activations(spec_.project_sum ? project_in_(x) : x, product_dtype_);
 }
 
 struct Stack::Call {
@@ -243,10 +244,15 @@ Tensor Stack::relative_bias(const Tensor& table, const RelativeBiasSpec& spec, c
 // residual + part's result, with the norms around it.
 template <typename Part>
 Tensor Stack::join(const Part& part, const Tensor& residual, const Norm& post_norm, const Norm& sum_norm,
-                   double dropout) const {
+                   double dropout, const Norm* next, Tensor* normed) const {
   const Norm* last = sum_norm.defined() ? &sum_norm : nullptr;
   if (!post_norm.defined() && spec_.residual_scale == 1) {
-    return part(After{.dropout = dropout, .residual = residual, .norm = last});
+    After after{.dropout = dropout, .residual = residual, .norm = last};
+    if (next != nullptr && next->defined()) {
+      after.next = next;
+      after.normed = normed;
+    }
+    return part(after);
   }
   Tensor y = part(After{.dropout = dropout});
   if (post_norm.defined()) y = post_norm(y);
@@ -262,12 +268,16 @@ Tensor Stack::feed_forward(const Layer& layer, const Tensor& x, const After& aft
   return after.norm != nullptr ? (*after.norm)(y) : y;
 }
 
-Tensor Stack::run(const Layer& layer, size_t index, const Tensor& input, const Call& call) const {
-  Tensor x = input;
+Stack::Step Stack::run(const Layer& layer, size_t index, const Step& input, const Call& call, const Norm* next) const {
+  Tensor x = input.x;
   const auto number = static_cast<int64_t>(index);
-  const auto normed = [](const Norm& norm, const Tensor& of) { return norm.defined() ? norm(of) : of; };
+  // Of x, unless it was made on the way.
+  const auto normed = [](const Norm& norm, const Tensor& of, const Tensor& made) {
+    return made.defined() ? made : norm.defined() ? norm(of) : of;
+  };
   const bool training = call.self.training;
-  const Tensor first = normed(layer.attention_norm, x);
+  const Tensor first = normed(layer.attention_norm, x, input.normed);
+  Step result;
   const auto attend = [&](const After& after) {
     return call.mix ? layer.attention_output(call.mix(index, first), after)
                     : layer.attention(first, call.self, number, after);
@@ -275,22 +285,27 @@ Tensor Stack::run(const Layer& layer, size_t index, const Tensor& input, const C
   if (spec_.parallel) {
     const Tensor second = layer.mlp_norm.defined() ? layer.mlp_norm(x) : first;
     const Tensor attended = join(attend, x, layer.attention_post_norm, {}, call.dropout);
-    return join([&](const After& after) { return feed_forward(layer, second, after, training); }, attended,
-                layer.mlp_post_norm, {}, call.dropout);
+    result.x = join([&](const After& after) { return feed_forward(layer, second, after, training); }, attended,
+                    layer.mlp_post_norm, {}, call.dropout, next, &result.normed);
+    return result;
   }
+  const bool crosses = layer.cross && call.states != nullptr;
+  Tensor ahead;
   x = join(attend, spec_.residual_from_norm ? first : x, layer.attention_post_norm, layer.attention_sum_norm,
-           call.dropout);
-  if (layer.cross && call.states != nullptr) {
-    const Tensor query = normed(layer.cross_norm, x);
+           call.dropout, crosses ? &layer.cross_norm : &layer.mlp_norm, &ahead);
+  if (crosses) {
+    const Tensor query = normed(layer.cross_norm, x, std::exchange(ahead, Tensor()));
     x = join(
         [&](const After& after) {
           return layer.cross->cross(query, call.states->key_values[index], call.cross, after);
         },
-        x, {}, layer.cross_sum_norm, call.dropout);
+        x, {}, layer.cross_sum_norm, call.dropout, &layer.mlp_norm, &ahead);
   }
-  const Tensor second = normed(layer.mlp_norm, x);
-  return join([&](const After& after) { return feed_forward(layer, second, after, training); },
-              spec_.residual_from_norm ? second : x, layer.mlp_post_norm, layer.mlp_sum_norm, call.dropout);
+  const Tensor second = normed(layer.mlp_norm, x, ahead);
+  result.x = join([&](const After& after) { return feed_forward(layer, second, after, training); },
+                  spec_.residual_from_norm ? second : x, layer.mlp_post_norm, layer.mlp_sum_norm, call.dropout, next,
+                  &result.normed);
+  return result;
 }
 
 void Stack::check_prefix(const Rows& rows, const KeyValueCache* cache) const {
@@ -347,6 +362,7 @@ Stack::Output Stack::operator()(const Rows& given, KeyValueCache* cache, const C
     const RotaryAngles angles = each.angles(positions, rows.device);
     call.self.rotary.push_back({angles.cos.to(x.dtype()), angles.sin.to(x.dtype())});
   }
+  Step step{.x = x};
   for (size_t i = 0; i < layers_.size(); ++i) {
     if (rows.output_hidden_states) output.hidden_states.push_back(x);
     const Attention& attention = layers_[i].attention;
@@ -354,11 +370,16 @@ Stack::Output Stack::operator()(const Rows& given, KeyValueCache* cache, const C
       call.self.bias =
           cast(relative_bias(attention.relative_table(), attention.spec().relative, rows, cache), x.dtype());
     }
-    x = held != nullptr ? run_layer([this, i, x, call, held] { return run(layers_[i], i, x, call); })
-                        : run(layers_[i], i, x, call);
+    if (held != nullptr && checkpointing()) {
+      x = run_layer([this, i, x, call, held] { return run(layers_[i], i, {.x = x}, call, nullptr).x; });
+    } else {
+      const Norm& next = i + 1 < layers_.size() ? layers_[i + 1].attention_norm : final_norm_;
+      step = run(layers_[i], i, step, call, &next);
+      x = step.x;
+    }
   }
   if (cache != nullptr) cache->end();
-  if (final_norm_.defined()) x = final_norm_(x);
+  if (final_norm_.defined()) x = step.normed.defined() ? step.normed : final_norm_(x);
   if (project_out_.defined()) x = project_out_(x);
   x = dropout(x, rows.training ? spec_.final_dropout : 0);
   if (rows.output_hidden_states) output.hidden_states.push_back(x);

@@ -165,11 +165,15 @@ class Stack {
   RecycledVector<int64_t> position_rows(const Rows& rows, std::span<const int64_t> positions) const;
   Tensor relative_bias(const Tensor& table, const RelativeBiasSpec& spec, const Rows& rows,
                        const KeyValueCache* cache) const;
-  Tensor run(const Layer& layer, size_t index, const Tensor& x, const Call& call) const;
+  /// x between layers, and the norm of it that comes next, where it was made on the way.
+  struct Step {
+    Tensor x, normed;
+  };
+  Step run(const Layer& layer, size_t index, const Step& input, const Call& call, const Norm* next) const;
   Tensor feed_forward(const Layer& layer, const Tensor& x, const After& after, bool training) const;
   template <typename Part>
-  Tensor join(const Part& part, const Tensor& residual, const Norm& post_norm, const Norm& sum_norm,
-              double dropout) const;
+  Tensor join(const Part& part, const Tensor& residual, const Norm& post_norm, const Norm& sum_norm, double dropout,
+              const Norm* next = nullptr, Tensor* normed = nullptr) const;
 
   StackSpec spec_;
   DType product_dtype_;

@@ -1,5 +1,6 @@
 #include "mica/models/modules/attention.h"
 
+#include <algorithm>
 #include <array>
 #include <utility>
 
@@ -152,7 +153,12 @@ Attention::Parts Attention::project(const Tensor& x, const AttentionContext& con
     } else {
       const Tensor all = fused_(x);
       const int64_t keys = heads * size, values = keys + key_heads * size;
-      flat = {slice(all, 1, 0, keys), slice(all, 1, keys, values), slice(all, 1, values, values + key_heads * size)};
+      if (all.requires_grad()) {
+        const std::vector<Tensor> parts_of_all = split(all, {keys, key_heads * size, key_heads * size}, 1);
+        std::copy_n(parts_of_all.begin(), flat.size(), flat.begin());
+      } else {
+        flat = {slice(all, 1, 0, keys), slice(all, 1, keys, values), slice(all, 1, values, values + key_heads * size)};
+      }
     }
     parts.query = by_heads(flat[0], heads);
     parts.key = by_heads(flat[1], key_heads);

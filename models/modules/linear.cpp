@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "mica/autograd/activation.h"
+#include "mica/autograd/adjacent.h"
 #include "mica/autograd/autocast.h"
 #include "mica/autograd/elementwise.h"
 #include "mica/autograd/linear.h"
@@ -48,8 +49,9 @@ class PackedWeights {
     }
     const Device device = layers[0].first.device();
     const DType wanted = backend(device).linear().packed_dtype(dtype());
-    const bool fits = current_.keep != nullptr && version == version_ && current_.weight.dtype == wanted &&
-                      current_.keep->device() == device;
+    const void* const at = layers[0].first.raw_data();
+    const bool fits = current_.keep != nullptr && version == version_ && at == packed_from_ &&
+                      current_.weight.dtype == wanted && current_.keep->device() == device;
     if (!fits) {
       const bool seen = rows > kFewRows && std::exchange(seen_version_, version) == version;
       const bool narrow = item_size(layers[0].first.dtype()) < 4;
@@ -57,6 +59,7 @@ class PackedWeights {
       if ((!seen || narrow) && !slow && same_bits_unpacked(layers)) return std::nullopt;
       current_ = pack(layers);
       version_ = version;
+      packed_from_ = at;
     }
     return current_;
   }
@@ -118,6 +121,7 @@ class PackedWeights {
   std::mutex mutex_;
   View current_;
   uint64_t version_ = 0, seen_version_ = 0;  // of current_; at the last call with many rows
+  const void* packed_from_ = nullptr;        // where the first of the weights of current_ was
   int64_t few_calls_ = 0;                    // without packed weights
 };
 
@@ -162,10 +166,16 @@ bool needs_parts(const After& after) {
 
 // What follows a product, by separate differentiable ops.
 Tensor finished(const Tensor& product, const After& after) {
-  Tensor y = dropout(activate(product, after.activation), after.dropout);
-  if (after.norm != nullptr && after.residual.defined()) return (*after.norm)(y, after.residual);
-  if (after.residual.defined()) y = add(y, after.residual);
-  return after.norm != nullptr ? (*after.norm)(y) : y;
+  const Tensor y = activate(product, after.activation);
+  if (!after.residual.defined()) {
+    const Tensor kept = dropout(y, after.dropout);
+    return after.norm != nullptr ? (*after.norm)(kept) : kept;
+  }
+  if (after.norm != nullptr) return (*after.norm)(y, after.residual, after.dropout);
+  if (after.next == nullptr) return dropout_add(y, after.residual, after.dropout);
+  const NormedSum both = after.next->with_sum(y, after.residual, after.dropout);
+  *after.normed = both.normed;
+  return both.sum;
 }
 
 }  // namespace
@@ -181,6 +191,19 @@ Tensor Linear::compose(const Tensor& x, const After& after) const {
   Tensor y = linear(x, weight(), bias_, packed_->dtype());
   if (adapters_ != nullptr) y = adapters_->add_to(y, x);
   return finished(y, after);
+}
+
+Activated Linear::step(const Activated& x, const After& after, Activation handed_on) const {
+  // What adapters read is kept for them.
+  const bool adapted = adapters_ != nullptr && adapters_->any_active();
+  if (x.activation != Activation::none) {
+    const Tensor y = adapted ? compose(activate(x.before, x.activation), after)
+                             : finished(activated_linear(x, weight(), bias_, packed_->dtype()), after);
+    return {y, {}, handed_on};
+  }
+  if (handed_on == Activation::none || adapted || !needs_tape(x.before, after))
+    return {(*this)(x.before, after), {}, handed_on};
+  return linear_and_activation(x.before, weight(), bias_, handed_on, packed_->dtype());
 }
 
 Tensor Linear::weight() const {
@@ -232,24 +255,17 @@ Tensor chain(const Tensor& x, std::initializer_list<ChainLayer> list) {
   for (const ChainLayer& each : layers)
     step_by_step = step_by_step || each.layer->needs_tape(x, each.after) || needs_parts(each.after);
   if (step_by_step) {
-    Activation before = Activation::none;  // of the last result, that the next layer applies
-    // What adapters read is kept for them.
-    const auto activated = [](const Linear& layer, Activation activation, const Tensor& input, const After& after) {
-      const auto& adapters = layer.adapters_;
-      if (adapters != nullptr && adapters->any_active()) return layer.compose(activate(input, activation), after);
-      return finished(activated_linear(input, activation, layer.weight(), layer.bias_, layer.packed_->dtype()), after);
-    };
+    Activated input{.before = x};
     for (size_t i = 0; i < number; ++i) {
+      const Linear& layer = *layers[i].layer;
       After after = layers[i].after;
       if (layers[i].residual_of >= 0) after.residual = results[static_cast<size_t>(layers[i].residual_of)];
-      const Tensor& input = i == 0 ? x : results[i - 1];
-      const Activation applied = std::exchange(before, Activation::none);
       // An activation between two layers goes to the second: neither keeps its result.
       const bool between =
           i + 1 < number && !layers[i].keep && after.dropout == 0 && !after.residual.defined() && after.norm == nullptr;
-      if (between) before = std::exchange(after.activation, Activation::none);
-      results[i] = applied == Activation::none ? (*layers[i].layer)(input, after)
-                                               : activated(*layers[i].layer, applied, input, after);
+      const Activation handed_on = between ? std::exchange(after.activation, Activation::none) : Activation::none;
+      input = layer.step(input, after, handed_on);
+      results[i] = input.before;
     }
     return results.back();
   }
@@ -292,11 +308,54 @@ LinearGroup::LinearGroup(std::vector<Linear> layers, const BuildOptions& options
                 "need at most " + std::to_string(kMostLayers));
 }
 
+// Moves the layers' parameters behind one another, so that training multiplies by all at once. The handles that others
+// have keep naming them.
+void LinearGroup::join_parameters() const {
+  const Linear& first = layers_[0];
+  int64_t out = 0;
+  for (size_t i = 0; i < layers_.size(); ++i) {
+    const Linear& layer = layers_[i];
+    const auto alike = [](const Tensor& a, const Tensor& b) {
+      return a.defined() == b.defined() && a.requires_grad() == b.requires_grad() &&
+             (!a.defined() || (a.dtype() == b.dtype() && a.device() == b.device()));
+    };
+    // The same tensor twice cannot lie in two places.
+    const bool joinable = !layer.transposed_ && layer.weight_.requires_grad() && layer.weight_.is_contiguous() &&
+                          alike(layer.weight_, first.weight_) && alike(layer.bias_, first.bias_) &&
+                          (i == 0 || !layer.weight_.is_same(layers_[i - 1].weight_));
+    if (!joinable) return;
+    out += layer.out();
+  }
+  const auto lie_joined = [&](const Tensor& (*of)(const Linear&)) {
+    for (size_t i = 1; i < layers_.size(); ++i) {
+      const Tensor& before = of(layers_[i - 1]);
+      if (before.defined() && !follows(before, before.numel(), of(layers_[i]))) return false;
+    }
+    return true;
+  };
+  const auto join = [&](const Tensor& (*of)(const Linear&), Shape shape) {
+    const Tensor& one = of(first);
+    if (!one.defined() || lie_joined(of)) return;
+    shape.set(0, out);
+    const Tensor whole = Tensor::empty(shape, one.dtype(), one.device());
+    int64_t row = 0;
+    for (const Linear& layer : layers_) {
+      const Tensor part = whole.slice(0, row, row + layer.out());
+      part.copy_(of(layer).detach());
+      of(layer).set_data(part);
+      row += layer.out();
+    }
+  };
+  join([](const Linear& layer) -> const Tensor& { return layer.weight_; }, first.weight_.shape());
+  join([](const Linear& layer) -> const Tensor& { return layer.bias_; }, Shape{out});
+}
+
 std::array<Tensor, LinearGroup::kMostLayers> LinearGroup::operator()(const Tensor& x) const {
   std::array<Tensor, kMostLayers> results;
   bool tracked = false;
   for (const Linear& layer : layers_) tracked = tracked || layer.needs_tape(x, {});
   if (tracked) {
+    join_parameters();
     std::vector<LinearParameters> parameters;
     for (const Linear& layer : layers_) parameters.push_back({layer.weight(), layer.bias()});
     const std::vector<Tensor> products = linears(x, parameters, packed_->dtype());

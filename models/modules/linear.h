@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "mica/autograd/linear.h"
 #include "mica/kernels/activation.h"
 #include "mica/models/modules/norm.h"
 #include "mica/models/scope.h"
@@ -20,6 +21,9 @@ struct After {
   double dropout = 0;
   Tensor residual;
   const Norm* norm = nullptr;
+  /// A norm that whoever comes next applies to y. Where it costs nothing by the way, *normed gets its result.
+  const Norm* next = nullptr;
+  Tensor* normed = nullptr;
 };
 
 /// Weights in the backend's own order, made when first needed and again after a weight was written to.
@@ -51,6 +55,8 @@ class Linear {
   /// The same by separate differentiable ops, adapters among them: the oracle of the fused form, and what training
   /// runs.
   Tensor compose(const Tensor& x, const After& after) const;
+  /// One layer of a chain on the tape: takes x with an activation that is still to come, and hands its own on likewise.
+  Activated step(const Activated& x, const After& after, Activation handed_on) const;
 
   friend class LinearGroup;
   Tensor weight_, bias_;  // as the file holds them
@@ -83,6 +89,7 @@ class LinearGroup {
   std::array<Tensor, kMostLayers> operator()(const Tensor& x) const;
 
  private:
+  void join_parameters() const;
   std::vector<Linear> layers_;
   std::shared_ptr<PackedWeights> packed_;
 };

@@ -41,8 +41,10 @@ class Norm {
     return spec_.kind == NormKind::rms_norm ? rms_norm(x, weight_, spec_.eps, spec_.weight_offset)
                                             : layer_norm(x, weight_, bias_, spec_.eps, spec_.weight_offset);
   }
-  /// Of x + residual.
-  Tensor operator()(const Tensor& x, const Tensor& residual) const;
+  /// Of dropout(x, p) + residual.
+  Tensor operator()(const Tensor& x, const Tensor& residual, double p = 0) const;
+  /// The same, and that sum.
+  NormedSum with_sum(const Tensor& x, const Tensor& residual, double p) const;
 
  private:
   NormSpec spec_;

@@ -23,14 +23,17 @@ Tensor random(const Shape& shape, uint64_t seed) {
 
 TEST(TapeMemory, AnActivatedProductHasTheGradientsOfBothOps) {
   for (const Activation activation : {Activation::none, Activation::gelu, Activation::relu, Activation::tanh}) {
-    check_gradients([&](const std::vector<Tensor>& in) { return activated_linear(in[0], activation, in[1], in[2]); },
-                    {random_input({2, 3, 4}, 1), random_input({5, 4}, 2), random_input({5}, 3)});
+    check_gradients(
+        [&](const std::vector<Tensor>& in) {
+          return activated_linear({in[0], {}, activation}, in[1], in[2]);
+        },
+        {random_input({2, 3, 4}, 1), random_input({5, 4}, 2), random_input({5}, 3)});
   }
   const Tensor x = random({30, 20}, 1), weight = random({7, 20}, 2), bias = random({7}, 3);
   std::vector<std::vector<float>> results;
   for (const bool joined : {false, true}) {
     for (const Tensor* each : {&x, &weight, &bias}) each->set_grad({});
-    const Tensor y = joined ? activated_linear(x, Activation::gelu, weight, bias)
+    const Tensor y = joined ? activated_linear({x, {}, Activation::gelu}, weight, bias)
                             : linear(activate(x, Activation::gelu), weight, bias);
     backward(y, y.detach());
     for (const Tensor& each : {y.detach(), x.grad(), weight.grad(), bias.grad()})
@@ -45,7 +48,7 @@ TEST(TapeMemory, AnActivatedProductKeepsItsInputAlone) {
   for (const bool joined : {false, true}) {
     const int64_t before = memory().used();
     const Tensor y =
-        joined ? activated_linear(x, Activation::gelu, weight) : linear(activate(x, Activation::gelu), weight);
+        joined ? activated_linear({x, {}, Activation::gelu}, weight) : linear(activate(x, Activation::gelu), weight);
     const int64_t kept = memory().used() - before;
     if (joined) {
       EXPECT_LT(kept, kBytes / 8);

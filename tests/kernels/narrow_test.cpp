@@ -100,8 +100,8 @@ TYPED_TEST(NarrowTest, LayerNorm) {
               db({size});
           tested().norm().layer_norm(in.view(), {}, weight.view(), bias.view(), 1e-5, y.view(), sum.view(), mean.view(),
                                      rstd.view());
-          tested().norm().layer_norm_backward(slope.view(), sum.view(), mean.view(), rstd.view(), weight.view(),
-                                              ds.view(), dw.view(), db.view());
+          tested().norm().layer_norm_backward(slope.view(), sum.view(), mean.view(), rstd.view(), weight.view(), {}, {},
+                                              ds.view(), {}, dw.view(), db.view());
           return Parts{wide(y.values()),  wide(sum.values()), wide(mean.values()), wide(rstd.values()),
                        wide(ds.values()), wide(dw.values()),  wide(db.values())};
         },
@@ -298,7 +298,7 @@ TYPED_TEST(NarrowTest, EmbeddingAndDropout) {
         [&](auto zero) {
           using C = decltype(zero);
           const Array<C> y({count});
-          tested().random().dropout(7, 3, 0.25, on_device<C>({count}, x).view(), y.view());
+          tested().random().dropout({0.25, 7, 3}, on_device<C>({count}, x).view(), {}, y.view());
           return Parts{wide(y.values())};
         },
         "dropout");

@@ -90,7 +90,7 @@ Gradients backward(int64_t rows, int64_t size, const std::vector<double>& x, con
   const Array<T> ds({rows, size}), dweight({size}), dbias({size});
   tested().norm().layer_norm(array<T>({rows, size}, x).view(), {}, w.view(), {}, 1e-3, y.view(), sum.view(),
                              mean.view(), rstd.view());
-  tested().norm().layer_norm_backward(g.view(), sum.view(), mean.view(), rstd.view(), w.view(), ds.view(),
+  tested().norm().layer_norm_backward(g.view(), sum.view(), mean.view(), rstd.view(), w.view(), {}, {}, ds.view(), {},
                                       dweight.view(), dbias.view());
   return {cast<double>(ds.values()), cast<double>(dweight.values()), cast<double>(dbias.values())};
 }
@@ -125,7 +125,8 @@ TEST(Norm, BackwardInFloatMatchesDouble) {
 TEST(Norm, GradientsMayBeLeftOut) {
   const Array<float> x = array<float>({2, 3}, numbers(6, 1)), w = array<float>({3}, numbers(3, 2));
   const Array<float> mean({2}, {0, 0}), rstd({2}, {1, 1}), ds({2, 3});
-  tested().norm().layer_norm_backward(x.view(), x.view(), mean.view(), rstd.view(), w.view(), ds.view(), {}, {});
+  tested().norm().layer_norm_backward(x.view(), x.view(), mean.view(), rstd.view(), w.view(), {}, {}, ds.view(), {}, {},
+                                      {});
   for (const float v : ds.values()) EXPECT_TRUE(std::isfinite(v));
 }
 

@@ -88,7 +88,7 @@ TEST(Random, DropoutDropsByTheUniformNumbers) {
   const int64_t n = 1001;
   const Array<float> x({n}, std::vector<float>(static_cast<size_t>(n), 3.0F));
   const Array<float> y({n});
-  tested().random().dropout(9, 8, 0.25, x.view(), y.view());
+  tested().random().dropout({0.25, 9, 8}, x.view(), {}, y.view());
   const auto got = y.values();
   int dropped = 0;
   for (size_t i = 0; i < got.size(); ++i) {
@@ -97,9 +97,9 @@ TEST(Random, DropoutDropsByTheUniformNumbers) {
     EXPECT_EQ(got[i], keep ? 4.0F : 0.0F) << i;
   }
   EXPECT_NEAR(dropped, 250, 70);
-  tested().random().dropout(9, 8, 0, x.view(), y.view());
+  tested().random().dropout({0, 9, 8}, x.view(), {}, y.view());
   EXPECT_EQ(y.values(), x.values());
-  tested().random().dropout(9, 8, 0.25, x.view(), x.view());
+  tested().random().dropout({0.25, 9, 8}, x.view(), {}, x.view());
   EXPECT_EQ(x.values(), got);
 }
 

@@ -134,10 +134,15 @@ class GuardedLinear final : public LinearKernels {
     cpu().linear().matmul(call.wide(a), transpose_a, call.wide(b), transpose_b, call.wide(c), alpha, beta);
   }
   void product(const View& a, bool transpose_a, const View& b, bool transpose_b, const View& bias, const View& c,
-               DType factors, bool add) override {
-    GuardedCall call("linear.product", a, b, bias, c);
+               DType factors, bool add, const ProductExtras& extras) override {
+    GuardedCall call("linear.product", a, b, bias, c, extras.before, extras.activated, extras.a_sums, extras.b_sums);
     cpu().linear().product(call.wide(a), transpose_a, call.wide(b), transpose_b, call.wide(bias), call.wide(c), factors,
-                           add);
+                           add,
+                           {.activation = extras.activation,
+                            .before = call.wide(extras.before),
+                            .activated = call.wide(extras.activated),
+                            .a_sums = call.wide(extras.a_sums),
+                            .b_sums = call.wide(extras.b_sums)});
   }
   void forward(const View& x, const View& weight, const Epilogue& epilogue, const View& y) override {
     GuardedCall call("linear.forward", x, weight, epilogue, y);
@@ -196,16 +201,18 @@ class GuardedLoss final : public LossKernels {
 class GuardedNorm final : public NormKernels {
  public:
   void layer_norm(const View& x, const View& residual, const View& weight, const View& bias, double eps, const View& y,
-                  const View& sum, const View& mean, const View& rstd) override {
+                  const View& sum, const View& mean, const View& rstd, const Dropout& dropout) override {
     GuardedCall call("norm.layer_norm", x, residual, weight, bias, y, sum, mean, rstd);
     cpu().norm().layer_norm(call.wide(x), call.wide(residual), call.wide(weight), call.wide(bias), eps, call.wide(y),
-                            call.wide(sum), call.wide(mean), call.wide(rstd));
+                            call.wide(sum), call.wide(mean), call.wide(rstd), dropout);
   }
   void layer_norm_backward(const View& dy, const View& sum, const View& mean, const View& rstd, const View& weight,
-                           const View& ds, const View& dweight, const View& dbias) override {
-    GuardedCall call("norm.layer_norm_backward", dy, sum, mean, rstd, weight, ds, dweight, dbias);
+                           const View& dsum, const Dropout& dropout, const View& ds, const View& dx,
+                           const View& dweight, const View& dbias) override {
+    GuardedCall call("norm.layer_norm_backward", dy, sum, mean, rstd, weight, dsum, ds, dx, dweight, dbias);
     cpu().norm().layer_norm_backward(call.wide(dy), call.wide(sum), call.wide(mean), call.wide(rstd), call.wide(weight),
-                                     call.wide(ds), call.wide(dweight), call.wide(dbias));
+                                     call.wide(dsum), dropout, call.wide(ds), call.wide(dx), call.wide(dweight),
+                                     call.wide(dbias));
   }
   void rms_norm(const View& x, const View& weight, double weight_offset, double eps, const View& y,
                 const View& rstd) override {
@@ -254,9 +261,9 @@ class GuardedRandom final : public RandomKernels {
     GuardedCall call("random.normal", y);
     cpu().random().normal(seed, stream, mean, deviation, call.wide(y));
   }
-  void dropout(uint64_t seed, uint64_t stream, double p, const View& x, const View& y) override {
-    GuardedCall call("random.dropout", x, y);
-    cpu().random().dropout(seed, stream, p, call.wide(x), call.wide(y));
+  void dropout(const Dropout& dropout, const View& x, const View& residual, const View& y) override {
+    GuardedCall call("random.dropout", x, residual, y);
+    cpu().random().dropout(dropout, call.wide(x), call.wide(residual), call.wide(y));
   }
 };
 

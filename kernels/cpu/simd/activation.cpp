@@ -147,6 +147,44 @@ void finish(const TileFinish& task, const float* sum, int64_t sum_row, int64_t r
   });
 }
 
+// Part of one row, or a vector of each of four rows.
+struct OneRow {
+  int64_t n;
+  HWY_INLINE Vector load(const float* p, int64_t /*row*/) const { return HWY_NAMESPACE::load(p, n); }
+  HWY_INLINE void store(Vector v, float* p, int64_t /*row*/) const { HWY_NAMESPACE::store(v, p, n); }
+};
+struct FourRows {
+  HWY_INLINE Four load(const float* p, int64_t row) const {
+    return {{hn::LoadU(kTag, p), hn::LoadU(kTag, p + row), hn::LoadU(kTag, p + 2 * row), hn::LoadU(kTag, p + 3 * row)}};
+  }
+  HWY_INLINE void store(const Four& v, float* p, int64_t row) const {
+    HWY_UNROLL(4)
+    for (int i = 0; i < 4; ++i) hn::StoreU(v.v[i], kTag, p + i * row);
+  }
+};
+
+template <class Function, class Access>
+HWY_INLINE void activate_part(const Function& f, const Access& access, const TileActivation& task, float* y,
+                              int64_t y_row) {
+  const auto result = access.load(y, y_row);
+  if (task.before == nullptr) return access.store(f.value(result), task.activated, task.row);
+  const auto x = access.load(task.before, task.row);
+  if (task.activated != nullptr) access.store(f.value(x), task.activated, task.row);
+  access.store(mul(result, f.slope(x)), y, y_row);
+}
+
+void activate_block(const TileActivation& task, float* y, int64_t y_row, int64_t rows, int64_t columns) {
+  with_activation(task.activation, [&](auto f) HWY_ATTR {
+    for (int64_t c = 0; c < columns; c += kLanes) {
+      const int64_t n = columns - c < kLanes ? columns - c : kLanes;
+      int64_t r = 0;
+      for (; n == kLanes && r + 4 <= rows; r += 4)
+        activate_part(f, FourRows(), task.at(r, c), y + r * y_row + c, y_row);
+      for (; r < rows; ++r) activate_part(f, OneRow{n}, task.at(r, c), y + r * y_row + c, y_row);
+    }
+  });
+}
+
 }  // namespace
 }  // namespace mica::cpu::simd::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
@@ -160,6 +198,7 @@ HWY_EXPORT(gated_backward_block);
 HWY_EXPORT(softcap_part);
 HWY_EXPORT(softcap_backward_part);
 HWY_EXPORT(finish);
+HWY_EXPORT(activate_block);
 
 constexpr int64_t kGrain = 8192;
 
@@ -215,6 +254,10 @@ void gated_backward(const Gated& task, int64_t rows) {
   for_blocks(rows, task.size, [&](int64_t begin, int64_t end, int64_t first, int64_t last) {
     HWY_DYNAMIC_DISPATCH(gated_backward_block)(task, begin, end, first, last);
   });
+}
+
+void activate_tile(const TileActivation& task, float* y, int64_t y_row, int64_t rows, int64_t columns) {
+  HWY_DYNAMIC_DISPATCH(activate_block)(task, y, y_row, rows, columns);
 }
 
 void finish_tile(const TileFinish& task, const float* sum, int64_t sum_row, int64_t rows, int64_t columns) {

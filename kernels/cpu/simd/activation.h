@@ -49,6 +49,25 @@ struct TileFinish {
   int64_t y_row = 0;
 };
 
+/// An activation over a finished tile of y: activated = activation(y), or, where `before` is given, y *=
+/// activation'(before) and activated = activation(before). Pointers are those of the tile's first element, and may be
+/// null.
+struct TileActivation {
+  Activation activation = Activation::none;
+  const float* before = nullptr;
+  float* activated = nullptr;
+  int64_t row = 0;  ///< from row to row of both
+
+  bool any() const { return before != nullptr || activated != nullptr; }
+  TileActivation at(int64_t first_row, int64_t column) const {
+    const int64_t offset = first_row * row + column;
+    return {activation, before != nullptr ? before + offset : nullptr,
+            activated != nullptr ? activated + offset : nullptr, row};
+  }
+};
+
+void activate_tile(const TileActivation& task, float* y, int64_t y_row, int64_t rows, int64_t columns);
+
 void finish_tile(const TileFinish& finish, const float* sum, int64_t sum_row, int64_t rows, int64_t columns);
 
 }  // namespace mica::cpu::simd

@@ -111,7 +111,7 @@ class Worker {
     task.sum = sum;
     task.correction = correction;
 
-    float* scores = scratch(Scratch::scores, kMaxTile * (kKeyBlock + value_row_ + kKeyBlock) + 2 * kKeyBlock + 8);
+    float* scores = scratch(Scratch::scores, kMaxTile * (kKeyBlock + value_row_ + kKeyBlock) + kKeyBlock);
     float* result = scores + kMaxTile * kKeyBlock;
     float* weights = half_ ? result + kMaxTile * value_row_ : scores;
     const float* query = element(a_.query, s.query_begin + first, head);
@@ -181,10 +181,9 @@ class Worker {
 
   void drop_weights(const Sequence& s, int64_t sequence, int64_t head, int64_t first, int64_t rows, int64_t first_key,
                     int64_t count, float* scores) {
-    float* uniform = scores + kMaxTile * (kKeyBlock + value_row_ + kKeyBlock);
-    float* factors = uniform + kKeyBlock + 8;
+    float* factors = scores + kMaxTile * (kKeyBlock + value_row_ + kKeyBlock);
     for (int64_t r = 0; r < rows; ++r) {
-      dropout_factors(a_, s, sequence, head, first + r, first_key, count, uniform, factors);
+      dropout_factors(a_, s, sequence, head, first + r, first_key, count, factors);
       multiply_row(scores + r * kKeyBlock, factors, count);
     }
   }
@@ -198,7 +197,7 @@ class Worker {
     for (int64_t first = 0; first < s.keys; first += kKeyBlock) {
       const int64_t count = std::min(kKeyBlock, s.keys - first);
       std::fill_n(space, count, 1.0F);
-      if (a_.dropout > 0) dropout_factors(a_, s, sequence, head, query, first, count, space + kKeyBlock, space);
+      if (a_.dropout > 0) dropout_factors(a_, s, sequence, head, query, first, count, space);
       for (int64_t k = 0; k < count; ++k) {
         const float* value = float_row(a_.value, s.key_begin + first + k, packed_head_, wide);
         for (int64_t i = 0; i < value_size_; ++i) to[i] += space[k] * share * value[i];

@@ -66,8 +66,8 @@ class Worker {
   void pack(const Sequence& s, int64_t key_head) {
     const int64_t wide = padded(s.keys);
     score_row_ = wide + 16;  // rows at a distance that is no multiple of a page
-    float* space = scratch(Scratch::keys, wide * (size_ + value_size_) + s.keys * (2 * row_ + value_row_ + 4) +
-                                              kQueryBlock * (3 * score_row_ + 2 * row_ + value_row_) + 8);
+    float* space = scratch(Scratch::keys, wide * (size_ + value_size_) + s.keys * (2 * row_ + value_row_ + 2) +
+                                              kQueryBlock * (3 * score_row_ + 2 * row_ + value_row_));
     const auto take = [&](int64_t count) { return (space += count) - count; };
     keys_ = take(wide * size_);
     values_ = take(wide * value_size_);
@@ -81,7 +81,6 @@ class Worker {
     d_output_rows_ = take(kQueryBlock * value_row_);
     result_ = take(kQueryBlock * row_);
     mask_ = take(s.keys);
-    uniform_ = take(s.keys + 8);
     factors_ = take(s.keys);
     if (a_.key_mask) make_mask(a_, s, {0, s.keys}, mask_);
     transpose(element(a_.key, s.key_begin, key_head), a_.key.stride(0), s.keys, size_, keys_);
@@ -177,7 +176,7 @@ class Worker {
       const float* out = element(o_.output, at + r, head);
       const float total = dot_row(d_output_rows_ + r * value_row_, out, value_size_);
       const bool drop = a_.dropout > 0;
-      if (drop) dropout_factors(a_, s, sequence, head, first + r, seen.begin, keys, uniform_, factors_);
+      if (drop) dropout_factors(a_, s, sequence, head, first + r, seen.begin, keys, factors_);
       score_gradient_row(weights_ + r * score_row_, gradients_ + r * score_row_, drop ? factors_ : nullptr, total,
                          keys);
       if (capped) multiply_row(gradients_ + r * score_row_, slopes_ + r * score_row_, keys);
@@ -200,7 +199,7 @@ class Worker {
   float *keys_ = nullptr, *values_ = nullptr, *key_rows_ = nullptr, *d_keys_ = nullptr, *d_values_ = nullptr;
   float *weights_ = nullptr, *gradients_ = nullptr, *slopes_ = nullptr, *query_rows_ = nullptr,
         *d_output_rows_ = nullptr;
-  float *result_ = nullptr, *mask_ = nullptr, *uniform_ = nullptr, *factors_ = nullptr;
+  float *result_ = nullptr, *mask_ = nullptr, *factors_ = nullptr;
 };
 
 }  // namespace

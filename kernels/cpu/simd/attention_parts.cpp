@@ -53,14 +53,12 @@ ScoreRows score_task(const AttentionArguments& a, const Sequence& s, int64_t seq
 }
 
 void dropout_factors(const AttentionArguments& a, const Sequence& s, int64_t sequence, int64_t head, int64_t query,
-                     int64_t first_key, int64_t count, float* uniform, float* factors) {
-  const auto stream = static_cast<uint64_t>(sequence * a.query.size(1) + head);
-  const auto index = static_cast<uint64_t>(query * s.keys + first_key);
-  const auto skip = static_cast<int64_t>(index % 4);
-  uniform_blocks(a.seed, stream, index / 4, ceil_div(count + skip, 4), uniform);
-  const float scale = 1.0F / (1.0F - a.dropout), threshold = dropout_threshold(static_cast<double>(a.dropout));
+                     int64_t first_key, int64_t count, float* factors) {
+  const Dropout dropout{.p = static_cast<double>(a.dropout),
+                        .seed = a.seed,
+                        .stream = static_cast<uint64_t>(sequence * a.query.size(1) + head)};
   std::fill_n(factors, count, 1.0F);
-  drop(uniform + skip, threshold, scale, factors, factors, count);
+  drop_elements(dropout, static_cast<uint64_t>(query * s.keys + first_key), factors, nullptr, factors, count);
 }
 
 }  // namespace mica::cpu::simd

@@ -72,9 +72,8 @@ ScoreRows score_task(const AttentionArguments& a, const Sequence& s, int64_t seq
                      int64_t rows, const float* mask);
 
 /// Dropout of the weights of one query and the keys [first_key, first_key + count): factors[k] is 0 or 1 / (1 - p).
-/// `uniform` has room for count + 8 floats.
 void dropout_factors(const AttentionArguments& a, const Sequence& s, int64_t sequence, int64_t head, int64_t query,
-                     int64_t first_key, int64_t count, float* uniform, float* factors);
+                     int64_t first_key, int64_t count, float* factors);
 
 /// Shares units evenly by cost among all threads: body(sequence, first_unit, last_unit) on the caller's threads, in
 /// order, where sequence i has units(i) units that cost cost(i) together. make() makes what a thread works with.

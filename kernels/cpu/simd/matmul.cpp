@@ -74,6 +74,7 @@ void multiply_unpacked(const Product& whole, const Right& b) {
     pack(b, first, product, panels);
     product.panels = panels;
     product.finish.y += first;
+    product.activation = whole.activation.at(0, first);
     if (product.finish.bias != nullptr) product.finish.bias += first;
     if (product.finish.residual != nullptr) product.finish.residual += first;
     if (part >= whole.columns) product.norm = whole.norm;
@@ -85,7 +86,7 @@ void multiply_unpacked(const Product& whole, const Right& b) {
 }  // namespace
 
 void matmul(const View& a, bool transpose_a, const View& b, bool transpose_b, const View& c, double alpha, double beta,
-            const float* bias) {
+            const float* bias, const TileActivation& activation) {
   const int dims = c.rank - 2;
   int64_t batches = 1;
   for (int d = 0; d < dims; ++d) batches *= c.size(d);
@@ -108,6 +109,7 @@ void matmul(const View& a, bool transpose_a, const View& b, bool transpose_b, co
     product.depth = a.size(transpose_a ? -2 : -1);
     product.finish.scale = static_cast<float>(alpha);
     product.finish.bias = bias;
+    product.activation = activation;
     product.finish.y = c.as<float>() + c_offset;
     product.finish.y_row = c.stride(-2);
     if (beta != 0) {

@@ -1,14 +1,18 @@
-// Layer norm over rows, forward and backward.
+// Layer norm over rows, forward and backward, with the dropout and the residual before it.
 //
 // Must read x (and the residual) and write y: 8 to 12 bytes an element; three passes over a row that stays in L1
 // between them (sum, squared deviations, result), each with four independent accumulators that hide the latency of an
 // addition. The order of summation depends on the row's length alone.
+// Backward, a row is read once too: what it gives to the gradients of weight and bias is added up in L1 while its sums
+// are made, in blocks of 64 rows, whose sums are added in their order, whatever the number of threads.
 
 #include "mica/kernels/cpu/simd/norm.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "mica/base/parallel.h"
+#include "mica/kernels/cpu/simd/random.h"
 #include "mica/kernels/cpu/simd/scratch.h"
 #include "mica/kernels/cpu/simd/targets.h"
 
@@ -67,7 +71,12 @@ void norm_rows(const LayerNorm& task, int64_t begin, int64_t end) {
   for (int64_t row = begin; row < end; ++row) {
     const float* x = task.x + row * task.x_row;
     float* y = task.y + row * task.y_row;
-    if (task.residual != nullptr) {
+    if (task.dropout.p > 0) {
+      float* sum = task.sum + row * task.sum_row;
+      drop_elements(task.dropout, static_cast<uint64_t>(row * size), x,
+                    task.residual != nullptr ? task.residual + row * task.residual_row : nullptr, sum, size);
+      x = sum;
+    } else if (task.residual != nullptr) {
       const float* residual = task.residual + row * task.residual_row;
       // y holds the sum until the last pass when nobody wants to keep it.
       float* sum = task.sum != nullptr ? task.sum + row * task.sum_row : y;
@@ -94,52 +103,51 @@ void norm_rows(const LayerNorm& task, int64_t begin, int64_t end) {
   }
 }
 
-void backward_rows(const LayerNormBackward& task, int64_t begin, int64_t end) {
+// The rows [begin, end): their ds and dx; dw and db [size], unless null, get their sums of dy xhat and of dy.
+void backward_rows(const LayerNormBackward& task, int64_t begin, int64_t end, float* dw, float* db) {
   const int64_t size = task.size;
   const auto count = static_cast<float>(size);
+  if (dw != nullptr) {
+    std::fill_n(dw, size, 0.0F);
+    std::fill_n(db, size, 0.0F);
+  }
   for (int64_t row = begin; row < end; ++row) {
     const float* dy = task.dy + row * size;
     const float* x = task.sum + row * size;
-    float* ds = task.ds + row * size;
     const Vector m = constant(task.mean[row]), s = constant(task.rstd[row]);
     const float* weight = task.weight;
     Vector g_sum = hn::Zero(kTag), gx_sum = hn::Zero(kTag);
     for_vectors(size, [&](int64_t i, int64_t n) HWY_ATTR {
-      const Vector g = hn::Mul(load(dy + i, n), load(weight + i, n));
+      const Vector d = load(dy + i, n), g = hn::Mul(d, load(weight + i, n));
+      const Vector centred = hn::Mul(hn::Sub(load(x + i, n), m), s);
       g_sum = hn::Add(g_sum, g);
-      gx_sum = hn::MulAdd(g, hn::Mul(hn::Sub(load(x + i, n), m), s), gx_sum);
+      gx_sum = hn::MulAdd(g, centred, gx_sum);
+      if (dw != nullptr) {
+        store(hn::MulAdd(d, centred, load(dw + i, n)), dw + i, n);
+        store(hn::Add(load(db + i, n), d), db + i, n);
+      }
     });
+    if (task.ds == nullptr) continue;
+    float* ds = task.ds + row * size;
+    const float* other = task.dsum != nullptr ? task.dsum + row * size : nullptr;
     const Vector g_mean = constant(sum_of(g_sum) / count), gx_mean = constant(sum_of(gx_sum) / count);
     for_vectors(size, [=](int64_t i, int64_t n) HWY_ATTR {
       const Vector g = hn::Mul(load(dy + i, n), load(weight + i, n));
       const Vector centred = hn::Mul(hn::Sub(load(x + i, n), m), s);
-      store(hn::Mul(s, hn::NegMulAdd(centred, gx_mean, hn::Sub(g, g_mean))), ds + i, n);
+      const Vector own = hn::Mul(s, hn::NegMulAdd(centred, gx_mean, hn::Sub(g, g_mean)));
+      store(other != nullptr ? hn::Add(own, load(other + i, n)) : own, ds + i, n);
     });
+    if (task.dx != nullptr)
+      drop_elements(task.dropout, static_cast<uint64_t>(row * size), ds, nullptr, task.dx + row * size, size);
   }
 }
 
-// Sums over the rows for the columns [begin, end): rows in blocks, so that a sum over many rows keeps its precision.
-void backward_columns(const LayerNormBackward& task, int64_t rows, int64_t begin, int64_t end) {
-  constexpr int64_t kBlock = 64;
-  for_vectors(end - begin, [&](int64_t i, int64_t n) HWY_ATTR {
-    const float* dy = task.dy + begin + i;
-    const float* x = task.sum + begin + i;
-    Vector dw = hn::Zero(kTag), db = hn::Zero(kTag);
-    for (int64_t first = 0; first < rows; first += kBlock) {
-      const int64_t last = first + kBlock < rows ? first + kBlock : rows;
-      Vector block_dw = hn::Zero(kTag), block_db = hn::Zero(kTag);
-      for (int64_t row = first; row < last; ++row) {
-        const Vector d = load(dy + row * task.size, n);
-        const Vector centred =
-            hn::Mul(hn::Sub(load(x + row * task.size, n), constant(task.mean[row])), constant(task.rstd[row]));
-        block_db = hn::Add(block_db, d);
-        block_dw = hn::MulAdd(d, centred, block_dw);
-      }
-      dw = hn::Add(dw, block_dw);
-      db = hn::Add(db, block_db);
-    }
-    if (task.dweight != nullptr) store(dw, task.dweight + begin + i, n);
-    if (task.dbias != nullptr) store(db, task.dbias + begin + i, n);
+// to[i] = the sum of parts[p * stride + i] in the order of p.
+void add_parts(const float* parts, int64_t count, int64_t stride, float* to, int64_t size) {
+  for_vectors(size, [=](int64_t i, int64_t n) HWY_ATTR {
+    Vector total = hn::Zero(kTag);
+    for (int64_t p = 0; p < count; ++p) total = hn::Add(total, load(parts + p * stride + i, n));
+    store(total, to + i, n);
   });
 }
 
@@ -151,7 +159,7 @@ HWY_AFTER_NAMESPACE();
 namespace mica::cpu::simd {
 HWY_EXPORT(norm_rows);
 HWY_EXPORT(backward_rows);
-HWY_EXPORT(backward_columns);
+HWY_EXPORT(add_parts);
 
 namespace {
 constexpr int64_t kGrain = 8192;  // elements worth waking a thread for
@@ -170,15 +178,19 @@ void layer_norm(const LayerNorm& norm, int64_t rows) {
 }
 
 void layer_norm_backward(const LayerNormBackward& norm, int64_t rows) {
-  if (norm.dweight != nullptr || norm.dbias != nullptr) {
-    parallel_for(norm.size, 64, [&](int64_t begin, int64_t end) {
-      HWY_DYNAMIC_DISPATCH(backward_columns)(norm, rows, begin, end);
-    });
-  }
-  if (norm.ds == nullptr) return;
-  parallel_for(rows, row_grain(norm.size), [&](int64_t begin, int64_t end) {
-    HWY_DYNAMIC_DISPATCH(backward_rows)(norm, begin, end);
+  constexpr int64_t kBlock = 64;
+  const int64_t blocks = (rows + kBlock - 1) / kBlock, size = norm.size;
+  const bool parameters = norm.dweight != nullptr || norm.dbias != nullptr;
+  float* parts = parameters ? scratch(Scratch::partials, 2 * blocks * size) : nullptr;
+  parallel_for(blocks, kGrain / (kBlock * size + 1) + 1, [&](int64_t begin, int64_t end) {
+    for (int64_t block = begin; block < end; ++block) {
+      float* dw = parameters ? parts + 2 * block * size : nullptr;
+      HWY_DYNAMIC_DISPATCH(backward_rows)
+      (norm, block * kBlock, std::min(rows, (block + 1) * kBlock), dw, parameters ? dw + size : nullptr);
+    }
   });
+  if (norm.dweight != nullptr) HWY_DYNAMIC_DISPATCH(add_parts)(parts, blocks, 2 * size, norm.dweight, size);
+  if (norm.dbias != nullptr) HWY_DYNAMIC_DISPATCH(add_parts)(parts + size, blocks, 2 * size, norm.dbias, size);
 }
 
 }  // namespace mica::cpu::simd

@@ -3,6 +3,8 @@
 
 #include <cstdint>
 
+#include "mica/kernels/random.h"
+
 namespace mica::cpu::simd {
 
 /// As NormKernels::layer_norm, with a row stride for x, residual, y and sum. bias, residual, sum, mean, rstd may be
@@ -12,6 +14,7 @@ struct LayerNorm {
   int64_t x_row = 0;
   const float* residual = nullptr;
   int64_t residual_row = 0;
+  Dropout dropout;  ///< of x, before the residual; rows are then contiguous, and sum is given
   const float* weight = nullptr;
   const float* bias = nullptr;
   float epsilon = 0;
@@ -29,14 +32,17 @@ void layer_norm_rows(const LayerNorm& norm, int64_t begin, int64_t end);
 /// All rows, on all threads.
 void layer_norm(const LayerNorm& norm, int64_t rows);
 
-/// As NormKernels::layer_norm_backward on contiguous rows; ds, dweight, dbias may be null.
+/// As NormKernels::layer_norm_backward on contiguous rows; dsum, ds, dx, dweight, dbias may be null.
 struct LayerNormBackward {
   const float* dy = nullptr;
   const float* sum = nullptr;
   const float* mean = nullptr;
   const float* rstd = nullptr;
   const float* weight = nullptr;
+  const float* dsum = nullptr;
+  Dropout dropout;
   float* ds = nullptr;
+  float* dx = nullptr;
   float* dweight = nullptr;
   float* dbias = nullptr;
   int64_t size = 0;

@@ -4,6 +4,8 @@
 
 #include <cstdint>
 
+#include "mica/kernels/cpu/simd/activation.h"
+
 namespace mica::cpu::simd {
 
 /// C[rows, columns] = A · B + bias (+ C when add). Of each factor one stride is 1.
@@ -16,6 +18,7 @@ struct PieceProduct {
   float* c = nullptr;           ///< element (row, column) at c + row * c_row + column
   int64_t c_row = 0;
   bool add = false;
+  TileActivation activation;  ///< of C when it is made; its pointers are those of element (0, 0)
   int64_t rows = 0, columns = 0, depth = 0;
 };
 

@@ -57,6 +57,8 @@ void make_block(const Part& part, const PieceBlock& block, int64_t row, int64_t 
   multiply_piece_block(block, sums);
   const float* bias = part.last && p.bias != nullptr ? p.bias + part.column + column : nullptr;
   store_piece_block(sums, height, width, bias, p.add || !part.first, c, p.c_row);
+  if (part.last && p.activation.any())
+    activate_tile(p.activation.at(row, part.column + column), c, p.c_row, height, width);
 }
 
 // The blocks of rows and of columns [.., ..) on this thread.
@@ -119,6 +121,7 @@ void no_depth(const PieceProduct& p) {
       c = (p.add ? c : 0) + (p.bias != nullptr ? p.bias[i] : 0);
     }
   }
+  if (p.activation.any()) activate_tile(p.activation, p.c, p.c_row, p.rows, p.columns);
 }
 
 }  // namespace

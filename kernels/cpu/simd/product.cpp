@@ -101,6 +101,8 @@ void finish_rows(const Product& product, int64_t row, int64_t column, const floa
   if (finish.residual != nullptr) finish.residual += row * finish.residual_row + column;
   finish.y += row * finish.y_row + column;
   finish_tile(finish, sum, sum_row, rows, columns);
+  if (product.activation.any())
+    activate_tile(product.activation.at(row, column), finish.y, finish.y_row, rows, columns);
 }
 
 // Fetches where a tile's result goes, and what is added to it, while its sums are made: the stores would otherwise wait

@@ -22,6 +22,7 @@ struct Product {
   const float* panels = nullptr;
   int64_t rows = 0, columns = 0, depth = 0;  ///< depth in elements
   TileFinish finish;                         ///< its pointers are those of element (0, 0)
+  TileActivation activation;                 ///< likewise, of finish.y when it is made; not with a norm
   const LayerNorm* norm = nullptr;           ///< of finish.y, in place; null: none
 
   int64_t words() const { return bfloat16 ? (depth + 1) / 2 : depth; }

@@ -86,11 +86,28 @@ void uniform(uint64_t seed, uint64_t stream, uint64_t first, int64_t blocks, flo
 }
 #endif
 
-void select(const float* u, float threshold, float scale, const float* x, float* y, int64_t count) {
+void select(const float* u, float threshold, float scale, const float* x, const float* residual, float* y,
+            int64_t count) {
   const Vector t = constant(threshold), s = constant(scale);
   for_vectors(count, [=](int64_t i, int64_t n) HWY_ATTR {
-    store(hn::IfThenElseZero(hn::Ge(load(u + i, n), t), hn::Mul(load(x + i, n), s)), y + i, n);
+    const Vector kept = hn::IfThenElseZero(hn::Ge(load(u + i, n), t), hn::Mul(load(x + i, n), s));
+    store(residual != nullptr ? hn::Add(kept, load(residual + i, n)) : kept, y + i, n);
   });
+}
+
+void select_elements(const Dropout& dropout, uint64_t first, const float* x, const float* residual, float* y,
+                     int64_t count) {
+  constexpr int64_t kPiece = 256;
+  HWY_ALIGN float u[kPiece + 4];
+  const float threshold = dropout_threshold(dropout.p);
+  const auto scale = static_cast<float>(1 / (1 - dropout.p));
+  for (int64_t i = 0; i < count; i += kPiece) {
+    const int64_t n = count - i < kPiece ? count - i : kPiece;
+    const uint64_t from = first + static_cast<uint64_t>(i);
+    const auto before = static_cast<int64_t>(from % 4);  // of the block that the first element is in
+    uniform(dropout.seed, dropout.stream, from / 4, (before + n + 3) / 4, u);
+    select(u + before, threshold, scale, x + i, residual != nullptr ? residual + i : nullptr, y + i, n);
+  }
 }
 
 }  // namespace
@@ -100,14 +117,15 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace mica::cpu::simd {
 HWY_EXPORT(uniform);
-HWY_EXPORT(select);
+HWY_EXPORT(select_elements);
 
 void uniform_blocks(uint64_t seed, uint64_t stream, uint64_t first_block, int64_t blocks, float* u) {
   HWY_DYNAMIC_DISPATCH(uniform)(seed, stream, first_block, blocks, u);
 }
 
-void drop(const float* u, float threshold, float scale, const float* x, float* y, int64_t count) {
-  HWY_DYNAMIC_DISPATCH(select)(u, threshold, scale, x, y, count);
+void drop_elements(const Dropout& dropout, uint64_t first, const float* x, const float* residual, float* y,
+                   int64_t count) {
+  HWY_DYNAMIC_DISPATCH(select_elements)(dropout, first, x, residual, y, count);
 }
 
 }  // namespace mica::cpu::simd
