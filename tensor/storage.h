@@ -22,6 +22,7 @@ class Storage {
   void* data() const { return data_; }
   int64_t bytes() const { return bytes_; }
   Device device() const { return device_; }
+  bool borrowed() const { return owner_ != nullptr; }
 
   /// Counts writes in place; whoever keeps something derived from the content (packed weights) compares it.
   uint64_t version() const { return version_; }

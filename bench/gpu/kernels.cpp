@@ -110,7 +110,7 @@ void norms(const Measured& m) {
                         rstd.view());
       });
       m.run(title("layer_norm_backward", {rows, size}, dtype), 3 * bytes, 0, [&] {
-        norm.layer_norm_backward(x.view(), sum.view(), mean.view(), rstd.view(), weight.view(), y.view(),
+        norm.layer_norm_backward(x.view(), sum.view(), mean.view(), rstd.view(), weight.view(), {}, {}, y.view(), {},
                                  dweight.view(), dbias.view());
       });
       m.run(title("rms_norm", {rows, size}, dtype), 2 * bytes, 0,

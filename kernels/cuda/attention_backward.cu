@@ -68,7 +68,7 @@ __global__ void __launch_bounds__(kThreads, kSize > 96 ? 2 : 3) attention_querie
     commit_copies();
   };
   write_along(a.output, a.d_output, a.sums, head.query_begin + first_query, head.head,
-              std::min(kRows, head.queries - first_query), a.value_size, kThreads);
+              std::min(int{kRows}, head.queries - first_query), a.value_size, kThreads);
   const float to_log2 = kExtras ? kLog2e : a.rule.scale * kLog2e;
   FragmentC d_query[1][kColumns];
   clear(d_query);

@@ -47,7 +47,7 @@ struct Finish {
   const void* before;
   void* activated;
 
-  bool has_extras() const { return before != nullptr || activated != nullptr; }
+  constexpr bool has_extras() const { return before != nullptr || activated != nullptr; }
 };
 
 struct Product {

@@ -306,6 +306,8 @@ LinearGroup::LinearGroup(std::vector<Linear> layers, const BuildOptions& options
   if (layers_.size() > kMostLayers)
     throw Error("a group of " + std::to_string(layers_.size()) + " layers", "linear",
                 "need at most " + std::to_string(kMostLayers));
+  // Those of a mapped file stay there until training wants them otherwise.
+  if (!layers_.empty() && !layers_[0].weight_.storage()->borrowed()) join_parameters();
 }
 
 // Moves the layers' parameters behind one another, so that training multiplies by all at once. The handles that others
