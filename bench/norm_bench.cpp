@@ -117,9 +117,8 @@ void add_all() {
                       .size = size},
                      rows);
   });
-  add("dropout", [](const float* x, float* y, float* u, const float*, int64_t rows, int64_t size) {
-    cpu::simd::uniform_blocks(1, 2, 0, rows * size / 4, u);
-    cpu::simd::drop(u, 0.1F, 1.1F, x, y, rows * size);
+  add("dropout", [](const float* x, float* y, float*, const float*, int64_t rows, int64_t size) {
+    cpu::simd::drop_elements({.p = 0.1, .seed = 1, .stream = 2}, 0, x, nullptr, y, rows * size);
   });
   add("gelu_backward", [](const float* x, const float* dy, float* dx, const float*, int64_t rows, int64_t size) {
     cpu::simd::activation_backward(Activation::gelu, x, dy, dx, rows * size);

@@ -140,7 +140,6 @@ struct Call {
 // False when the library can't do all of the product.
 bool call_of(const Product& p, DType factors, Call& call) {
   const Finish& f = p.finish;
-  if (f.has_extras()) return false;
   if (factors == DType::float64 || p.a.dtype != factors || p.b.dtype != factors || p.k == 0) return false;
   if (f.dtype != factors && f.dtype != DType::float32) return false;
   call.batches = p.outer * p.inner;

@@ -109,16 +109,10 @@ bool empty(const Product& p) {
   return p.m == 0 || p.n == 0 || p.outer * p.inner == 0;
 }
 
-// matmul() and product(). Whether a library did it, which leaves the sums of the factors' rows to be made.
-bool run(CudaDevice& on, const char* name, const Product& product, DType factors) {
-  if (empty(product)) return false;
+bool by_library(CudaDevice& on, const Product& product, DType factors) {
   LibraryProducts* library = find_cublaslt(on.index);
-  if (library != nullptr &&
-      library->multiply(product, factors, on.stream, on.queue.workspace(LibraryProducts::kWorkspaceBytes))) {
-    return true;
-  }
-  run_tiles(on, name, product, factors);
-  return false;
+  return library != nullptr &&
+         library->multiply(product, factors, on.stream, on.queue.workspace(LibraryProducts::kWorkspaceBytes));
 }
 
 // The weight of a forward product, as it lies.
@@ -272,7 +266,8 @@ void CudaLinear::matmul(const View& a, bool transpose_a, const View& b, bool tra
     f.residual_row = f.row_stride;
     batch(c, f.residual_batch);
   }
-  run(device_, "linear.matmul", product, c.dtype);
+  if (empty(product) || by_library(device_, product, c.dtype)) return;
+  run_tiles(device_, "linear.matmul", product, c.dtype);
 }
 
 void CudaLinear::product(const View& a, bool transpose_a, const View& b, bool transpose_b, const View& bias,
@@ -291,19 +286,22 @@ void CudaLinear::product(const View& a, bool transpose_a, const View& b, bool tr
     f.residual = c.data;
     f.residual_row = f.row_stride;
   }
-  if (extras.before || extras.activated) {
-    f.activation = extras.activation;
-    f.before = extras.before.data;
-    f.activated = extras.activated.data;
-  }
-  product.a_sums = extras.a_sums.data;
-  product.b_sums = extras.b_sums.data;
   const bool narrow = a.dtype == b.dtype && item_size(a.dtype) == 2;
   const bool rounded = c.dtype == DType::float32 && factors == DType::bfloat16;
   const DType multiplied = narrow ? a.dtype : rounded ? DType::bfloat16 : c.dtype;
-  const bool on_the_way =
-      !run(device_, "linear.product", product, multiplied) && !empty(product) && sums_by_the_way(product, multiplied);
-  if (on_the_way) return;
+  if (!empty(product) && by_library(device_, product, multiplied)) {
+    CudaActivation activation(device_);
+    if (extras.before) activation.backward(extras.activation, extras.before, c, c);
+    if (extras.activated) activation.forward(extras.activation, extras.before ? extras.before : c, extras.activated);
+  } else if (!empty(product)) {
+    if (extras.before || extras.activated) f.activation = extras.activation;
+    f.before = extras.before.data;
+    f.activated = extras.activated.data;
+    product.a_sums = extras.a_sums.data;
+    product.b_sums = extras.b_sums.data;
+    run_tiles(device_, "linear.product", product, multiplied);
+    if (sums_by_the_way(product, multiplied)) return;
+  }
   if (extras.a_sums) sum_depths(device_, a, extras.a_sums);
   if (extras.b_sums) sum_depths(device_, b, extras.b_sums);
 }

@@ -42,12 +42,27 @@ struct Relu {
 struct Gelu {
   template <class V>
   HWY_INLINE static V value(V x) {
-    const V a = at_most(6.0F, abs(x));
-    return neg_mul_add(a, normal_tail(a), at_least(0.0F, x));
+    return value(x, at_most(6.0F, abs(x)), normal_tail(at_most(6.0F, abs(x))));
   }
   template <class V>
   HWY_INLINE static V slope(V x) {
-    const V tail = normal_tail(at_most(6.0F, abs(x)));
+    return slope(x, normal_tail(at_most(6.0F, abs(x))));
+  }
+  // Both, which share most of their work.
+  template <class V>
+  HWY_INLINE static V value_and_slope(V x, V* slope_of_x) {
+    const V a = at_most(6.0F, abs(x)), tail = normal_tail(a);
+    *slope_of_x = slope(x, tail);
+    return value(x, a, tail);
+  }
+
+ private:
+  template <class V>
+  HWY_INLINE static V value(V x, V a, V tail) {
+    return neg_mul_add(a, tail, at_least(0.0F, x));
+  }
+  template <class V>
+  HWY_INLINE static V slope(V x, V tail) {
     const V below = if_less(x, 0.0F, tail, sub(fill<V>(1.0F), tail));
     // x^2 / 2 in powers of two; the density vanishes long before the cap matters.
     const V density = exp2_negative(mul(mul(x, x), fill<V>(-0.72134752F)));

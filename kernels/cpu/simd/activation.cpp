@@ -168,7 +168,14 @@ HWY_INLINE void activate_part(const Function& f, const Access& access, const Til
                               int64_t y_row) {
   const auto result = access.load(y, y_row);
   if (task.before == nullptr) return access.store(f.value(result), task.activated, task.row);
-  const auto x = access.load(task.before, task.row);
+  auto x = access.load(task.before, task.row);
+  if constexpr (requires { f.value_and_slope(x, &x); }) {
+    if (task.activated != nullptr) {
+      auto slope = x;
+      access.store(f.value_and_slope(x, &slope), task.activated, task.row);
+      return access.store(mul(result, slope), y, y_row);
+    }
+  }
   if (task.activated != nullptr) access.store(f.value(x), task.activated, task.row);
   access.store(mul(result, f.slope(x)), y, y_row);
 }

@@ -53,12 +53,14 @@ void make_block(const Part& part, const PieceBlock& block, int64_t row, int64_t 
   for (int64_t r = 0; r < height; ++r) {
     for (int64_t i = 0; i < width; i += 16) __builtin_prefetch(c + r * p.c_row + i, 1, 3);
   }
+  const bool activates = part.last && p.activation.any();
+  const TileActivation activation = p.activation.at(row, part.column + column);
+  if (activates) activation.fetch(height, width);
   alignas(64) float sums[kPieceBlock * kPieceBlock];
   multiply_piece_block(block, sums);
   const float* bias = part.last && p.bias != nullptr ? p.bias + part.column + column : nullptr;
   store_piece_block(sums, height, width, bias, p.add || !part.first, c, p.c_row);
-  if (part.last && p.activation.any())
-    activate_tile(p.activation.at(row, part.column + column), c, p.c_row, height, width);
+  if (activates) activate_tile(activation, c, p.c_row, height, width);
 }
 
 // The blocks of rows and of columns [.., ..) on this thread.

@@ -115,6 +115,7 @@ void prefetch_rows(const Product& product, int64_t row, int64_t column, int64_t 
       if (finish.residual != nullptr) __builtin_prefetch(finish.residual + r * finish.residual_row + c, 0, 3);
     }
   }
+  if (product.activation.any()) product.activation.at(row, column).fetch(rows, columns);
 }
 
 void multiply_panel(const RowBlock& block, int64_t panel, const float* next) {
