@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "mica/base/error.h"
+#include "mica/tokenizers/python_only.h"
 #include "mica/tokenizers/python_text.h"
 #include "mica/tokenizers/utf8.h"
 
@@ -51,10 +51,7 @@ class MarianDecoder : public Decoder {
     tokens.assign(1, std::string(strip_python_space(plain)));
   }
 
-  Json to_json() const override {
-    throw Error("this tokenizer's decoder is no component of tokenizer.json", "save_pretrained",
-                "keep the files that it was opened from as they are");
-  }
+  Json to_json() const override { no_tokenizer_json(); }
 
  private:
   DecoderPtr pieces_;

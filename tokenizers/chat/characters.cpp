@@ -141,20 +141,28 @@ bool continues_identifier(char32_t c) {
   }
 }
 
-bool is_printable(char32_t c) {
-  if (c == U' ') return true;
+bool is_other(char32_t c) {
   switch (category(c)) {
     case UTF8PROC_CATEGORY_CC:
     case UTF8PROC_CATEGORY_CF:
     case UTF8PROC_CATEGORY_CS:
     case UTF8PROC_CATEGORY_CO:
     case UTF8PROC_CATEGORY_CN:
+      return true;
+    default:
+      return false;
+  }
+}
+
+bool is_printable(char32_t c) {
+  if (c == U' ') return true;
+  switch (category(c)) {
     case UTF8PROC_CATEGORY_ZL:
     case UTF8PROC_CATEGORY_ZP:
     case UTF8PROC_CATEGORY_ZS:
       return false;
     default:
-      return true;
+      return !is_other(c);
   }
 }
 

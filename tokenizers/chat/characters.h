@@ -15,6 +15,7 @@ bool is_decimal(char32_t c);    ///< str.isdecimal
 bool is_digit(char32_t c);      ///< str.isdigit
 bool is_numeric(char32_t c);    ///< str.isnumeric
 bool is_printable(char32_t c);  ///< str.isprintable
+bool is_other(char32_t c);      ///< category C: control, format, private use, unassigned
 bool is_upper(char32_t c);      ///< upper case
 bool is_lower(char32_t c);      ///< lower case
 bool is_title(char32_t c);      ///< title case, as in U+01C5

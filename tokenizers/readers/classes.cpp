@@ -14,6 +14,7 @@ constexpr std::pair<std::string_view, std::string_view> kClassOfModel[] = {
     {"bart", "BartTokenizer"},
     {"bert", "BertTokenizer"},
     {"bert-generation", "BertGenerationTokenizer"},
+    {"biogpt", "BioGptTokenizer"},
     {"blenderbot", "BlenderbotTokenizer"},
     {"blenderbot-small", "BlenderbotSmallTokenizer"},
     {"camembert", "CamembertTokenizer"},
@@ -26,6 +27,8 @@ constexpr std::pair<std::string_view, std::string_view> kClassOfModel[] = {
     {"distilbert", "DistilBertTokenizer"},
     {"electra", "ElectraTokenizer"},
     {"esm", "EsmTokenizer"},
+    {"flaubert", "FlaubertTokenizer"},
+    {"fsmt", "FSMTTokenizer"},
     {"funnel", "FunnelTokenizer"},
     {"gpt2", "GPT2Tokenizer"},
     {"gpt_neo", "GPT2Tokenizer"},
@@ -59,6 +62,7 @@ constexpr std::pair<std::string_view, std::string_view> kClassOfModel[] = {
     {"t5", "T5Tokenizer"},
     {"umt5", "T5Tokenizer"},
     {"whisper", "WhisperTokenizer"},
+    {"xlm", "XLMTokenizer"},
     {"xlm-roberta", "XLMRobertaTokenizer"},
     {"xlnet", "XLNetTokenizer"},
 };
@@ -71,7 +75,7 @@ constexpr std::string_view kClassesByFiles[] = {"BertTokenizer", "GPT2Tokenizer"
 const TokenizerClass* find_tokenizer_class(std::string_view name) {
   for (const TokenizerClasses classes :
        {wordpiece_classes(), byte_pair_classes(), marked_byte_pair_classes(), sentencepiece_classes(),
-        translation_classes(), python_classes(), marian_classes(), byte_classes()}) {
+        translation_classes(), moses_classes(), python_classes(), marian_classes(), byte_classes()}) {
     for (const TokenizerClass* one : classes) {
       if (one->name == name) return one;
     }

@@ -83,6 +83,8 @@ TokenizerClasses byte_pair_classes();
 TokenizerClasses translation_classes();
 /// Those whose tokens end in @@ inside a word: Blenderbot's small models, CTRL, PhoBERT and BERTweet.
 TokenizerClasses marked_byte_pair_classes();
+/// Those that cut words as the Moses scripts do: XLM, FlauBERT, BioGPT and FSMT.
+TokenizerClasses moses_classes();
 /// Those that the reference keeps in Python: BertGeneration, GPT-SW3, ESM.
 TokenizerClasses python_classes();
 /// Marian: source.spm, target.spm and vocab.json.

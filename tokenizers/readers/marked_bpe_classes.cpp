@@ -37,17 +37,11 @@ class MarkedBpeClass : public TokenizerClass {
     }
     const auto vocabulary =
         counts_ ? parse_counted_vocab(read_file(path), first_tokens(settings.special), path) : read_vocab_json(path);
-    const std::string unk = settings.special.unk_token.value_or("");
-    const auto unk_id = vocabulary->find(unk);
-    if (!unk_id) {
-      throw Error("unk_token \"" + printable(unk, 60) + "\" is not in the vocabulary", printable(path, 400),
-                  "add it, or name another in tokenizer_config.json");
-    }
+    const int32_t unk_id = need_token(*vocabulary, settings.special.unk_token, "unk_token", path);
     auto engine = std::make_shared<Engine>();
     engine->model = std::make_shared<MarkedBpe>(
         vocabulary, parse_marked_merges(read_file(merges_path), counts_, merges_path),
-        MarkedBpe::Settings{.unk_id = *unk_id, .separators_are_white = counts_, .blenderbot = blenderbot_},
-        merges_path);
+        MarkedBpe::Settings{.unk_id = unk_id, .separators_are_white = counts_, .blenderbot = blenderbot_}, merges_path);
     engine->decoder = make_marked_decoder();
     add_special_tokens(*engine, settings.special);
     if (counts_) {

@@ -93,6 +93,29 @@ Merges parse_marked_merges(std::string_view text, bool counts, const std::string
   return merges;
 }
 
+Merges parse_moses_merges(std::string_view text, const std::string& path) {
+  Merges merges;
+  const auto take_word = [](std::string_view& line) {
+    line = strip_python_space(line);
+    const char* p = line.data();
+    const char* end = p;
+    while (p < line.data() + line.size() && !is_python_space(utf8::next(p))) end = p;
+    const std::string_view word = line.substr(0, static_cast<size_t>(end - line.data()));
+    line.remove_prefix(word.size());
+    return word;
+  };
+  for_lines(text, path, [&](std::string_view line, size_t number) {
+    const std::string_view whole = line, left = take_word(line), right = take_word(line);
+    if (left.empty()) return;
+    if (right.empty()) {
+      throw Error("line " + std::to_string(number) + " is no pair of tokens: \"" + printable(whole, 60) + "\"",
+                  printable(path, 400), "give two tokens with white space between them on each line");
+    }
+    merges.add(left, right);
+  });
+  return merges;
+}
+
 std::shared_ptr<const Vocabulary> parse_counted_vocab(std::string_view text, const std::vector<std::string>& first,
                                                       const std::string& path) {
   auto vocabulary = std::make_shared<Vocabulary>();

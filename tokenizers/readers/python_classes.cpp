@@ -82,10 +82,7 @@ class EsmClass : public TokenizerClass {
     }
     vocabulary->finish(path);
     const std::string unk = settings.special.unk_token.value_or("");
-    if (!vocabulary->find(unk)) {
-      throw Error("unk_token \"" + printable(unk, 60) + "\" is not in the vocabulary", printable(path, 400),
-                  "add it, or name another in tokenizer_config.json");
-    }
+    need_token(*vocabulary, unk, "unk_token", path);
     auto engine = std::make_shared<Engine>();
     engine->model = std::make_shared<WordLevel>(vocabulary, unk);
     const Json white =

@@ -17,6 +17,16 @@ std::shared_ptr<const SentencePieceModel> read_model_of_class(const TokenizerCla
   return std::make_shared<SentencePieceModel>(read_sentencepiece_model(read_file(path), path));
 }
 
+int32_t need_token(const Vocabulary& vocabulary, const std::optional<std::string>& token, const char* key,
+                   const std::string& path) {
+  const auto id = token ? vocabulary.find(*token) : std::nullopt;
+  if (!id) {
+    throw Error(std::string(key) + " \"" + printable(token.value_or(""), 60) + "\" is not in the vocabulary",
+                printable(path, 400), "add it, or name another in tokenizer_config.json");
+  }
+  return *id;
+}
+
 NormalizerPtr normalizer_of(const char* json, const std::string& file) {
   const Json config = Json::parse(json);
   return make_normalizer(Fields(config, file, "normalizer"));

@@ -13,6 +13,7 @@
 #include "mica/tokenizers/precompiled.h"
 #include "mica/tokenizers/readers/merges_txt.h"
 #include "mica/tokenizers/readers/sentencepiece_parts.h"
+#include "mica/tokenizers/word_list.h"
 
 namespace mica {
 namespace {
@@ -45,16 +46,6 @@ constexpr std::string_view kM2M100 =
 constexpr std::string_view kWmt21 = "en ha is ja cs ru zh de";
 constexpr std::string_view kPlbartBase = "__java__ __python__ __en_XX__";
 constexpr std::string_view kPlbartMulti = "__java__ __python__ __en_XX__ __javascript__ __php__ __ruby__ __go__";
-
-std::vector<std::string> words_of(std::string_view list) {
-  std::vector<std::string> words;
-  for (size_t at = 0; at < list.size();) {
-    const size_t end = std::min(list.find(' ', at), list.size());
-    words.emplace_back(list.substr(at, end - at));
-    at = end + 1;
-  }
-  return words;
-}
 
 constexpr DefaultTokens kFairseq = {
     .bos = "<s>", .eos = "</s>", .unk = "<unk>", .sep = "</s>", .pad = "<pad>", .cls = "<s>", .mask = "<mask>"};
@@ -154,16 +145,11 @@ class M2M100Class : public LanguageClass {
     int64_t next = written->size();
     for (const std::string& language : languages) vocabulary->add(language, next++, path);
     vocabulary->finish(path);
-    const auto unk = vocabulary->find(settings.special.unk_token.value_or(""));
-    if (!unk) {
-      throw Error(
-          "unk_token \"" + printable(settings.special.unk_token.value_or(""), 60) + "\" is not in the vocabulary",
-          printable(path, 400), "add it, or name another in tokenizer_config.json");
-    }
+    const int32_t unk = need_token(*vocabulary, settings.special.unk_token, "unk_token", path);
     const auto engine = make_sentencepiece_engine(
         std::make_shared<SentencePieceModel>(read_sentencepiece_model(read_file(file), file)));
     engine->model =
-        std::make_shared<Marian>(std::dynamic_pointer_cast<const SentencePiece>(engine->model), vocabulary, *unk);
+        std::make_shared<Marian>(std::dynamic_pointer_cast<const SentencePiece>(engine->model), vocabulary, unk);
     std::vector<std::string> special = settings.special.additional_special_tokens;
     special.insert(special.end(), languages.begin(), languages.end());
     for (const NamedToken& named : named_special_tokens()) {

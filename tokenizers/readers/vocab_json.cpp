@@ -26,6 +26,7 @@ enum class Kind {
   qwen2,     // NFC, and a split of its own
   whisper,   // the tokens of language and task around the text
   openai,    // BERT's normalizer and words, </w> after each
+  herbert,   // the same with accents and case as they are, [CLS] A [SEP] B [SEP]
   clip,      // lower case, </w>, a split of its own
 };
 
@@ -102,10 +103,11 @@ class VocabJsonClass : public TokenizerClass {
     auto engine = std::make_shared<Engine>();
     auto vocabulary = read_vocab_json(path);
     const Kind kind = description_.kind;
+    const bool marks_ends = kind == Kind::openai || kind == Kind::herbert || kind == Kind::clip;
     Bpe::Settings bpe;
     bpe.continuing_subword_prefix = "";
-    bpe.end_of_word_suffix = kind == Kind::openai || kind == Kind::clip ? "</w>" : "";
-    if (kind == Kind::openai || kind == Kind::clip) bpe.unk_token = settings.special.unk_token;
+    bpe.end_of_word_suffix = marks_ends ? "</w>" : "";
+    if (marks_ends) bpe.unk_token = settings.special.unk_token;
     engine->model =
         std::make_shared<Bpe>(std::move(vocabulary), read_merges_txt(merges_path), std::move(bpe), merges_path);
     // The template may name tokens that only these files add.
@@ -156,7 +158,10 @@ class VocabJsonClass : public TokenizerClass {
             "pretokenizers", Json::array({split_json(kQwen2Split, "Isolated", false), byte_level_json(space, false)}));
         break;
       case Kind::openai:
-        engine.normalizer = std::make_shared<BertNormalizer>(BertNormalizer::Settings{});
+      case Kind::herbert:
+        engine.normalizer = std::make_shared<BertNormalizer>(
+            description_.kind == Kind::openai ? BertNormalizer::Settings{}
+                                              : BertNormalizer::Settings{.strip_accents = false, .lowercase = false});
         engine.pre_tokenizer = std::make_shared<BertPreTokenizer>();
         engine.decoder = make_bpe_decoder("</w>");
         return;
@@ -194,6 +199,9 @@ class VocabJsonClass : public TokenizerClass {
                 {"cls", id(cls)},
                 {"trim_offsets", fields.boolean("trim_offsets", true)},
                 {"add_prefix_space", fields.boolean("add_prefix_space", description_.add_prefix_space)}};
+        break;
+      case Kind::herbert:  // the ids are the class's, whatever the vocabulary says
+        json = {{"type", "BertProcessing"}, {"sep", Json::array({sep, 2})}, {"cls", Json::array({cls, 0})}};
         break;
       case Kind::clip:
         json = {{"type", "RobertaProcessing"},
@@ -283,6 +291,9 @@ constexpr Description kClasses[] = {
      Kind::gpt_neox,
      {.bos = "<|endoftext|>", .eos = "<|endoftext|>", .unk = "<|endoftext|>", .pad = "<|padding|>"}},
     {"Qwen2Tokenizer", Kind::qwen2, {.eos = "<|endoftext|>", .unk = "<|endoftext|>", .pad = "<|endoftext|>"}},
+    {"HerbertTokenizer",
+     Kind::herbert,
+     {.unk = "<unk>", .sep = "</s>", .pad = "<pad>", .cls = "<s>", .mask = "<mask>"}},
     {"OpenAIGPTTokenizer", Kind::openai, {.unk = "<unk>"}},
     {"CLIPTokenizer",
      Kind::clip,

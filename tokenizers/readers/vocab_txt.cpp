@@ -5,7 +5,7 @@
 #include "mica/base/error.h"
 #include "mica/base/file.h"
 #include "mica/tokenizers/models/wordpiece.h"
-#include "mica/tokenizers/readers/classes.h"
+#include "mica/tokenizers/readers/sentencepiece_parts.h"
 #include "mica/tokenizers/utf8.h"
 
 namespace mica {
@@ -26,16 +26,6 @@ std::shared_ptr<const Vocabulary> read_lines(const std::string& path) {
   }
   vocabulary->finish(path);
   return vocabulary;
-}
-
-int32_t id_of(const Vocabulary& vocabulary, const std::optional<std::string>& token, const char* name,
-              const std::string& path) {
-  const auto id = token ? vocabulary.find(*token) : std::nullopt;
-  if (!id) {
-    throw Error(std::string(name) + " \"" + printable(token.value_or(""), 60) + "\" is not in the vocabulary",
-                printable(path, 400), "add it, or name another in tokenizer_config.json");
-  }
-  return *id;
 }
 
 // How a class differs from BERT's.
@@ -99,15 +89,15 @@ class WordPieceClass : public TokenizerClass {
     const auto vocabulary = read_lines(path);
     WordPiece::Settings pieces;
     pieces.unk_token = settings.special.unk_token.value_or("[UNK]");
-    id_of(*vocabulary, pieces.unk_token, "unk_token", path);
+    need_token(*vocabulary, pieces.unk_token, "unk_token", path);
     engine->model = std::make_shared<WordPiece>(vocabulary, pieces);
     BertNormalizer::Settings normalizer;
     apply_bert_settings(settings.config, path, normalizer);
     engine->normalizer = std::make_shared<BertNormalizer>(normalizer);
     engine->pre_tokenizer = std::make_shared<BertPreTokenizer>();
     engine->decoder = make_wordpiece_decoder("##", true);
-    const int32_t cls = id_of(*vocabulary, settings.special.cls_token, "cls_token", path);
-    const int32_t sep = id_of(*vocabulary, settings.special.sep_token, "sep_token", path);
+    const int32_t cls = need_token(*vocabulary, settings.special.cls_token, "cls_token", path);
+    const int32_t sep = need_token(*vocabulary, settings.special.sep_token, "sep_token", path);
     const Json json = template_json(layout_, *settings.special.cls_token, cls, *settings.special.sep_token, sep);
     engine->post_processor = PostProcessor(Fields(json, path, "post_processor"));
     return engine;
