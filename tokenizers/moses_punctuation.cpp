@@ -144,4 +144,8 @@ void normalize_punctuation(PlacedText& text, std::string_view language) {
   strip_python_space(text);
 }
 
+void remove_non_printing(PlacedText& text) {
+  std::erase_if(text, [](const PlacedCharacter& one) { return jinja::is_other(one.c); });
+}
+
 }  // namespace mica::moses

@@ -219,7 +219,7 @@ std::vector<PlacedText> words(PlacedText text, const Language& language, const T
   hide_dots(text);
   split_commas(text);
   split_apostrophes(text, language.code);
-  std::vector<PlacedText> all = split_full_stops(split_blanks(text), language);
+  std::vector<PlacedText> all = split_full_stops(split_white(text), language);
   for (PlacedText& word : all) {
     show_dots(word);
     if (settings.escapes) escape(word);

@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "mica/tokenizers/chat/characters.h"
 #include "mica/tokenizers/moses_punctuation.h"
 #include "mica/tokenizers/normalizers.h"
 #include "mica/tokenizers/python_only.h"
@@ -11,19 +12,15 @@ namespace {
 
 // Accents are marks of their own in between; what is nothing else vanishes.
 std::vector<PlacedText> fold(const std::vector<PlacedText>& words) {
-  PlacedText all;
-  for (const PlacedText& word : words) {
-    if (!all.empty()) append(all, U" ", all.back());
-    all.insert(all.end(), word.begin(), word.end());
-  }
+  PlacedText all = join_words(words);
   python_lower(all);
   NormalizedText text;
   assign(all, text);
   apply_normal_form(NormalForm::nfd, text);
-  text.filter([](char32_t c) { return !unicode::has(c, unicode::kNonspacingMark); });
+  text.filter([](char32_t c) { return !jinja::is_nonspacing_mark(c); });
   all = placed_text(text, text.all());
   python_lower(all);
-  return split_blanks(all);
+  return split_white(all);
 }
 
 }  // namespace

@@ -48,6 +48,15 @@ void append(PlacedText& text, std::u32string_view characters, const PlacedCharac
   for (const char32_t c : characters) text.push_back({c, place.begin, place.end});
 }
 
+PlacedText join_words(const std::vector<PlacedText>& words) {
+  PlacedText joined;
+  for (const PlacedText& word : words) {
+    if (!joined.empty()) append(joined, U" ", joined.back());
+    joined.insert(joined.end(), word.begin(), word.end());
+  }
+  return joined;
+}
+
 void replace_all(PlacedText& text, std::u32string_view from, std::u32string_view to) {
   const auto is_here = [&](size_t at) {
     if (text.size() - at < from.size()) return false;
@@ -71,10 +80,10 @@ void replace_all(PlacedText& text, std::u32string_view from, std::u32string_view
   text = std::move(replaced);
 }
 
-std::vector<PlacedText> split_blanks(const PlacedText& text) {
+std::vector<PlacedText> split_white(const PlacedText& text) {
   std::vector<PlacedText> words(1);
   for (const PlacedCharacter& one : text) {
-    if (one.c != U' ') {
+    if (!is_python_space(one.c)) {
       words.back().push_back(one);
     } else if (!words.back().empty()) {
       words.emplace_back();

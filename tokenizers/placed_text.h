@@ -22,6 +22,8 @@ void assign(const PlacedText& part, NormalizedText& text);
 
 /// Appends characters that stand where `place` does.
 void append(PlacedText& text, std::u32string_view characters, const PlacedCharacter& place);
+/// The words with a blank between two of them.
+PlacedText join_words(const std::vector<PlacedText>& words);
 /// Puts `to` in the place of every `from`, from left to right.
 void replace_all(PlacedText& text, std::u32string_view from, std::u32string_view to);
 /// Puts `to` in the place of `middle` between two characters that `left` and `right` accept. All three are the match:
@@ -42,8 +44,8 @@ void replace_between(PlacedText& text, char32_t middle, std::u32string_view to, 
   }
   text = std::move(replaced);
 }
-/// What blanks (U+0020) part.
-std::vector<PlacedText> split_blanks(const PlacedText& text);
+/// What white space parts (str.split).
+std::vector<PlacedText> split_white(const PlacedText& text);
 /// Without the characters that str.isspace knows at its ends.
 void strip_python_space(PlacedText& text);
 

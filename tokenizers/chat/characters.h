@@ -16,6 +16,9 @@ bool is_digit(char32_t c);      ///< str.isdigit
 bool is_numeric(char32_t c);    ///< str.isnumeric
 bool is_printable(char32_t c);  ///< str.isprintable
 bool is_other(char32_t c);      ///< category C: control, format, private use, unassigned
+bool is_space_separator(char32_t c);  ///< category Zs
+bool is_punctuation(char32_t c);      ///< category P
+bool is_nonspacing_mark(char32_t c);  ///< category Mn
 bool is_upper(char32_t c);      ///< upper case
 bool is_lower(char32_t c);      ///< lower case
 bool is_title(char32_t c);      ///< title case, as in U+01C5

@@ -28,4 +28,9 @@ Merges parse_moses_merges(std::string_view text, const std::string& path);
 std::shared_ptr<const Vocabulary> parse_counted_vocab(std::string_view text, const std::vector<std::string>& first,
                                                       const std::string& path);
 
+/// BARTpho's dict.txt: the first word of each line is a token; `first` come before and `last` behind, if it is not
+/// there.
+std::shared_ptr<const Vocabulary> parse_piece_list(std::string_view text, const std::vector<std::string>& first,
+                                                   const std::string& last, const std::string& path);
+
 }  // namespace mica

@@ -46,8 +46,7 @@ class PlainPiecesClass : public TokenizerClass {
           normalizer_of(R"({"type":"NFC"})", model->file), engine->normalizer});
       engine->decoder = make_marian_decoder(engine->decoder, special_contents(settings.special), Special::space_before);
     } else {
-      const Json marks = Json::parse(R"({"type":"Replace","pattern":{"String":"▁"},"content":" "})");
-      engine->decoder = make_marian_decoder(make_decoder(Fields(marks, model->file, "decoder")), {});
+      engine->decoder = make_marks_decoder(model->file);
     }
     add_special_tokens(*engine, settings.special);
     return engine;

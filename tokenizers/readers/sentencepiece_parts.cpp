@@ -6,6 +6,7 @@
 
 #include "mica/base/error.h"
 #include "mica/base/file.h"
+#include "mica/tokenizers/marian_decoder.h"
 #include "mica/tokenizers/utf8.h"
 
 namespace mica {
@@ -15,6 +16,15 @@ using PieceType = SentencePieceModel::PieceType;
 std::shared_ptr<const SentencePieceModel> read_model_of_class(const TokenizerClass& owner, const std::string& folder) {
   const std::string path = join_path(folder, files_of_class(owner, folder).front());
   return std::make_shared<SentencePieceModel>(read_sentencepiece_model(read_file(path), path));
+}
+
+std::shared_ptr<const SentencePieceModel> read_bpe_model(const TokenizerClass& owner, const std::string& folder) {
+  auto model = read_model_of_class(owner, folder);
+  if (model->kind != SentencePieceModel::Kind::bpe) {
+    throw Error(std::string(owner.name) + " reads BPE models only", printable(model->file, 400),
+                "name the class that the model was made for in tokenizer_config.json");
+  }
+  return model;
 }
 
 int32_t need_token(const Vocabulary& vocabulary, const std::optional<std::string>& token, const char* key,
@@ -30,6 +40,11 @@ int32_t need_token(const Vocabulary& vocabulary, const std::optional<std::string
 NormalizerPtr normalizer_of(const char* json, const std::string& file) {
   const Json config = Json::parse(json);
   return make_normalizer(Fields(config, file, "normalizer"));
+}
+
+DecoderPtr make_marks_decoder(const std::string& file) {
+  const Json marks = Json::parse(R"({"type":"Replace","pattern":{"String":"▁"},"content":" "})");
+  return make_marian_decoder(make_decoder(Fields(marks, file, "decoder")), {});
 }
 
 AddedToken added_token(std::string content, bool special) {

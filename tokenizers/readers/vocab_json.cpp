@@ -21,6 +21,8 @@ enum class Kind {
   gpt2,      // a bos where add_bos_token says so
   codegen,   // a byte-level post-processor, which changes nothing
   roberta,   // <s> A </s></s> B </s>
+  luke,      // the same, and tokens for entities
+  nougat,    // NFKC, digits and punctuation alone
   deberta,   // [CLS] A [SEP][SEP] B [SEP]
   gpt_neox,  // NFC
   qwen2,     // NFC, and a split of its own
@@ -40,8 +42,16 @@ struct Description {
 
 constexpr const char* kQwen2Split =
     R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
+// What Nougat splits at, as a text: the reference never meant it so.
+constexpr const char* kNougatSplit = R"([\(\)\[\]\{\}]|([!\"#\$%\&'\*\+,\-\./:;<=>\?\\\^_`\|\~])\1*)";
 constexpr const char* kClipSplit =
     R"(<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+)";
+
+// Of LUKE's entities; the reference finds them in texts as well.
+constexpr std::pair<const char*, const char*> kEntityTokens[] = {{"entity_unk_token", "[UNK]"},
+                                                                 {"entity_pad_token", "[PAD]"},
+                                                                 {"entity_mask_token", "[MASK]"},
+                                                                 {"entity_mask2_token", "[MASK2]"}};
 
 Json split_json(const char* pattern, const char* behavior, bool invert) {
   return {{"type", "Split"}, {"pattern", Json{{"Regex", pattern}}}, {"behavior", behavior}, {"invert", invert}};
@@ -114,8 +124,14 @@ class VocabJsonClass : public TokenizerClass {
     const std::string config = join_path(folder, "tokenizer_config.json");
     add_from_legacy_file(join_path(folder, "added_tokens.json"), settings.special, *engine);
     add_from_decoder(settings.config, config, *engine);
-    add_special_tokens(*engine, settings.special, lstrip_mask);
     Fields fields(settings.config, config, "tokenizer_config");
+    if (kind == Kind::luke) {
+      add_entity_tokens(fields, {}, settings.special);
+      for (const auto& [key, fallback] : kEntityTokens) {
+        settings.special.additional_special_tokens.push_back(fields.string(key, fallback));
+      }
+    }
+    add_special_tokens(*engine, settings.special, lstrip_mask);
     set_text_components(fields, *engine);
     set_post_processor(fields, settings.special, *engine, path);
     return engine;
@@ -157,6 +173,18 @@ class VocabJsonClass : public TokenizerClass {
         pre_tokenizer = sequence_json(
             "pretokenizers", Json::array({split_json(kQwen2Split, "Isolated", false), byte_level_json(space, false)}));
         break;
+      case Kind::nougat: {
+        const auto split_at = [](const char* text, const char* behavior) -> Json {
+          return {{"type", "Split"}, {"pattern", Json{{"String", text}}}, {"behavior", behavior}, {"invert", false}};
+        };
+        normalizer = {{"type", "NFKC"}};
+        pre_tokenizer = sequence_json(
+            "pretokenizers",
+            Json::array({split_at("SPL1T-TH1S-Pl3A5E", "Removed"),
+                         Json{{"type", "Digits"}, {"individual_digits", true}}, split_at(kNougatSplit, "Isolated"),
+                         split_at("\n", "Isolated"), byte_level_json(false, true)}));
+        break;
+      }
       case Kind::openai:
       case Kind::herbert:
         engine.normalizer = std::make_shared<BertNormalizer>(
@@ -193,12 +221,18 @@ class VocabJsonClass : public TokenizerClass {
     const auto bos = special.bos_token.value_or(""), eos = special.eos_token.value_or("");
     Json json = nullptr;
     switch (description_.kind) {
+      case Kind::nougat: {
+        json = template_json({bos, "$A", eos}, {"$A", "$B"}, 1, engine, path);
+        break;
+      }
+      case Kind::luke:
       case Kind::roberta:
         json = {{"type", "RobertaProcessing"},
                 {"sep", id(sep)},
                 {"cls", id(cls)},
                 {"trim_offsets", fields.boolean("trim_offsets", true)},
-                {"add_prefix_space", fields.boolean("add_prefix_space", description_.add_prefix_space)}};
+                {"add_prefix_space",
+                 description_.kind == Kind::luke || fields.boolean("add_prefix_space", description_.add_prefix_space)}};
         break;
       case Kind::herbert:  // the ids are the class's, whatever the vocabulary says
         json = {{"type", "BertProcessing"}, {"sep", Json::array({sep, 2})}, {"cls", Json::array({cls, 0})}};
@@ -277,6 +311,8 @@ constexpr Description kClasses[] = {
     {"LongformerTokenizer", Kind::roberta, kRobertaTokens},
     {"LEDTokenizer", Kind::roberta, kRobertaTokens},
     {"MvpTokenizer", Kind::roberta, kRobertaTokens},
+    {"LukeTokenizer", Kind::luke, kRobertaTokens},
+    {"NougatTokenizer", Kind::nougat, {.bos = "<s>", .eos = "</s>", .unk = "<unk>", .pad = "<pad>"}},
     {"BlenderbotTokenizer", Kind::gpt2, kRobertaTokens, true, true},
     {"DebertaTokenizer",
      Kind::deberta,

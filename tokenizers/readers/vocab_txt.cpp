@@ -4,6 +4,7 @@
 
 #include "mica/base/error.h"
 #include "mica/base/file.h"
+#include "mica/tokenizers/basic_words.h"
 #include "mica/tokenizers/models/wordpiece.h"
 #include "mica/tokenizers/readers/sentencepiece_parts.h"
 #include "mica/tokenizers/utf8.h"
@@ -115,6 +116,39 @@ class WordPieceClass : public TokenizerClass {
   Layout layout_;
 };
 
+// Words as the reference's Python code cuts them; nothing in front of a text.
+class ProphetNetClass : public TokenizerClass {
+ public:
+  ProphetNetClass()
+      : TokenizerClass("ProphetNetTokenizer", {.unk = "[UNK]", .sep = "[SEP]", .pad = "[PAD]", .mask = "[MASK]"}) {}
+  std::vector<std::string> files() const override { return {"prophetnet.tokenizer"}; }
+
+  std::shared_ptr<Engine> read(const std::string& folder, TokenizerSettings& settings) const override {
+    const std::string path = join_path(folder, "prophetnet.tokenizer");
+    Fields config(settings.config, join_path(folder, "tokenizer_config.json"), "tokenizer_config");
+    if (config.has("never_split")) config.fail("never_split is not supported", "add these words as tokens");
+    auto engine = std::make_shared<Engine>();
+    const auto vocabulary = read_lines(path);
+    WordPiece::Settings pieces;
+    pieces.unk_token = settings.special.unk_token.value_or("");
+    need_token(*vocabulary, pieces.unk_token, "unk_token", path);
+    engine->model = std::make_shared<WordPiece>(vocabulary, pieces);
+    engine->pre_tokenizer = std::make_shared<BasicWords>(
+        BasicWords::Settings{.lowercase = config.boolean("do_lower_case", true),
+                             .chinese_alone = config.boolean("tokenize_chinese_chars", true),
+                             .strip_accents = config.optional_boolean("strip_accents"),
+                             .only_white = !config.boolean("do_basic_tokenize", true)});
+    engine->decoder = make_wordpiece_decoder("##", false);
+    settings.clean_up_tokenization_spaces = config.boolean("clean_up_tokenization_spaces", true);
+    // A second separator, between the sentences of a summary.
+    settings.special.additional_special_tokens.push_back(config.string("x_sep_token", "[X_SEP]"));
+    add_special_tokens(*engine, settings.special);
+    engine->post_processor =
+        make_template({"$A {sep}", "$A {sep} $B:1 {sep}:1"}, *engine, settings.special, name, path);
+    return engine;
+  }
+};
+
 WordPieceClass bert(const char* name, bool type_ids = true) {
   return {name, {.unk = "[UNK]", .sep = "[SEP]", .pad = "[PAD]", .cls = "[CLS]", .mask = "[MASK]"}, type_ids};
 }
@@ -146,8 +180,9 @@ TokenizerClasses wordpiece_classes() {
        false,
        {.two_separators = true}},
   };
+  static const ProphetNetClass prophetnet;
   static const std::vector<const TokenizerClass*> all = [] {
-    std::vector<const TokenizerClass*> pointers;
+    std::vector<const TokenizerClass*> pointers = {&prophetnet};
     for (const WordPieceClass& one : classes) pointers.push_back(&one);
     return pointers;
   }();
