@@ -124,13 +124,12 @@ std::vector<std::string> files_of_class(const TokenizerClass& tokenizer_class, c
   return {};
 }
 
-void add_entity_tokens(Fields& config, const std::vector<std::string>& usual, SpecialTokens& special) {
+void add_entity_tokens(Fields& config, SpecialTokens& special) {
   if (config.has("task")) {
     config.fail("task \"" + printable(config.string("task"), 60) + "\" needs entities, which are not supported",
                 "remove the task to read texts alone");
   }
   std::vector<std::string>& tokens = special.additional_special_tokens;
-  if (tokens.empty()) tokens = usual;
   for (const auto& [key, fallback] : {std::pair("entity_token_1", "<ent>"), std::pair("entity_token_2", "<ent2>")}) {
     const std::string token = config.string(key, fallback);
     if (std::find(tokens.begin(), tokens.end(), token) == tokens.end()) tokens.push_back(token);

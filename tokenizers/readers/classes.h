@@ -107,9 +107,9 @@ const TokenizerClass* guess_tokenizer_class(const std::string& folder, std::stri
 /// The complete set of files that the class reads from this folder; empty when there is none.
 std::vector<std::string> files_of_class(const TokenizerClass& tokenizer_class, const std::string& folder);
 
-/// LUKE's tokens around entities, behind those that the files name (else `usual`). Throws Error for a task, which needs
-/// the entities' spans.
-void add_entity_tokens(Fields& config, const std::vector<std::string>& usual, SpecialTokens& special);
+/// LUKE's tokens around entities, behind those that the files name. Throws Error for a task, which needs the entities'
+/// spans.
+void add_entity_tokens(Fields& config, SpecialTokens& special);
 void fill_defaults(const DefaultTokens& tokens, SpecialTokens& special);
 
 }  // namespace mica

@@ -31,7 +31,12 @@ class NumberedPiecesClass : public TokenizerClass {
     const auto engine = make_sentencepiece_engine(model);
     engine->model =
         std::make_shared<Marian>(std::dynamic_pointer_cast<const SentencePiece>(engine->model), vocabulary, unk);
-    engine->decoder = make_marks_decoder(model->file);
+    // What the files add to the vocabulary stands alone.
+    std::vector<std::string> apart;
+    for (const std::string& token : settings.special.additional_special_tokens) {
+      if (!vocabulary->find(token)) apart.push_back(token);
+    }
+    engine->decoder = make_marks_decoder(model->file, std::move(apart));
     add_special_tokens(*engine, settings.special, lstrip_mask);
     engine->post_processor = make_template(around_, *engine, settings.special, name, model->file);
     return engine;
@@ -89,7 +94,7 @@ class MlukeClass : public NumberedPiecesClass {
   std::shared_ptr<const Vocabulary> number(const SentencePieceModel& model, const std::string& folder,
                                            TokenizerSettings& settings) const override {
     Fields config(settings.config, join_path(folder, "tokenizer_config.json"), "tokenizer_config");
-    add_entity_tokens(config, {"<s>NOTUSED", "</s>NOTUSED"}, settings.special);
+    add_entity_tokens(config, settings.special);
     return around_pieces({"<s>", "<pad>", "</s>", "<unk>"}, model, {"<mask>"});
   }
 };

@@ -122,6 +122,11 @@ class SentencePieceClass : public TokenizerClass {
         make_pre_tokenizer(Fields(layout_.splits_white ? both : alone, model->file, "pre_tokenizer"));
     engine->decoder = make_metaspace_decoder({});
     add_control_pieces(*model, *engine);
+    if (lstrip_mask && settings.special.mask_token && engine->find(*settings.special.mask_token)) {
+      AddedToken mask = added_token(*settings.special.mask_token, true);
+      mask.lstrip = true;
+      engine->added.add({mask}, engine->model->vocabulary());
+    }
     engine->added.add(more, engine->model->vocabulary());
     if (!marks_languages()) engine->post_processor = around(*engine, settings, std::nullopt, model->file);
     return engine;

@@ -42,9 +42,9 @@ NormalizerPtr normalizer_of(const char* json, const std::string& file) {
   return make_normalizer(Fields(config, file, "normalizer"));
 }
 
-DecoderPtr make_marks_decoder(const std::string& file) {
+DecoderPtr make_marks_decoder(const std::string& file, std::vector<std::string> apart) {
   const Json marks = Json::parse(R"({"type":"Replace","pattern":{"String":"▁"},"content":" "})");
-  return make_marian_decoder(make_decoder(Fields(marks, file, "decoder")), {});
+  return make_marian_decoder(make_decoder(Fields(marks, file, "decoder")), std::move(apart), Special::apart);
 }
 
 AddedToken added_token(std::string content, bool special) {

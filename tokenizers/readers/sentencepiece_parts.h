@@ -22,8 +22,9 @@ int32_t need_token(const Vocabulary& vocabulary, const std::optional<std::string
 
 NormalizerPtr normalizer_of(const char* json, const std::string& file);
 
-/// Tokens without blanks between, each U+2581 a blank, no white space at the ends.
-DecoderPtr make_marks_decoder(const std::string& file);
+/// Tokens without blanks between, each U+2581 a blank, no white space at the ends; those `apart` with a blank on either
+/// side.
+DecoderPtr make_marks_decoder(const std::string& file, std::vector<std::string> apart = {});
 
 AddedToken added_token(std::string content, bool special);
 /// Control and user-defined pieces become added tokens: they are found in the text before anything else.

@@ -126,7 +126,7 @@ class VocabJsonClass : public TokenizerClass {
     add_from_decoder(settings.config, config, *engine);
     Fields fields(settings.config, config, "tokenizer_config");
     if (kind == Kind::luke) {
-      add_entity_tokens(fields, {}, settings.special);
+      add_entity_tokens(fields, settings.special);
       for (const auto& [key, fallback] : kEntityTokens) {
         settings.special.additional_special_tokens.push_back(fields.string(key, fallback));
       }
