@@ -13,7 +13,6 @@ namespace {
 constexpr std::pair<std::string_view, std::string_view> kClassOfModel[] = {
     {"albert", "AlbertTokenizer"},
     {"bart", "BartTokenizer"},
-    {"bartpho", "BartphoTokenizer"},
     {"bert", "BertTokenizer"},
     {"bert-generation", "BertGenerationTokenizer"},
     {"biogpt", "BioGptTokenizer"},
@@ -23,7 +22,6 @@ constexpr std::pair<std::string_view, std::string_view> kClassOfModel[] = {
     {"clip", "CLIPTokenizer"},
     {"codegen", "CodeGenTokenizer"},
     {"convbert", "ConvBertTokenizer"},
-    {"cpm", "CpmTokenizer"},
     {"ctrl", "CTRLTokenizer"},
     {"data2vec-text", "RobertaTokenizer"},
     {"deberta", "DebertaTokenizer"},
@@ -54,7 +52,6 @@ constexpr std::pair<std::string_view, std::string_view> kClassOfModel[] = {
     {"mt5", "T5Tokenizer"},
     {"mvp", "MvpTokenizer"},
     {"nllb-moe", "NllbTokenizer"},
-    {"nougat", "NougatTokenizer"},
     {"openai-gpt", "OpenAIGPTTokenizer"},
     {"opt", "GPT2Tokenizer"},
     {"pegasus", "PegasusTokenizer"},
