@@ -142,12 +142,12 @@ void Engine::encode_components(std::string_view segment, int32_t first, bool fin
 
 std::string_view Engine::text(int32_t id) const {
   if (added.is_added(id)) return added.text(id);
-  return model->vocabulary().token(id);
+  return model->decoded_vocabulary().token(id);
 }
 
 bool Engine::knows(int64_t id) const {
   if (id < 0 || id > Vocabulary::kMaxId) return false;
-  return added.is_added(static_cast<int32_t>(id)) || model->vocabulary().contains(static_cast<int32_t>(id));
+  return added.is_added(static_cast<int32_t>(id)) || model->decoded_vocabulary().contains(static_cast<int32_t>(id));
 }
 
 std::optional<int32_t> Engine::find(std::string_view token) const {

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "mica/base/error.h"
+#include "mica/tokenizers/python_only.h"
 #include "mica/tokenizers/python_text.h"
 #include "mica/tokenizers/utf8.h"
 
@@ -25,9 +25,13 @@ class MarianDecoder : public Decoder {
       for (const std::string& part : open) text += part;
       open.clear();
     };
+    if (special_ == Special::apart) {
+      decode_apart(tokens);
+      return;
+    }
     bool after_special = false;
     for (std::string& token : tokens) {
-      if (std::find(special_tokens_.begin(), special_tokens_.end(), token) == special_tokens_.end()) {
+      if (!is_special(token)) {
         open.push_back(std::move(token));
         after_special = false;
         continue;
@@ -43,20 +47,52 @@ class MarianDecoder : public Decoder {
       tokens.assign(1, std::move(text));
       return;
     }
-    std::string valid;
-    std::string plain(utf8::valid(text, valid));
-    for (size_t at = plain.find(kMark); at != plain.npos; at = plain.find(kMark, at)) {
-      plain.replace(at, kMark.size(), " ");
-    }
-    tokens.assign(1, std::string(strip_python_space(plain)));
+    tokens.assign(1, without_marks(text));
   }
 
-  Json to_json() const override {
-    throw Error("this tokenizer's decoder is no component of tokenizer.json", "save_pretrained",
-                "keep the files that it was opened from as they are");
-  }
+  Json to_json() const override { no_tokenizer_json(); }
 
  private:
+  bool is_special(const std::string& token) const {
+    return std::find(special_tokens_.begin(), special_tokens_.end(), token) != special_tokens_.end();
+  }
+
+  static std::string without_marks(std::string_view text) {
+    std::string valid;
+    std::string plain(utf8::valid(text, valid));
+    replace_all(plain, kMark, " ");
+    return std::string(strip_python_space(plain));
+  }
+
+  void decode_apart(std::vector<std::string>& tokens) const {
+    std::string text;
+    std::vector<std::string> open;
+    bool first = true;
+    const auto put = [&](std::string_view part) {
+      if (!first) text += ' ';
+      first = false;
+      text += part;
+    };
+    const auto flush = [&] {
+      if (open.empty()) return;
+      pieces_->decode(open);
+      std::string joined;
+      for (const std::string& part : open) joined += part;
+      put(without_marks(joined));
+      open.clear();
+    };
+    for (std::string& token : tokens) {
+      if (!is_special(token)) {
+        open.push_back(std::move(token));
+        continue;
+      }
+      flush();
+      put(token);
+    }
+    flush();
+    tokens.assign(1, std::move(text));
+  }
+
   DecoderPtr pieces_;
   std::vector<std::string> special_tokens_;
   Special special_;

@@ -12,6 +12,7 @@ namespace mica {
 enum class Special {
   space_behind,  ///< Marian
   nothing,       ///< M2M100
+  apart,         ///< mLUKE: a space on either side, and no white space at the ends of what lies between
   space_before,  ///< GPT-SW3: before the text that leads to the first of several; the ends stay as they are
 };
 

@@ -140,9 +140,10 @@ std::vector<std::pair<std::string, int32_t>> Tokenizer::get_vocab() const {
   std::vector<std::pair<std::string, int32_t>> all;
   for (int64_t i = 0; i < impl_->engine->id_bound(); ++i) {
     const auto id = static_cast<int32_t>(i);
-    if (!impl_->engine->knows(id)) continue;
+    const Vocabulary& vocabulary = impl_->engine->model->vocabulary();
     const AddedToken* added = impl_->engine->added.token(id);
-    all.emplace_back(added != nullptr ? added->content : std::string(impl_->engine->text(id)), id);
+    if (added == nullptr && !vocabulary.contains(id)) continue;
+    all.emplace_back(added != nullptr ? added->content : std::string(vocabulary.token(id)), id);
   }
   return all;
 }
@@ -245,11 +246,14 @@ void Tokenizer::set_language(const std::string& language, bool target) {
   const char* key = target ? "tgt_lang" : "src_lang";
   if (!marks_languages()) {
     throw Error("the tokenizer has no languages", key,
-                "leave it out, or open a folder of NLLB, M2M100, MBart or PLBart whose tokenizer_config.json says so");
+                "leave it out, or open a folder of NLLB, M2M100, MBart, PLBart or SeamlessM4T whose "
+                "tokenizer_config.json says so");
   }
   TokenizerSettings settings = impl_->settings;
   auto engine = std::make_shared<Engine>(target && settings.target ? *settings.target : *impl_->engine);
-  engine->post_processor = find_tokenizer_class(settings.tokenizer_class)->around(*engine, settings, language, key);
+  const TokenizerClass& known = *find_tokenizer_class(settings.tokenizer_class);
+  engine->post_processor =
+      target ? known.around_target(*engine, settings, language, key) : known.around(*engine, settings, language, key);
   settings.config[key] = language;
   Impl& impl = mutable_impl();
   impl.settings = std::move(settings);

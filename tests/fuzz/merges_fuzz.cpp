@@ -57,5 +57,18 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     } catch (const mica::Error&) {
     }
   }
+  // XLM's merges, over whole words; a list of pieces.
+  try {
+    const mica::MarkedBpe bpe(mica::parse_piece_list(vocab, {"<s>", "<unk>"}, "<mask>", "vocab"),
+                              mica::parse_moses_merges(merges, "merges"), {.unk_id = 1, .marks_ends = true}, "merges");
+    std::string storage;
+    const std::string_view word = mica::utf8::valid(all.empty() ? "aabab" : all, storage);
+    std::vector<mica::ModelToken> tokens;
+    bpe.tokenize(word, tokens);
+    for (const mica::ModelToken& token : tokens) {
+      require(bpe.vocabulary().contains(token.id) && token.begin <= token.end && token.end <= word.size(), "word");
+    }
+  } catch (const mica::Error&) {
+  }
   return 0;
 }

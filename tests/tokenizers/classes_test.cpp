@@ -32,7 +32,10 @@ std::string check(const Tokenizer& tokenizer, const Json& c, const std::string& 
   if (c.contains("target_ids")) {
     return tokenizer.encode(text, {.text_target = true}) == c["target_ids"].get<Ids>() ? "" : "target_ids";
   }
-  const auto encoding = c.contains("pair") ? tokenizer(text, c["pair"].get<std::string>()) : tokenizer(text);
+  TokenizerOptions options;
+  if (c.contains("types")) options.return_token_type_ids = true;
+  const auto encoding =
+      c.contains("pair") ? tokenizer(text, c["pair"].get<std::string>(), options) : tokenizer(text, options);
   const Ids ids(encoding.input_ids[0].begin(), encoding.input_ids[0].end());
   if (ids != c["ids"].get<Ids>()) return "ids: got " + Json(ids).dump();
   if (Json(encoding.special_tokens_mask()) != c["mask"])
@@ -42,6 +45,11 @@ std::string check(const Tokenizer& tokenizer, const Json& c, const std::string& 
     for (const CharSpan span : encoding.offsets()) offsets.push_back(Json::array({span.begin, span.end}));
     if (offsets != c["offsets"]) return "offsets: got " + offsets.dump();
   }
+  if (c.contains("types")) {
+    const Ids types(encoding.token_type_ids[0].begin(), encoding.token_type_ids[0].end());
+    if (types != c["types"].get<Ids>()) return "types: got " + Json(types).dump();
+  }
+  if (c.contains("tokens") && Json(tokenizer.convert_ids_to_tokens(ids)) != c["tokens"]) return "tokens";
   const std::string decoded = tokenizer.decode(ids);
   if (decoded != c["decoded"]) return "decoded: got " + Json(decoded).dump();
   const std::string skipped = tokenizer.decode(ids, {.skip_special_tokens = true});
@@ -155,7 +163,17 @@ TEST(OlderClasses, SayWhatIsWrong) {
   EXPECT_THROW(open("plbart", {{"tokenizer_class", "PLBartTokenizer"}, {"language_codes", "all"}}), Error);
   EXPECT_THROW(open("pegasus", {{"tokenizer_class", "PegasusTokenizer"}, {"offset", -1}}), Error);
   EXPECT_THROW(open("nllb", {{"tokenizer_class", "M2M100Tokenizer"}}), Error);  // no vocab.json
-  EXPECT_THROW(open("bertweet", {{"tokenizer_class", "BertweetTokenizer"}, {"normalization", true}}), Error);
+  EXPECT_THROW(open("fsmt", {{"tokenizer_class", "FSMTTokenizer"}}), Error);    // no languages
+  EXPECT_THROW(open("fsmt", {{"tokenizer_class", "FSMTTokenizer"}, {"langs", {"en"}}}), Error);
+  EXPECT_THROW(open("fsmt", {{"tokenizer_class", "FSMTTokenizer"}, {"langs", {"zh", "en"}}}), Error);
+  EXPECT_THROW(open("fsmt", {{"tokenizer_class", "FSMTTokenizer"}, {"langs", {"en", "ja"}}}), Error);
+  EXPECT_THROW(open("xlm", {{"tokenizer_class", "XLMTokenizer"}, {"unk_token", "[UNK]"}}), Error);
+  EXPECT_THROW(open("luke", {{"tokenizer_class", "LukeTokenizer"}, {"task", "entity_classification"}}), Error);
+  EXPECT_THROW(open("mluke", {{"tokenizer_class", "MLukeTokenizer"}, {"task", "entity_classification"}}), Error);
+  EXPECT_THROW(open("prophetnet", {{"tokenizer_class", "ProphetNetTokenizer"}, {"never_split", {"a"}}}), Error);
+  EXPECT_THROW(open("xglm", {{"tokenizer_class", "SeamlessM4TTokenizer"}}), Error);      // a Unigram model
+  EXPECT_THROW(open("seamless", {{"tokenizer_class", "SeamlessM4TTokenizer"}}), Error);  // no token for a language
+  EXPECT_THROW(open("xglm", {{"tokenizer_class", "LayoutXLMTokenizer"}}), Error);        // needs boxes
   EXPECT_THROW(open("ctrl", {{"tokenizer_class", "CTRLTokenizer"}, {"unk_token", "[UNK]"}}), Error);
   EXPECT_THROW(open("esm", {{"tokenizer_class", "EsmTokenizer"}, {"unk_token", "[UNK]"}}), Error);
 }
@@ -175,6 +193,36 @@ TEST(OlderClasses, BrokenFiles) {
   EXPECT_THROW(open_with("bpe.codes", "a 3\n"), Error);
   EXPECT_THROW(open_with("bpe.codes", "a b c 3\n"), Error);
   EXPECT_THROW(open_with("bpe.codes", "\n"), Error);
+}
+
+TEST(OlderClasses, BrokenMergesAndPieces) {
+  const auto open_with = [](const char* cases, const char* file, const char* text) {
+    Json files = test::lines_of_file(cases_of(cases))[0]["files"];
+    files[file] = text;
+    const ScratchFolder folder;
+    write_folder(files, folder);
+    return AutoTokenizer::from_pretrained(folder.path());
+  };
+  const Tokenizer pairs = open_with("xlm", "merges.txt", "a b</w> 7 8\n\nx");  // what no line end closes is no merge
+  EXPECT_EQ(pairs.encode("ab", {.add_special_tokens = false}).size(), 1U);
+  EXPECT_THROW(open_with("xlm", "merges.txt", "a\n"), Error);
+  EXPECT_THROW(open_with("xlm", "merges.txt", "\xff b\n"), Error);
+  EXPECT_THROW(open_with("xlm", "vocab.json", "[]"), Error);
+  EXPECT_THROW(open_with("fsmt", "vocab-tgt.json", "{\"<s>\": -1}"), Error);
+  EXPECT_EQ(open_with("bartpho", "dict.txt", "a 3\nb").size(), 7);
+  EXPECT_THROW(open_with("bartpho", "dict.txt", "a 3\n\nb 2\n"), Error);
+  EXPECT_THROW(open_with("bartpho", "dict.txt", "a 3\na 2\n"), Error);
+  EXPECT_THROW(open_with("prophetnet", "prophetnet.tokenizer", "[PAD]\n"), Error);
+}
+
+TEST(OlderClasses, SourceAndTargetOfFsmt) {
+  const Tokenizer tokenizer =
+      open("fsmt", {{"tokenizer_class", "FSMTTokenizer"}, {"langs", {"en", "ru"}}, {"do_lower_case", false}});
+  const auto vocab = tokenizer.get_vocab();
+  const auto id = static_cast<int32_t>(vocab.size() / 2);
+  // The token that a text becomes, and the one that the id stands for.
+  EXPECT_EQ(tokenizer.token_to_id(vocab[static_cast<size_t>(id)].first), id);
+  EXPECT_NE(tokenizer.convert_ids_to_tokens(id), vocab[static_cast<size_t>(id)].first);
 }
 
 TEST(OlderClasses, PegasusByItsOffset) {

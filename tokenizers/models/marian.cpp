@@ -2,7 +2,7 @@
 
 #include <utility>
 
-#include "mica/base/error.h"
+#include "mica/tokenizers/python_only.h"
 
 namespace mica {
 
@@ -23,8 +23,7 @@ void Marian::tokenize(std::string_view text, std::vector<ModelToken>& out) const
 }
 
 Json Marian::to_json() const {
-  throw Error("a tokenizer of this class has no tokenizer.json", "save_pretrained",
-              "keep the files that it was opened from as they are");
+  no_tokenizer_json();
 }
 
 }  // namespace mica

@@ -3,17 +3,12 @@
 #include <unordered_set>
 #include <utility>
 
-#include "mica/base/error.h"
+#include "mica/tokenizers/python_only.h"
 #include "mica/tokenizers/unicode.h"
 #include "mica/tokenizers/utf8.h"
 
 namespace mica {
 namespace {
-
-[[noreturn]] void no_json() {
-  throw Error("a tokenizer of this class has no tokenizer.json", "save_pretrained",
-              "keep the files that it was opened from as they are");
-}
 
 std::unique_ptr<const Bpe> pairs_of(const Merges& merges, const std::string& file) {
   auto parts = std::make_shared<Vocabulary>();
@@ -36,16 +31,20 @@ std::unique_ptr<const Bpe> pairs_of(const Merges& merges, const std::string& fil
 
 class MarkedDecoder : public Decoder {
  public:
+  explicit MarkedDecoder(bool ends) : ends_(ends) {}
   void decode(std::vector<std::string>& tokens) const override {
     std::string text;
     for (size_t i = 0; i < tokens.size(); ++i) {
-      if (i > 0) text += ' ';
+      if (i > 0 && !ends_) text += ' ';
       text += tokens[i];
     }
-    replace_all(text, "@@ ", "");
+    ends_ ? replace_all(text, "</w>", " ") : replace_all(text, "@@ ", "");
     tokens.assign(1, std::string(strip_python_space(text)));
   }
-  Json to_json() const override { no_json(); }
+  Json to_json() const override { no_tokenizer_json(); }
+
+ private:
+  bool ends_;
 };
 
 }  // namespace
@@ -55,6 +54,21 @@ MarkedBpe::MarkedBpe(std::shared_ptr<const Vocabulary> vocabulary, const Merges&
     : vocabulary_(std::move(vocabulary)), settings_(settings), pairs_(pairs_of(merges, file)) {}
 
 void MarkedBpe::tokenize(std::string_view text, std::vector<ModelToken>& out) const {
+  if (!settings_.marks_ends) {
+    cut_words(text, out);
+    return;
+  }
+  std::vector<ModelToken> parts;
+  pairs_->tokenize(text, parts);
+  std::string token;
+  for (const ModelToken& part : parts) {
+    token.assign(text.substr(part.begin, part.end - part.begin));
+    if (part.end == text.size()) token += "</w>";
+    out.push_back({vocabulary_->find(token).value_or(settings_.unk_id), part.begin, part.end});
+  }
+}
+
+void MarkedBpe::cut_words(std::string_view text, std::vector<ModelToken>& out) const {
   std::vector<PlacedCharacter> word;
   const auto flush = [&] {
     if (!word.empty()) settings_.blenderbot ? cut_blenderbot(word, out) : cut(word, out);
@@ -131,11 +145,15 @@ void MarkedBpe::cut_blenderbot(const std::vector<PlacedCharacter>& word, std::ve
 }
 
 Json MarkedBpe::to_json() const {
-  no_json();
+  no_tokenizer_json();
 }
 
 DecoderPtr make_marked_decoder() {
-  return std::make_shared<MarkedDecoder>();
+  return std::make_shared<MarkedDecoder>(false);
+}
+
+DecoderPtr make_marked_ends_decoder() {
+  return std::make_shared<MarkedDecoder>(true);
 }
 
 }  // namespace mica

@@ -25,6 +25,8 @@ class TokenModel {
   virtual ~TokenModel() = default;
   virtual const char* type() const = 0;
   virtual const Vocabulary& vocabulary() const = 0;
+  /// What ids stand for where they become text again, if that is another language's vocabulary (FSMT).
+  virtual const Vocabulary& decoded_vocabulary() const { return vocabulary(); }
   /// Appends the tokens of a word (valid UTF-8, not empty). Throws Error when the word is unknown and the model has no
   /// unknown token.
   virtual void tokenize(std::string_view word, std::vector<ModelToken>& out) const = 0;

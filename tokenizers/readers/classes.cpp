@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "mica/base/error.h"
 #include "mica/base/file.h"
 
 namespace mica {
@@ -14,6 +15,7 @@ constexpr std::pair<std::string_view, std::string_view> kClassOfModel[] = {
     {"bart", "BartTokenizer"},
     {"bert", "BertTokenizer"},
     {"bert-generation", "BertGenerationTokenizer"},
+    {"biogpt", "BioGptTokenizer"},
     {"blenderbot", "BlenderbotTokenizer"},
     {"blenderbot-small", "BlenderbotSmallTokenizer"},
     {"camembert", "CamembertTokenizer"},
@@ -26,19 +28,25 @@ constexpr std::pair<std::string_view, std::string_view> kClassOfModel[] = {
     {"distilbert", "DistilBertTokenizer"},
     {"electra", "ElectraTokenizer"},
     {"esm", "EsmTokenizer"},
+    {"flaubert", "FlaubertTokenizer"},
+    {"fnet", "FNetTokenizer"},
+    {"fsmt", "FSMTTokenizer"},
     {"funnel", "FunnelTokenizer"},
     {"gpt2", "GPT2Tokenizer"},
     {"gpt_neo", "GPT2Tokenizer"},
     {"gpt_neox", "GPTNeoXTokenizer"},
     {"gptj", "GPT2Tokenizer"},
+    {"herbert", "HerbertTokenizer"},
     {"layoutlm", "LayoutLMTokenizer"},
     {"led", "LEDTokenizer"},
     {"longformer", "LongformerTokenizer"},
+    {"luke", "LukeTokenizer"},
     {"lxmert", "LxmertTokenizer"},
     {"m2m_100", "M2M100Tokenizer"},
     {"marian", "MarianTokenizer"},
     {"mbart", "MBartTokenizer"},
     {"megatron-bert", "BertTokenizer"},
+    {"mluke", "MLukeTokenizer"},
     {"mobilebert", "MobileBertTokenizer"},
     {"mpnet", "MPNetTokenizer"},
     {"mt5", "T5Tokenizer"},
@@ -49,16 +57,22 @@ constexpr std::pair<std::string_view, std::string_view> kClassOfModel[] = {
     {"pegasus", "PegasusTokenizer"},
     {"phi", "CodeGenTokenizer"},
     {"plbart", "PLBartTokenizer"},
+    {"prophetnet", "ProphetNetTokenizer"},
     {"qwen2", "Qwen2Tokenizer"},
     {"qwen2_moe", "Qwen2Tokenizer"},
     {"qwen3", "Qwen2Tokenizer"},
     {"roberta", "RobertaTokenizer"},
     {"roberta-prelayernorm", "RobertaTokenizer"},
+    {"seamless_m4t", "SeamlessM4TTokenizer"},
+    {"seamless_m4t_v2", "SeamlessM4TTokenizer"},
     {"splinter", "SplinterTokenizer"},
     {"squeezebert", "SqueezeBertTokenizer"},
     {"t5", "T5Tokenizer"},
     {"umt5", "T5Tokenizer"},
     {"whisper", "WhisperTokenizer"},
+    {"xglm", "XGLMTokenizer"},
+    {"xlm", "XLMTokenizer"},
+    {"xlm-prophetnet", "XLMProphetNetTokenizer"},
     {"xlm-roberta", "XLMRobertaTokenizer"},
     {"xlnet", "XLNetTokenizer"},
 };
@@ -71,7 +85,7 @@ constexpr std::string_view kClassesByFiles[] = {"BertTokenizer", "GPT2Tokenizer"
 const TokenizerClass* find_tokenizer_class(std::string_view name) {
   for (const TokenizerClasses classes :
        {wordpiece_classes(), byte_pair_classes(), marked_byte_pair_classes(), sentencepiece_classes(),
-        translation_classes(), python_classes(), marian_classes(), byte_classes()}) {
+        translation_classes(), moses_classes(), piece_classes(), python_classes(), marian_classes(), byte_classes()}) {
     for (const TokenizerClass* one : classes) {
       if (one->name == name) return one;
     }
@@ -105,6 +119,18 @@ std::vector<std::string> files_of_class(const TokenizerClass& tokenizer_class, c
     if (complete) return files;
   }
   return {};
+}
+
+void add_entity_tokens(Fields& config, SpecialTokens& special) {
+  if (config.has("task")) {
+    config.fail("task \"" + printable(config.string("task"), 60) + "\" needs entities, which are not supported",
+                "remove the task to read texts alone");
+  }
+  std::vector<std::string>& tokens = special.additional_special_tokens;
+  for (const auto& [key, fallback] : {std::pair("entity_token_1", "<ent>"), std::pair("entity_token_2", "<ent2>")}) {
+    const std::string token = config.string(key, fallback);
+    if (std::find(tokens.begin(), tokens.end(), token) == tokens.end()) tokens.push_back(token);
+  }
 }
 
 void fill_defaults(const DefaultTokens& tokens, SpecialTokens& special) {

@@ -33,8 +33,9 @@ class TokenizerClass {
 
   std::string_view name;  ///< without "Fast"
   DefaultTokens tokens;
-  bool type_ids = false;     ///< the model takes token_type_ids
-  bool lstrip_mask = false;  ///< the mask token takes the space before it
+  bool type_ids = false;       ///< the model takes token_type_ids
+  bool attention_mask = true;  ///< the model takes one
+  bool lstrip_mask = false;    ///< the mask token takes the space before it
   /// Where padding goes when no file says.
   Side padding_side = Side::right;
   /// A target whose language nobody names goes without one; otherwise the source's stands in.
@@ -65,6 +66,12 @@ class TokenizerClass {
     static_cast<void>(engine), static_cast<void>(settings), static_cast<void>(language), static_cast<void>(file);
     return {};
   }
+  /// The same for targets, and their language when nobody names one.
+  virtual PostProcessor around_target(const Engine& engine, const TokenizerSettings& settings,
+                                      const std::optional<std::string>& language, const std::string& file) const {
+    return around(engine, settings, language, file);
+  }
+  virtual std::optional<std::string> usual_target() const { return std::nullopt; }
 };
 
 using TokenizerClasses = std::span<const TokenizerClass* const>;
@@ -83,6 +90,10 @@ TokenizerClasses byte_pair_classes();
 TokenizerClasses translation_classes();
 /// Those whose tokens end in @@ inside a word: Blenderbot's small models, CTRL, PhoBERT and BERTweet.
 TokenizerClasses marked_byte_pair_classes();
+/// Those that cut words as the Moses scripts do: XLM, FlauBERT, BioGPT and FSMT.
+TokenizerClasses moses_classes();
+/// Those with SentencePiece's own cutting and numbers of their own: BARTpho, mLUKE, XLM-ProphetNet and CPM.
+TokenizerClasses piece_classes();
 /// Those that the reference keeps in Python: BertGeneration, GPT-SW3, ESM.
 TokenizerClasses python_classes();
 /// Marian: source.spm, target.spm and vocab.json.
@@ -96,6 +107,9 @@ const TokenizerClass* guess_tokenizer_class(const std::string& folder, std::stri
 /// The complete set of files that the class reads from this folder; empty when there is none.
 std::vector<std::string> files_of_class(const TokenizerClass& tokenizer_class, const std::string& folder);
 
+/// LUKE's tokens around entities, behind those that the files name. Throws Error for a task, which needs the entities'
+/// spans.
+void add_entity_tokens(Fields& config, SpecialTokens& special);
 void fill_defaults(const DefaultTokens& tokens, SpecialTokens& special);
 
 }  // namespace mica

@@ -54,13 +54,14 @@ void mark_languages(const TokenizerClass& tokenizer_class, bool has_json, const 
                     LoadedTokenizer& loaded) {
   TokenizerSettings& settings = loaded.settings;
   auto source = language(settings.config, "src_lang", file);
-  const auto target = language(settings.config, "tgt_lang", file);
+  auto target = language(settings.config, "tgt_lang", file);
+  if (!target) target = tokenizer_class.usual_target();
   if (!source) source = tokenizer_class.usual_source(settings, file);
   if (source || !has_json)
     loaded.engine->post_processor = tokenizer_class.around(*loaded.engine, settings, source, file);
   if (target || (source && tokenizer_class.plain_targets)) {
     auto engine = std::make_shared<Engine>(*loaded.engine);
-    engine->post_processor = tokenizer_class.around(*engine, settings, target, file);
+    engine->post_processor = tokenizer_class.around_target(*engine, settings, target, file);
     engine->prepare();
     settings.target = std::move(engine);
   }

@@ -12,7 +12,7 @@
 #include "mica/tokenizers/readers/classes.h"
 #include "mica/tokenizers/readers/fields.h"
 #include "mica/tokenizers/readers/merges_txt.h"
-#include "mica/tokenizers/readers/sentencepiece_model.h"
+#include "mica/tokenizers/readers/sentencepiece_parts.h"
 
 namespace mica {
 namespace {
@@ -42,17 +42,9 @@ class MarianClass : public TokenizerClass {
                   "use a model with one vocabulary");
     }
     const auto vocabulary = read_vocab_json(path);
-    const auto need = [&](const std::optional<std::string>& token, const char* key) {
-      const auto id = token ? vocabulary->find(*token) : std::nullopt;
-      if (!id) {
-        throw Error(std::string(key) + " \"" + printable(token.value_or(""), 60) + "\" is not in the vocabulary",
-                    printable(path, 400), "add it, or name another in tokenizer_config.json");
-      }
-      return *id;
-    };
-    const int32_t unk = need(settings.special.unk_token, "unk_token");
-    const PostProcessor post =
-        end_of_text(*settings.special.eos_token, need(settings.special.eos_token, "eos_token"), path);
+    const int32_t unk = need_token(*vocabulary, settings.special.unk_token, "unk_token", path);
+    const PostProcessor post = end_of_text(
+        *settings.special.eos_token, need_token(*vocabulary, settings.special.eos_token, "eos_token", path), path);
     // Language codes before a text (">>fra<<") are tokens as they stand.
     std::vector<AddedToken> codes;
     for (int64_t i = 0; i < vocabulary->id_bound(); ++i) {

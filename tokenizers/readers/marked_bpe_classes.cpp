@@ -7,6 +7,7 @@
 #include "mica/tokenizers/readers/classes.h"
 #include "mica/tokenizers/readers/merges_txt.h"
 #include "mica/tokenizers/readers/sentencepiece_parts.h"
+#include "mica/tokenizers/tweet_normalizer.h"
 
 namespace mica {
 namespace {
@@ -21,8 +22,9 @@ std::vector<std::string> first_tokens(const SpecialTokens& special) {
 
 class MarkedBpeClass : public TokenizerClass {
  public:
-  MarkedBpeClass(const char* class_name, DefaultTokens defaults, bool counts, bool blenderbot = false)
-      : TokenizerClass(class_name, defaults), counts_(counts), blenderbot_(blenderbot) {}
+  MarkedBpeClass(const char* class_name, DefaultTokens defaults, bool counts, bool blenderbot = false,
+                 bool tweets = false)
+      : TokenizerClass(class_name, defaults), counts_(counts), blenderbot_(blenderbot), tweets_(tweets) {}
   std::vector<std::string> files() const override {
     return {counts_ ? "vocab.txt bpe.codes" : "vocab.json merges.txt"};
   }
@@ -31,23 +33,14 @@ class MarkedBpeClass : public TokenizerClass {
     const std::vector<std::string> names = files_of_class(*this, folder);
     const std::string path = join_path(folder, names[0]), merges_path = join_path(folder, names[1]);
     Fields config(settings.config, join_path(folder, "tokenizer_config.json"), "tokenizer_config");
-    if (config.boolean("normalization", false)) {
-      throw Error("normalization is not supported", printable(config.file(), 400),
-                  "normalize tweets before they are read, and set it to false");
-    }
     const auto vocabulary =
         counts_ ? parse_counted_vocab(read_file(path), first_tokens(settings.special), path) : read_vocab_json(path);
-    const std::string unk = settings.special.unk_token.value_or("");
-    const auto unk_id = vocabulary->find(unk);
-    if (!unk_id) {
-      throw Error("unk_token \"" + printable(unk, 60) + "\" is not in the vocabulary", printable(path, 400),
-                  "add it, or name another in tokenizer_config.json");
-    }
+    const int32_t unk_id = need_token(*vocabulary, settings.special.unk_token, "unk_token", path);
     auto engine = std::make_shared<Engine>();
     engine->model = std::make_shared<MarkedBpe>(
         vocabulary, parse_marked_merges(read_file(merges_path), counts_, merges_path),
-        MarkedBpe::Settings{.unk_id = *unk_id, .separators_are_white = counts_, .blenderbot = blenderbot_},
-        merges_path);
+        MarkedBpe::Settings{.unk_id = unk_id, .separators_are_white = counts_, .blenderbot = blenderbot_}, merges_path);
+    if (tweets_ && config.boolean("normalization", false)) engine->pre_tokenizer = std::make_shared<TweetNormalizer>();
     engine->decoder = make_marked_decoder();
     add_special_tokens(*engine, settings.special);
     if (counts_) {
@@ -58,7 +51,7 @@ class MarkedBpeClass : public TokenizerClass {
   }
 
  private:
-  bool counts_, blenderbot_;
+  bool counts_, blenderbot_, tweets_;
 };
 
 constexpr DefaultTokens kRoberta = {
@@ -74,7 +67,7 @@ TokenizerClasses marked_byte_pair_classes() {
        true},
       {"CTRLTokenizer", {.unk = "<unk>"}, false},
       {"PhobertTokenizer", kRoberta, true},
-      {"BertweetTokenizer", kRoberta, true},
+      {"BertweetTokenizer", kRoberta, true, false, true},
   };
   static const TokenizerClass* const all[] = {&classes[0], &classes[1], &classes[2], &classes[3]};
   return all;

@@ -20,6 +20,21 @@ void for_lines(std::string_view text, const std::string& path, const Take& take)
   }
 }
 
+// The first of the words with white space between; the line goes on behind it.
+std::string_view take_word(std::string_view& line) {
+  line = strip_python_space(line);
+  const char* p = line.data();
+  const char* end = p;
+  while (p < line.data() + line.size() && !is_python_space(utf8::next(p))) end = p;
+  const std::string_view word = line.substr(0, static_cast<size_t>(end - line.data()));
+  line.remove_prefix(word.size());
+  return word;
+}
+
+std::string closed(std::string_view text) {
+  return std::string(text) + (text.empty() || text.back() == '\n' ? "" : "\n");
+}
+
 // Without the last of the words with blanks between, which must be there.
 std::string_view without_count(std::string_view line, size_t number, const std::string& path) {
   line = strip_python_space(line);
@@ -93,16 +108,50 @@ Merges parse_marked_merges(std::string_view text, bool counts, const std::string
   return merges;
 }
 
+Merges parse_moses_merges(std::string_view text, const std::string& path) {
+  Merges merges;
+  for_lines(text, path, [&](std::string_view line, size_t number) {
+    const std::string_view whole = line, left = take_word(line), right = take_word(line);
+    if (left.empty()) return;
+    if (right.empty()) {
+      throw Error("line " + std::to_string(number) + " is no pair of tokens: \"" + printable(whole, 60) + "\"",
+                  printable(path, 400), "give two tokens with white space between them on each line");
+    }
+    merges.add(left, right);
+  });
+  return merges;
+}
+
 std::shared_ptr<const Vocabulary> parse_counted_vocab(std::string_view text, const std::vector<std::string>& first,
                                                       const std::string& path) {
   auto vocabulary = std::make_shared<Vocabulary>();
   int64_t next = 0;
   for (const std::string& token : first) vocabulary->add(token, next++, path);
-  std::string closed(text);
-  if (!closed.empty() && closed.back() != '\n') closed += '\n';
-  for_lines(closed, path, [&](std::string_view line, size_t number) {
+  for_lines(closed(text), path, [&](std::string_view line, size_t number) {
     vocabulary->add(without_count(line, number, path), next++, path);
   });
+  vocabulary->finish(path);
+  return vocabulary;
+}
+
+std::shared_ptr<const Vocabulary> parse_piece_list(std::string_view text, const std::vector<std::string>& first,
+                                                   const std::string& last, const std::string& path) {
+  auto vocabulary = std::make_shared<Vocabulary>();
+  int64_t next = 0;
+  bool has_last = false;
+  const auto add = [&](std::string_view token) {
+    has_last = has_last || token == last;
+    vocabulary->add(token, next++, path);
+  };
+  for (const std::string& token : first) add(token);
+  for_lines(closed(text), path, [&](std::string_view line, size_t number) {
+    const std::string_view token = take_word(line);
+    if (token.empty()) {
+      throw Error("line " + std::to_string(number) + " is empty", printable(path, 400), "give a token on each line");
+    }
+    add(token);
+  });
+  if (!has_last) add(last);
   vocabulary->finish(path);
   return vocabulary;
 }

@@ -46,8 +46,7 @@ class PlainPiecesClass : public TokenizerClass {
           normalizer_of(R"({"type":"NFC"})", model->file), engine->normalizer});
       engine->decoder = make_marian_decoder(engine->decoder, special_contents(settings.special), Special::space_before);
     } else {
-      const Json marks = Json::parse(R"({"type":"Replace","pattern":{"String":"▁"},"content":" "})");
-      engine->decoder = make_marian_decoder(make_decoder(Fields(marks, model->file, "decoder")), {});
+      engine->decoder = make_marks_decoder(model->file);
     }
     add_special_tokens(*engine, settings.special);
     return engine;
@@ -82,10 +81,7 @@ class EsmClass : public TokenizerClass {
     }
     vocabulary->finish(path);
     const std::string unk = settings.special.unk_token.value_or("");
-    if (!vocabulary->find(unk)) {
-      throw Error("unk_token \"" + printable(unk, 60) + "\" is not in the vocabulary", printable(path, 400),
-                  "add it, or name another in tokenizer_config.json");
-    }
+    need_token(*vocabulary, unk, "unk_token", path);
     auto engine = std::make_shared<Engine>();
     engine->model = std::make_shared<WordLevel>(vocabulary, unk);
     const Json white =

@@ -26,12 +26,13 @@ constexpr const char* kMoreLanguages[] = {"af_ZA", "az_AZ", "bn_IN", "fa_IR", "h
                                           "tl_XX", "uk_UA", "ur_PK", "xh_ZA", "gl_ES", "sl_SI"};
 
 enum class Cleaning {
-  map,           // the model's map of characters
-  map_blanks,    // and runs of blanks to one
-  quotes_map,    // `` and '' to ", accents off, lower case (as asked for), the map
-  quotes_blank,  // the same with runs of blanks to one in front, and accents kept
-  blank_marks,   // runs of blanks to one mark
-  lines_nfc,     // line ends and runs of white space to a blank, NFC, no white space at the end
+  map,                // the model's map of characters
+  map_blanks,         // and runs of blanks to one
+  quotes_map,         // `` and '' to ", accents off, lower case (as asked for), the map
+  quotes_map_blanks,  // the same with accents kept, and runs of blanks to one behind
+  quotes_blank,       // the same with runs of blanks to one in front, and accents kept
+  blank_marks,        // runs of blanks to one mark
+  lines_nfc,          // line ends and runs of white space to a blank, NFC, no white space at the end
   none,
 };
 
@@ -40,8 +41,8 @@ enum class Cleaning {
 struct Layout {
   std::vector<const char*> front = {};  // pieces put before, as above
   int skip = 0;                         // pieces of the model that these stand for
-  enum class Back { nothing, mask, extra_ids, languages, more_languages } back = Back::nothing;
-  int unk_id = 0;
+  enum class Back { nothing, mask, extra_ids, languages, more_languages, madeup_words } back = Back::nothing;
+  int unk_id = 0;        // negative: the model's
   bool pegasus = false;  // in front also <mask_1> and <mask_2>, and <unk_2> and so on up to config's offset
   Cleaning cleaning = Cleaning::map;
   bool splits_white = true;  // else words begin at blanks only
@@ -88,22 +89,25 @@ class SentencePieceClass : public TokenizerClass {
       more.push_back(added_token(piece, true));
     }
     const auto moved = static_cast<int32_t>(more.size());
+    const bool takes_numbers =
+        layout_.cleaning == Cleaning::quotes_map || layout_.cleaning == Cleaning::quotes_map_blanks;
     for (int32_t id = layout_.skip; id < model->size(); ++id) {
       const std::string_view piece = model->piece(id);
       // "5," and the like: these classes prefer to end the number before the comma.
-      const bool costs = layout_.cleaning == Cleaning::quotes_map && piece.size() > 1 && piece.back() == ',' &&
-                         piece[piece.size() - 2] >= '0' && piece[piece.size() - 2] <= '9';
+      const bool costs = takes_numbers && piece.size() > 1 && piece.back() == ',' && piece[piece.size() - 2] >= '0' &&
+                         piece[piece.size() - 2] <= '9';
       put(std::string(piece), static_cast<double>(model->scores[static_cast<size_t>(id)]) - (costs ? 100 : 0));
     }
     for (const std::string& piece : pieces_behind(config)) {
       put(piece, 0);
       more.push_back(added_token(piece, true));
     }
-    if (layout_.back != Layout::Back::nothing && layout_.back != Layout::Back::extra_ids) {
+    if (layout_.back == Layout::Back::mask || layout_.back == Layout::Back::languages ||
+        layout_.back == Layout::Back::more_languages) {
       put(settings.special.mask_token.value_or("<mask>"), 0);
     }
     vocabulary->finish_with_duplicates(model->file);
-    const int32_t unk_id = layout_.unk_id + moved;
+    const int32_t unk_id = (layout_.unk_id < 0 ? model->unk_id : layout_.unk_id) + moved;
     if (unk_id >= static_cast<int32_t>(scores.size())) {
       throw Error("the model is too small for " + std::string(name), printable(model->file, 400), "fetch it again");
     }
@@ -118,6 +122,11 @@ class SentencePieceClass : public TokenizerClass {
         make_pre_tokenizer(Fields(layout_.splits_white ? both : alone, model->file, "pre_tokenizer"));
     engine->decoder = make_metaspace_decoder({});
     add_control_pieces(*model, *engine);
+    if (lstrip_mask && settings.special.mask_token && engine->find(*settings.special.mask_token)) {
+      AddedToken mask = added_token(*settings.special.mask_token, true);
+      mask.lstrip = true;
+      engine->added.add({mask}, engine->model->vocabulary());
+    }
     engine->added.add(more, engine->model->vocabulary());
     if (!marks_languages()) engine->post_processor = around(*engine, settings, std::nullopt, model->file);
     return engine;
@@ -147,6 +156,9 @@ class SentencePieceClass : public TokenizerClass {
       for (int64_t i = config.integer("extra_ids", 0, 100'000, 100); i-- > 0;) {
         pieces.push_back("<extra_id_" + std::to_string(i) + ">");
       }
+    }
+    for (int i = 0; i < 7 && layout_.back == Layout::Back::madeup_words; ++i) {
+      pieces.push_back("<madeupword" + std::to_string(i) + ">");
     }
     if (layout_.back == Layout::Back::languages || layout_.back == Layout::Back::more_languages) {
       pieces.assign(std::begin(kLanguages), std::end(kLanguages));
@@ -178,17 +190,20 @@ class SentencePieceClass : public TokenizerClass {
         put(blanks);
         break;
       case Cleaning::quotes_map:
+      case Cleaning::quotes_map_blanks:
       case Cleaning::quotes_blank: {
         const bool blank = layout_.cleaning == Cleaning::quotes_blank;
+        const bool behind = layout_.cleaning == Cleaning::quotes_map_blanks;
         put(R"({"type":"Replace","pattern":{"String":"``"},"content":"\""})");
         put(R"({"type":"Replace","pattern":{"String":"''"},"content":"\""})");
         if (blank) put(blanks);
-        if (!config.boolean("keep_accents", blank)) {
+        if (!config.boolean("keep_accents", blank || behind)) {
           put(R"({"type":"NFKD"})");
           put(R"({"type":"StripAccents"})");
         }
         if (config.boolean("do_lower_case", layout_.lowers)) put(R"({"type":"Lowercase"})");
         put_map();
+        if (behind) put(blanks);
         break;
       }
       case Cleaning::blank_marks:
@@ -219,11 +234,7 @@ class LlamaClass : public TokenizerClass {
   std::vector<std::string> files() const override { return {"tokenizer.model"}; }
 
   std::shared_ptr<Engine> read(const std::string& folder, TokenizerSettings& settings) const override {
-    const auto model = read_model_of_class(*this, folder);
-    if (model->kind != SentencePieceModel::Kind::bpe) {
-      throw Error(std::string(name) + " reads BPE models only", printable(model->file, 400),
-                  "name the class that the model was made for in tokenizer_config.json");
-    }
+    const auto model = read_bpe_model(*this, folder);
     Fields config(settings.config, model->file, "tokenizer_config");
     auto engine = std::make_shared<Engine>();
     Bpe::Settings bpe;
@@ -390,6 +401,25 @@ std::vector<std::unique_ptr<TokenizerClass>> make_classes() {
        .splits_white = false,
        .single = "$A {eos}",
        .pair = "$A $B {eos}"});
+  TokenizerClass& fnet = add("FNetTokenizer", "spiece.model",
+                             {.unk = "<unk>", .sep = "[SEP]", .pad = "<pad>", .cls = "[CLS]", .mask = "[MASK]"},
+                             {.unk_id = -1,
+                              .cleaning = Cleaning::quotes_map_blanks,
+                              .splits_white = false,
+                              .single = kRobertaSingle,
+                              .pair = kBertPair});
+  fnet.type_ids = fnet.lstrip_mask = true;
+  fnet.attention_mask = false;
+  add("XGLMTokenizer", "sentencepiece.bpe.model",
+      {.bos = "<s>", .eos = "</s>", .unk = "<unk>", .sep = "</s>", .pad = "<pad>", .cls = "<s>"},
+      {.front = kFairseqFront,
+       .skip = 3,
+       .back = Back::madeup_words,
+       .unk_id = 3,
+       .cleaning = Cleaning::map_blanks,
+       .splits_white = false,
+       .single = "{eos} $A",
+       .pair = "{eos} $A {eos} {eos} $B"});
   add("BarthezTokenizer", "sentencepiece.bpe.model", kFairseq,
       {.unk_id = 3, .cleaning = Cleaning::lines_nfc, .splits_white = false})
       .lstrip_mask = true;

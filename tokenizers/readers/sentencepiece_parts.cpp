@@ -6,6 +6,7 @@
 
 #include "mica/base/error.h"
 #include "mica/base/file.h"
+#include "mica/tokenizers/marian_decoder.h"
 #include "mica/tokenizers/utf8.h"
 
 namespace mica {
@@ -17,9 +18,33 @@ std::shared_ptr<const SentencePieceModel> read_model_of_class(const TokenizerCla
   return std::make_shared<SentencePieceModel>(read_sentencepiece_model(read_file(path), path));
 }
 
+std::shared_ptr<const SentencePieceModel> read_bpe_model(const TokenizerClass& owner, const std::string& folder) {
+  auto model = read_model_of_class(owner, folder);
+  if (model->kind != SentencePieceModel::Kind::bpe) {
+    throw Error(std::string(owner.name) + " reads BPE models only", printable(model->file, 400),
+                "name the class that the model was made for in tokenizer_config.json");
+  }
+  return model;
+}
+
+int32_t need_token(const Vocabulary& vocabulary, const std::optional<std::string>& token, const char* key,
+                   const std::string& path) {
+  const auto id = token ? vocabulary.find(*token) : std::nullopt;
+  if (!id) {
+    throw Error(std::string(key) + " \"" + printable(token.value_or(""), 60) + "\" is not in the vocabulary",
+                printable(path, 400), "add it, or name another in tokenizer_config.json");
+  }
+  return *id;
+}
+
 NormalizerPtr normalizer_of(const char* json, const std::string& file) {
   const Json config = Json::parse(json);
   return make_normalizer(Fields(config, file, "normalizer"));
+}
+
+DecoderPtr make_marks_decoder(const std::string& file, std::vector<std::string> apart) {
+  const Json marks = Json::parse(R"({"type":"Replace","pattern":{"String":"▁"},"content":" "})");
+  return make_marian_decoder(make_decoder(Fields(marks, file, "decoder")), std::move(apart), Special::apart);
 }
 
 AddedToken added_token(std::string content, bool special) {

@@ -13,8 +13,18 @@ namespace mica {
 
 /// The first file of the class's set in `folder`.
 std::shared_ptr<const SentencePieceModel> read_model_of_class(const TokenizerClass& owner, const std::string& folder);
+/// The same for a class that takes BPE models alone.
+std::shared_ptr<const SentencePieceModel> read_bpe_model(const TokenizerClass& owner, const std::string& folder);
+
+/// Its id. Throws Error for a special token that the vocabulary of `path` lacks; `key` names it ("unk_token").
+int32_t need_token(const Vocabulary& vocabulary, const std::optional<std::string>& token, const char* key,
+                   const std::string& path);
 
 NormalizerPtr normalizer_of(const char* json, const std::string& file);
+
+/// Tokens without blanks between, each U+2581 a blank, no white space at the ends; those `apart` with a blank on either
+/// side.
+DecoderPtr make_marks_decoder(const std::string& file, std::vector<std::string> apart = {});
 
 AddedToken added_token(std::string content, bool special);
 /// Control and user-defined pieces become added tokens: they are found in the text before anything else.

@@ -148,7 +148,9 @@ TokenizerSettings read_settings(const Json& config, const std::string& file, con
   }
   if (tokenizer_class != nullptr) {
     settings.tokenizer_class = tokenizer_class->name;
-    if (tokenizer_class->type_ids) settings.model_input_names = {"input_ids", "token_type_ids", "attention_mask"};
+    settings.model_input_names = {"input_ids"};
+    if (tokenizer_class->type_ids) settings.model_input_names.emplace_back("token_type_ids");
+    if (tokenizer_class->attention_mask) settings.model_input_names.emplace_back("attention_mask");
   }
   if (const auto it = config.find("model_input_names"); it != config.end() && !it->is_null()) {
     settings.model_input_names.clear();

@@ -13,6 +13,7 @@
 #include "mica/tokenizers/precompiled.h"
 #include "mica/tokenizers/readers/merges_txt.h"
 #include "mica/tokenizers/readers/sentencepiece_parts.h"
+#include "mica/tokenizers/word_list.h"
 
 namespace mica {
 namespace {
@@ -45,16 +46,6 @@ constexpr std::string_view kM2M100 =
 constexpr std::string_view kWmt21 = "en ha is ja cs ru zh de";
 constexpr std::string_view kPlbartBase = "__java__ __python__ __en_XX__";
 constexpr std::string_view kPlbartMulti = "__java__ __python__ __en_XX__ __javascript__ __php__ __ruby__ __go__";
-
-std::vector<std::string> words_of(std::string_view list) {
-  std::vector<std::string> words;
-  for (size_t at = 0; at < list.size();) {
-    const size_t end = std::min(list.find(' ', at), list.size());
-    words.emplace_back(list.substr(at, end - at));
-    at = end + 1;
-  }
-  return words;
-}
 
 constexpr DefaultTokens kFairseq = {
     .bos = "<s>", .eos = "</s>", .unk = "<unk>", .sep = "</s>", .pad = "<pad>", .cls = "<s>", .mask = "<mask>"};
@@ -94,11 +85,7 @@ class NllbClass : public LanguageClass {
   std::vector<std::string> files() const override { return {"sentencepiece.bpe.model"}; }
 
   std::shared_ptr<Engine> read(const std::string& folder, TokenizerSettings& settings) const override {
-    const auto model = read_model_of_class(*this, folder);
-    if (model->kind != SentencePieceModel::Kind::bpe) {
-      throw Error(std::string(name) + " reads BPE models only", printable(model->file, 400),
-                  "name the class that the model was made for in tokenizer_config.json");
-    }
+    const auto model = read_bpe_model(*this, folder);
     auto engine = std::make_shared<Engine>();
     const auto vocabulary = fairseq_vocabulary(*model, settings.special);
     vocabulary->finish(model->file);
@@ -154,16 +141,11 @@ class M2M100Class : public LanguageClass {
     int64_t next = written->size();
     for (const std::string& language : languages) vocabulary->add(language, next++, path);
     vocabulary->finish(path);
-    const auto unk = vocabulary->find(settings.special.unk_token.value_or(""));
-    if (!unk) {
-      throw Error(
-          "unk_token \"" + printable(settings.special.unk_token.value_or(""), 60) + "\" is not in the vocabulary",
-          printable(path, 400), "add it, or name another in tokenizer_config.json");
-    }
+    const int32_t unk = need_token(*vocabulary, settings.special.unk_token, "unk_token", path);
     const auto engine = make_sentencepiece_engine(
         std::make_shared<SentencePieceModel>(read_sentencepiece_model(read_file(file), file)));
     engine->model =
-        std::make_shared<Marian>(std::dynamic_pointer_cast<const SentencePiece>(engine->model), vocabulary, *unk);
+        std::make_shared<Marian>(std::dynamic_pointer_cast<const SentencePiece>(engine->model), vocabulary, unk);
     std::vector<std::string> special = settings.special.additional_special_tokens;
     special.insert(special.end(), languages.begin(), languages.end());
     for (const NamedToken& named : named_special_tokens()) {
@@ -199,8 +181,7 @@ class PlbartClass : public LanguageClass {
     const auto engine = make_sentencepiece_engine(model);
     engine->model =
         std::make_shared<Marian>(std::dynamic_pointer_cast<const SentencePiece>(engine->model), vocabulary, 3);
-    const Json marks = Json::parse(R"({"type":"Replace","pattern":{"String":"▁"},"content":" "})");
-    engine->decoder = make_marian_decoder(make_decoder(Fields(marks, model->file, "decoder")), {});
+    engine->decoder = make_marks_decoder(model->file);
     engine->added.add(special_tokens(languages), *vocabulary);
     return engine;
   }
@@ -224,13 +205,66 @@ class PlbartClass : public LanguageClass {
   }
 };
 
+// SeamlessM4T: the model's pieces behind <pad>; a target begins with </s> and its language.
+class SeamlessClass : public LanguageClass {
+ public:
+  SeamlessClass()
+      : LanguageClass("SeamlessM4TTokenizer",
+                      {.bos = "<s>", .eos = "</s>", .unk = "<unk>", .sep = "</s>", .pad = "<pad>", .cls = "<s>"}) {}
+  std::vector<std::string> files() const override { return {"sentencepiece.bpe.model"}; }
+
+  std::shared_ptr<Engine> read(const std::string& folder, TokenizerSettings& settings) const override {
+    const auto model = read_bpe_model(*this, folder);
+    auto vocabulary = std::make_shared<Vocabulary>();
+    vocabulary->add("<pad>", 0, model->file);
+    for (int32_t id = 0; id < model->size(); ++id) vocabulary->add(model->piece(id), id + 1, model->file);
+    vocabulary->finish(model->file);
+    auto engine = std::make_shared<Engine>();
+    engine->model =
+        std::make_shared<Bpe>(vocabulary, merges_of_pieces(*model, false),
+                              Bpe::Settings{.unk_token = settings.special.unk_token, .fuse_unk = true}, model->file);
+    engine->normalizer = normalizer_of(R"({"type":"Sequence","normalizers":[
+        {"type":"Replace","pattern":{"Regex":"[\\n\\r\\t]"},"content":" "},
+        {"type":"NFKC"},
+        {"type":"Strip","strip_left":false,"strip_right":true},
+        {"type":"Replace","pattern":{"Regex":" +▁"},"content":"▁"},
+        {"type":"Replace","pattern":{"Regex":"^▁+$"},"content":""},
+        {"type":"Replace","pattern":{"Regex":" {2,}"},"content":"▁"}]})",
+                                       model->file);
+    const MetaspaceSettings marks{.prepend = MetaspaceSettings::Prepend::first};
+    engine->pre_tokenizer = std::make_shared<MetaspacePreTokenizer>(marks);
+    engine->decoder = make_metaspace_decoder(marks);
+    add_special_tokens(*engine, settings.special);
+    return engine;
+  }
+
+  PostProcessor around(const Engine& engine, const TokenizerSettings& settings,
+                       const std::optional<std::string>& language, const std::string& file) const override {
+    return make_template({"{language} $A {eos}", "{language} $A $B {eos}"}, engine, settings.special, name, file,
+                         marked(language.value_or("eng")));
+  }
+  PostProcessor around_target(const Engine& engine, const TokenizerSettings& settings,
+                              const std::optional<std::string>& language, const std::string& file) const override {
+    return make_template({"{eos} {language} $A {eos}", "{eos} {language} $A $B {eos}"}, engine, settings.special, name,
+                         file, marked(language.value_or("fra")));
+  }
+  std::optional<std::string> usual_source(const TokenizerSettings&, const std::string&) const override { return "eng"; }
+  std::optional<std::string> usual_target() const override { return "fra"; }
+
+ private:
+  static std::string marked(const std::string& language) {
+    return language.find("__") == language.npos ? "__" + language + "__" : language;
+  }
+};
+
 }  // namespace
 
 TokenizerClasses translation_classes() {
   static const NllbClass nllb;
   static const M2M100Class m2m100;
   static const PlbartClass plbart;
-  static const TokenizerClass* const all[] = {&nllb, &m2m100, &plbart};
+  static const SeamlessClass seamless;
+  static const TokenizerClass* const all[] = {&nllb, &m2m100, &plbart, &seamless};
   return all;
 }
 

@@ -21,11 +21,14 @@ enum class Kind {
   gpt2,      // a bos where add_bos_token says so
   codegen,   // a byte-level post-processor, which changes nothing
   roberta,   // <s> A </s></s> B </s>
+  luke,      // the same, and tokens for entities
+  nougat,    // NFKC, digits and punctuation alone
   deberta,   // [CLS] A [SEP][SEP] B [SEP]
   gpt_neox,  // NFC
   qwen2,     // NFC, and a split of its own
   whisper,   // the tokens of language and task around the text
   openai,    // BERT's normalizer and words, </w> after each
+  herbert,   // the same with accents and case as they are, [CLS] A [SEP] B [SEP]
   clip,      // lower case, </w>, a split of its own
 };
 
@@ -39,8 +42,16 @@ struct Description {
 
 constexpr const char* kQwen2Split =
     R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
+// What Nougat splits at, as a text: the reference never meant it so.
+constexpr const char* kNougatSplit = R"([\(\)\[\]\{\}]|([!\"#\$%\&'\*\+,\-\./:;<=>\?\\\^_`\|\~])\1*)";
 constexpr const char* kClipSplit =
     R"(<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+)";
+
+// Of LUKE's entities; the reference finds them in texts as well.
+constexpr std::pair<const char*, const char*> kEntityTokens[] = {{"entity_unk_token", "[UNK]"},
+                                                                 {"entity_pad_token", "[PAD]"},
+                                                                 {"entity_mask_token", "[MASK]"},
+                                                                 {"entity_mask2_token", "[MASK2]"}};
 
 Json split_json(const char* pattern, const char* behavior, bool invert) {
   return {{"type", "Split"}, {"pattern", Json{{"Regex", pattern}}}, {"behavior", behavior}, {"invert", invert}};
@@ -102,18 +113,25 @@ class VocabJsonClass : public TokenizerClass {
     auto engine = std::make_shared<Engine>();
     auto vocabulary = read_vocab_json(path);
     const Kind kind = description_.kind;
+    const bool marks_ends = kind == Kind::openai || kind == Kind::herbert || kind == Kind::clip;
     Bpe::Settings bpe;
     bpe.continuing_subword_prefix = "";
-    bpe.end_of_word_suffix = kind == Kind::openai || kind == Kind::clip ? "</w>" : "";
-    if (kind == Kind::openai || kind == Kind::clip) bpe.unk_token = settings.special.unk_token;
+    bpe.end_of_word_suffix = marks_ends ? "</w>" : "";
+    if (marks_ends) bpe.unk_token = settings.special.unk_token;
     engine->model =
         std::make_shared<Bpe>(std::move(vocabulary), read_merges_txt(merges_path), std::move(bpe), merges_path);
     // The template may name tokens that only these files add.
     const std::string config = join_path(folder, "tokenizer_config.json");
     add_from_legacy_file(join_path(folder, "added_tokens.json"), settings.special, *engine);
     add_from_decoder(settings.config, config, *engine);
-    add_special_tokens(*engine, settings.special, lstrip_mask);
     Fields fields(settings.config, config, "tokenizer_config");
+    if (kind == Kind::luke) {
+      add_entity_tokens(fields, settings.special);
+      for (const auto& [key, fallback] : kEntityTokens) {
+        settings.special.additional_special_tokens.push_back(fields.string(key, fallback));
+      }
+    }
+    add_special_tokens(*engine, settings.special, lstrip_mask);
     set_text_components(fields, *engine);
     set_post_processor(fields, settings.special, *engine, path);
     return engine;
@@ -155,8 +173,23 @@ class VocabJsonClass : public TokenizerClass {
         pre_tokenizer = sequence_json(
             "pretokenizers", Json::array({split_json(kQwen2Split, "Isolated", false), byte_level_json(space, false)}));
         break;
+      case Kind::nougat: {
+        const auto split_at = [](const char* text, const char* behavior) -> Json {
+          return {{"type", "Split"}, {"pattern", Json{{"String", text}}}, {"behavior", behavior}, {"invert", false}};
+        };
+        normalizer = {{"type", "NFKC"}};
+        pre_tokenizer = sequence_json(
+            "pretokenizers",
+            Json::array({split_at("SPL1T-TH1S-Pl3A5E", "Removed"),
+                         Json{{"type", "Digits"}, {"individual_digits", true}}, split_at(kNougatSplit, "Isolated"),
+                         split_at("\n", "Isolated"), byte_level_json(false, true)}));
+        break;
+      }
       case Kind::openai:
-        engine.normalizer = std::make_shared<BertNormalizer>(BertNormalizer::Settings{});
+      case Kind::herbert:
+        engine.normalizer = std::make_shared<BertNormalizer>(
+            description_.kind == Kind::openai ? BertNormalizer::Settings{}
+                                              : BertNormalizer::Settings{.strip_accents = false, .lowercase = false});
         engine.pre_tokenizer = std::make_shared<BertPreTokenizer>();
         engine.decoder = make_bpe_decoder("</w>");
         return;
@@ -188,12 +221,21 @@ class VocabJsonClass : public TokenizerClass {
     const auto bos = special.bos_token.value_or(""), eos = special.eos_token.value_or("");
     Json json = nullptr;
     switch (description_.kind) {
+      case Kind::nougat: {
+        json = template_json({bos, "$A", eos}, {"$A", "$B"}, 1, engine, path);
+        break;
+      }
+      case Kind::luke:
       case Kind::roberta:
         json = {{"type", "RobertaProcessing"},
                 {"sep", id(sep)},
                 {"cls", id(cls)},
                 {"trim_offsets", fields.boolean("trim_offsets", true)},
-                {"add_prefix_space", fields.boolean("add_prefix_space", description_.add_prefix_space)}};
+                {"add_prefix_space",
+                 description_.kind == Kind::luke || fields.boolean("add_prefix_space", description_.add_prefix_space)}};
+        break;
+      case Kind::herbert:  // the ids are the class's, whatever the vocabulary says
+        json = {{"type", "BertProcessing"}, {"sep", Json::array({sep, 2})}, {"cls", Json::array({cls, 0})}};
         break;
       case Kind::clip:
         json = {{"type", "RobertaProcessing"},
@@ -269,6 +311,8 @@ constexpr Description kClasses[] = {
     {"LongformerTokenizer", Kind::roberta, kRobertaTokens},
     {"LEDTokenizer", Kind::roberta, kRobertaTokens},
     {"MvpTokenizer", Kind::roberta, kRobertaTokens},
+    {"LukeTokenizer", Kind::luke, kRobertaTokens},
+    {"NougatTokenizer", Kind::nougat, {.bos = "<s>", .eos = "</s>", .unk = "<unk>", .pad = "<pad>"}},
     {"BlenderbotTokenizer", Kind::gpt2, kRobertaTokens, true, true},
     {"DebertaTokenizer",
      Kind::deberta,
@@ -283,6 +327,9 @@ constexpr Description kClasses[] = {
      Kind::gpt_neox,
      {.bos = "<|endoftext|>", .eos = "<|endoftext|>", .unk = "<|endoftext|>", .pad = "<|padding|>"}},
     {"Qwen2Tokenizer", Kind::qwen2, {.eos = "<|endoftext|>", .unk = "<|endoftext|>", .pad = "<|endoftext|>"}},
+    {"HerbertTokenizer",
+     Kind::herbert,
+     {.unk = "<unk>", .sep = "</s>", .pad = "<pad>", .cls = "<s>", .mask = "<mask>"}},
     {"OpenAIGPTTokenizer", Kind::openai, {.unk = "<unk>"}},
     {"CLIPTokenizer",
      Kind::clip,

@@ -4,8 +4,9 @@
 
 #include "mica/base/error.h"
 #include "mica/base/file.h"
+#include "mica/tokenizers/basic_words.h"
 #include "mica/tokenizers/models/wordpiece.h"
-#include "mica/tokenizers/readers/classes.h"
+#include "mica/tokenizers/readers/sentencepiece_parts.h"
 #include "mica/tokenizers/utf8.h"
 
 namespace mica {
@@ -26,16 +27,6 @@ std::shared_ptr<const Vocabulary> read_lines(const std::string& path) {
   }
   vocabulary->finish(path);
   return vocabulary;
-}
-
-int32_t id_of(const Vocabulary& vocabulary, const std::optional<std::string>& token, const char* name,
-              const std::string& path) {
-  const auto id = token ? vocabulary.find(*token) : std::nullopt;
-  if (!id) {
-    throw Error(std::string(name) + " \"" + printable(token.value_or(""), 60) + "\" is not in the vocabulary",
-                printable(path, 400), "add it, or name another in tokenizer_config.json");
-  }
-  return *id;
 }
 
 // How a class differs from BERT's.
@@ -99,15 +90,15 @@ class WordPieceClass : public TokenizerClass {
     const auto vocabulary = read_lines(path);
     WordPiece::Settings pieces;
     pieces.unk_token = settings.special.unk_token.value_or("[UNK]");
-    id_of(*vocabulary, pieces.unk_token, "unk_token", path);
+    need_token(*vocabulary, pieces.unk_token, "unk_token", path);
     engine->model = std::make_shared<WordPiece>(vocabulary, pieces);
     BertNormalizer::Settings normalizer;
     apply_bert_settings(settings.config, path, normalizer);
     engine->normalizer = std::make_shared<BertNormalizer>(normalizer);
     engine->pre_tokenizer = std::make_shared<BertPreTokenizer>();
     engine->decoder = make_wordpiece_decoder("##", true);
-    const int32_t cls = id_of(*vocabulary, settings.special.cls_token, "cls_token", path);
-    const int32_t sep = id_of(*vocabulary, settings.special.sep_token, "sep_token", path);
+    const int32_t cls = need_token(*vocabulary, settings.special.cls_token, "cls_token", path);
+    const int32_t sep = need_token(*vocabulary, settings.special.sep_token, "sep_token", path);
     const Json json = template_json(layout_, *settings.special.cls_token, cls, *settings.special.sep_token, sep);
     engine->post_processor = PostProcessor(Fields(json, path, "post_processor"));
     return engine;
@@ -123,6 +114,39 @@ class WordPieceClass : public TokenizerClass {
 
  private:
   Layout layout_;
+};
+
+// Words as the reference's Python code cuts them; nothing in front of a text.
+class ProphetNetClass : public TokenizerClass {
+ public:
+  ProphetNetClass()
+      : TokenizerClass("ProphetNetTokenizer", {.unk = "[UNK]", .sep = "[SEP]", .pad = "[PAD]", .mask = "[MASK]"}) {}
+  std::vector<std::string> files() const override { return {"prophetnet.tokenizer"}; }
+
+  std::shared_ptr<Engine> read(const std::string& folder, TokenizerSettings& settings) const override {
+    const std::string path = join_path(folder, "prophetnet.tokenizer");
+    Fields config(settings.config, join_path(folder, "tokenizer_config.json"), "tokenizer_config");
+    if (config.has("never_split")) config.fail("never_split is not supported", "add these words as tokens");
+    auto engine = std::make_shared<Engine>();
+    const auto vocabulary = read_lines(path);
+    WordPiece::Settings pieces;
+    pieces.unk_token = settings.special.unk_token.value_or("");
+    need_token(*vocabulary, pieces.unk_token, "unk_token", path);
+    engine->model = std::make_shared<WordPiece>(vocabulary, pieces);
+    engine->pre_tokenizer = std::make_shared<BasicWords>(
+        BasicWords::Settings{.lowercase = config.boolean("do_lower_case", true),
+                             .chinese_alone = config.boolean("tokenize_chinese_chars", true),
+                             .strip_accents = config.optional_boolean("strip_accents"),
+                             .only_white = !config.boolean("do_basic_tokenize", true)});
+    engine->decoder = make_wordpiece_decoder("##", false);
+    settings.clean_up_tokenization_spaces = config.boolean("clean_up_tokenization_spaces", true);
+    // A second separator, between the sentences of a summary.
+    settings.special.additional_special_tokens.push_back(config.string("x_sep_token", "[X_SEP]"));
+    add_special_tokens(*engine, settings.special);
+    engine->post_processor =
+        make_template({"$A {sep}", "$A {sep} $B:1 {sep}:1"}, *engine, settings.special, name, path);
+    return engine;
+  }
 };
 
 WordPieceClass bert(const char* name, bool type_ids = true) {
@@ -156,8 +180,9 @@ TokenizerClasses wordpiece_classes() {
        false,
        {.two_separators = true}},
   };
+  static const ProphetNetClass prophetnet;
   static const std::vector<const TokenizerClass*> all = [] {
-    std::vector<const TokenizerClass*> pointers;
+    std::vector<const TokenizerClass*> pointers = {&prophetnet};
     for (const WordPieceClass& one : classes) pointers.push_back(&one);
     return pointers;
   }();
