@@ -40,6 +40,10 @@ constexpr Setting kSettings[] = {
     {"--num-return-sequences", "num_return_sequences", "N", "texts for each prompt"},
     {"--repetition-penalty", "repetition_penalty", "X", "above 1: fewer repeated tokens"},
     {"--no-repeat-ngram-size", "no_repeat_ngram_size", "N", "no N tokens come twice"},
+    {"--cache_implementation", "cache_implementation", "KIND",
+     "dynamic, or quantized: older keys and values in 8 bits"},
+    {"--cache_config", "cache_config", "JSON",
+     "of a quantized cache, as {\"residual_length\": 64, \"q_group_size\": 32}"},
     {"--prompt-lookup", "prompt_lookup_num_tokens", "N", "drafts up to N tokens by looking the text up in the prompt"},
 };
 

@@ -27,6 +27,7 @@ class LinearKernels;
 class LossKernels;
 class NormKernels;
 class OptimizerKernels;
+class QuantizeKernels;
 class RandomKernels;
 class ReduceKernels;
 class RotaryKernels;
@@ -76,6 +77,7 @@ class Backend {
   virtual LossKernels& loss() = 0;
   virtual NormKernels& norm() = 0;
   virtual OptimizerKernels& optimizer() = 0;
+  virtual QuantizeKernels& quantize() = 0;
   virtual RandomKernels& random() = 0;
   virtual ReduceKernels& reduce() = 0;
   virtual RotaryKernels& rotary() = 0;
