@@ -1,4 +1,4 @@
-// Rows in 8 bits. Widening float32, which a step of decoding waits for, goes through the SIMD kernel.
+// Rows in 8 bits. Widening, which a step of decoding waits for, goes through the SIMD kernel.
 
 #include "mica/kernels/quantize.h"
 
@@ -54,29 +54,33 @@ void each_group(const View& q, int64_t group, const Body& body) {
 }  // namespace cpu
 
 void CpuQuantize::quantize(const View& x, int64_t group, const View& q, const View& scales) {
-  cpu::with_floating("quantize.quantize", x.dtype, [&](auto tag) {
+  const auto run = [&](auto tag, const auto& rows) {
     using T = decltype(tag);
     cpu::each_group(q, group, [&](int64_t first, int64_t size, int64_t scale) {
-      cpu::quantize(x.as<const T>() + first, size, q.as<int8_t>() + first, scales.as<float>() + scale);
+      const T* from = rows(first, size);
+      cpu::quantize(from, size, q.as<int8_t>() + first, scales.as<float>() + scale);
     });
+  };
+  if (is_floating(x.dtype) && item_size(x.dtype) == 2) {
+    return run(float{}, [&](int64_t first, int64_t size) {
+      auto* wide = cpu::scratch<float>(cpu::Scratch::row, size);
+      cpu::convert(x.as<const uint16_t>() + first, x.dtype, 1, wide, DType::float32, 1, size);
+      return wide;
+    });
+  }
+  cpu::with_floating("quantize.quantize", x.dtype, [&](auto tag) {
+    run(tag, [&](int64_t first, int64_t /*size*/) { return x.as<const decltype(tag)>() + first; });
   });
 }
 
 void CpuQuantize::dequantize(const View& q, const View& scales, int64_t group, const View& y) {
-  if (y.dtype == DType::float32) {
-    return cpu::each_group(q, group, [&](int64_t first, int64_t size, int64_t scale) {
-      cpu::simd::dequantize(q.as<const int8_t>() + first, size, scales.as<const float>()[scale], y.as<float>() + first);
-    });
-  }
-  cpu::with_floating("quantize.dequantize", y.dtype, [&](auto tag) {
-    using T = decltype(tag);
-    cpu::each_group(q, group, [&](int64_t first, int64_t size, int64_t scale) {
-      const float s = scales.as<const float>()[scale];
-      const int8_t* from = q.as<const int8_t>() + first;
-      for (int64_t i = 0; i < size; ++i) {
-        y.as<T>()[first + i] = static_cast<T>(s * static_cast<float>(from[i]));
-      }
-    });
+  if (!is_floating(y.dtype)) unsupported("quantize.dequantize", y.dtype, Device{});
+  cpu::each_group(q, group, [&](int64_t first, int64_t size, int64_t scale) {
+    const bool plain = y.dtype == DType::float32;
+    float* wide = plain ? y.as<float>() + first : cpu::scratch<float>(cpu::Scratch::row, size);
+    cpu::simd::dequantize(q.as<const int8_t>() + first, size, scales.as<const float>()[scale], wide);
+    if (plain) return;
+    cpu::convert(wide, DType::float32, 1, y.as<char>() + first * item_size(y.dtype), y.dtype, 1, size);
   });
 }
 

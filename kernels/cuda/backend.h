@@ -280,6 +280,11 @@ class CudaBackend final : public Backend {
   RotaryKernels& rotary() override { return in(rotary_); }
   ShapeKernels& shape() override { return in(shape_); }
 
+  // collective.cu.
+  void find_collective() override;
+  GroupId make_group_id() override;
+  std::unique_ptr<Collective> join_group(const GroupId& id, int rank, int size) override;
+
  private:
   CudaDevice& entered() {
     on_.enter();

@@ -97,7 +97,6 @@ TEST(Quantize, ErrorsAreWithinTheBound) {
 }
 
 TEST(Quantize, NarrowRowsAreWithinTheBoundAndTheirRounding) {
-  if (tested().activation_dtype(DType::bfloat16) != DType::bfloat16) GTEST_SKIP() << "not dtypes of this device";
   for (const Sizes& sizes : kSizes) {
     expect_bound<float16>(sizes, 0x1p-11, 0x1p-25);
     expect_bound<bfloat16>(sizes, 0x1p-8);

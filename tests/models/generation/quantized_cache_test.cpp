@@ -185,11 +185,11 @@ TEST(QuantizedCache, ALongCallStoresWhatShortOnesDo) {
 
 TEST(QuantizedCache, IsAThirdOfFloat32AndTwoThirdsOfBfloat16) {
   const NoGrad no_grad;
-  constexpr int64_t kLayers = 16, kTokens = 8192;
+  constexpr int64_t kLayers = 32, kTokens = 8192;
   for (const auto& [dtype, share] : {std::pair{DType::float32, 0.35}, std::pair{DType::bfloat16, 0.65}}) {
     KeyValueCache whole(kLayers, 1, kTokens), small(kLayers, 1, kTokens);
     small.quantize({});
-    const Tensor rows = normal({kBlock, 2, 64}, 0, 1).to(dtype);
+    const Tensor rows = normal({kBlock, 1, 64}, 0, 1).to(dtype);
     for (int64_t at = 0; at < kTokens; at += kBlock) {
       for (KeyValueCache* each : {&whole, &small}) {
         each->begin(std::vector<int64_t>{kBlock});
@@ -197,7 +197,7 @@ TEST(QuantizedCache, IsAThirdOfFloat32AndTwoThirdsOfBfloat16) {
         each->end();
       }
     }
-    EXPECT_EQ(whole.bytes(), kLayers * kTokens * 2 * 128 * item_size(dtype));
+    EXPECT_EQ(whole.bytes(), kLayers * kTokens * 2 * 64 * item_size(dtype));
     const double have = static_cast<double>(small.bytes()) / static_cast<double>(whole.bytes());
     EXPECT_LT(have, share) << name(dtype);
     RecordProperty(std::string(name(dtype)), std::to_string(have));
@@ -252,7 +252,23 @@ std::vector<int64_t> part(const std::vector<int64_t>& ids, int64_t begin, int64_
   return {ids.begin() + begin, ids.begin() + end};
 }
 
-TEST(QuantizedCache, OneCallAndManyAreTheSameBits) {
+std::vector<float> last_row(const Tensor& logits) {
+  return logits.slice(0, logits.size(0) - 1, logits.size(0)).to_vector<float>();
+}
+
+// Products of few rows round otherwise than those of many, with any cache; and may so tip a number to its neighbour
+// among the 8 bits, now and then.
+void expect_near(const std::vector<float>& have, const std::vector<float>& wanted) {
+  ASSERT_EQ(have.size(), wanted.size());
+  size_t off = 0;
+  for (size_t i = 0; i < have.size(); ++i) {
+    ASSERT_NEAR(have[i], wanted[i], 5e-3) << i;
+    off += std::abs(have[i] - wanted[i]) > 2e-5F ? 1 : 0;
+  }
+  EXPECT_LE(off, have.size() / 4);
+}
+
+TEST(QuantizedCache, OneCallIsWhatManyAre) {
   const CacheQuantization quantization{.group_size = 4, .residual_length = 20};
   for (const auto& [fields, task] : kModels) {
     SCOPED_TRACE(fields);
@@ -270,37 +286,47 @@ TEST(QuantizedCache, OneCallAndManyAreTheSameBits) {
       rows[1].push_back(logits.slice(0, step, 2 * step));
       at += step;
     }
-    const Tensor last = often.append(Texts{part(a, at, 400), {3}}, Positions::all);
-    rows[0].push_back(last.slice(0, 0, 400 - at));
-    EXPECT_EQ(cat(rows[0], 0).to_vector<float>(), whole.slice(0, 0, 400).to_vector<float>());
-    EXPECT_EQ(cat(rows[1], 0).to_vector<float>(), whole.slice(0, 400, 570).to_vector<float>());
-    // Alone, a text has the bits that it has in a batch.
+    rows[0].push_back(often.append(Texts{part(a, at, 400), {3}}, Positions::all).slice(0, 0, 400 - at));
+    expect_near(cat(rows[0], 0).to_vector<float>(), whole.slice(0, 0, 400).to_vector<float>());
+    expect_near(cat(rows[1], 0).to_vector<float>(), whole.slice(0, 400, 570).to_vector<float>());
+    // Alone, a text is what it is in a batch.
     ModelSession alone(model, source_of(task, 1), 1, 16, quantization);
-    EXPECT_EQ(alone.append(Texts{b}, Positions::last).to_vector<float>(), whole.slice(0, 569, 570).to_vector<float>());
+    expect_near(last_row(alone.append(Texts{b}, Positions::last)), last_row(whole));
   }
 }
 
+// Calls alike give bits alike, with and without what was cut off in between.
 TEST(QuantizedCache, ATextThatIsCutGoesOnAsIfItHadNeverBeenLonger) {
   const CacheQuantization quantization{.group_size = 4, .residual_length = 20};
   for (const auto& [fields, task] : kModels) {
     SCOPED_TRACE(fields);
     const Model model = tiny(fields, task);
     const std::vector<int64_t> a = text(300);
-    for (const int64_t length : {290, 200, 5}) {
-      ModelSession cut(model, source_of(task, 1), 1, 16, quantization),
-          fresh(model, source_of(task, 1), 1, 16, quantization);
-      cut.append(Texts{a}, Positions::last);
+    for (const int64_t length : {260, 250, 200, 5}) {
+      ModelSession cut(model, source_of(task, 1), 1, 16, quantization);
+      ModelSession fresh(model, source_of(task, 1), 1, 16, quantization);
+      for (ModelSession* each : {&cut, &fresh}) each->append(Texts{part(a, 0, length)}, Positions::last);
+      cut.append(Texts{part(a, length, std::min<int64_t>(300, length + 60))}, Positions::last);
       cut.truncate(0, length);
       EXPECT_EQ(cut.length(0), length);
-      const Tensor have = cut.append(Texts{{7, 8}}, Positions::all);
-      std::vector<int64_t> all = part(a, 0, length);
-      all.insert(all.end(), {7, 8});
-      const Tensor wanted = fresh.append(Texts{all}, Positions::all).slice(0, length, length + 2);
-      EXPECT_EQ(have.to_vector<float>(), wanted.to_vector<float>());
+      for (int64_t token = 7; token < 40; ++token) {
+        const std::vector<float> have = cut.append(Texts{{token}}, Positions::last).to_vector<float>();
+        EXPECT_EQ(have, fresh.append(Texts{{token}}, Positions::last).to_vector<float>());
+      }
     }
+    // Farther back than the cache can: the text is read again.
+    ModelSession far(model, source_of(task, 1), 1, 16, quantization),
+        anew(model, source_of(task, 1), 1, 16, quantization);
+    far.append(Texts{a}, Positions::last);
+    far.truncate(0, 130);
+    std::vector<int64_t> all = part(a, 0, 130);
+    all.push_back(9);
+    expect_near(far.append(Texts{{9}}, Positions::last).to_vector<float>(),
+                anew.append(Texts{all}, Positions::last).to_vector<float>());
   }
 }
 
+// Beams against their texts alone, token by token as well.
 TEST(QuantizedCache, BeamsGoOnAsTheirTextsWould) {
   const CacheQuantization quantization{.group_size = 4, .residual_length = 20};
   for (const auto& [fields, task] : kModels) {
@@ -311,11 +337,10 @@ TEST(QuantizedCache, BeamsGoOnAsTheirTextsWould) {
     beams.append(Texts{prompt}, Positions::last);
     Texts texts(3, prompt);
     beams.reorder(std::vector<int64_t>{0, 0, 0});
-    Tensor logits;
     for (int64_t step = 0; step < 150; ++step) {
       Texts next;
       for (int64_t beam = 0; beam < 3; ++beam) next.push_back({2 + (step * 7 + beam * 11) % 40});
-      logits = beams.append(next, Positions::last);
+      beams.append(next, Positions::last);
       for (size_t beam = 0; beam < 3; ++beam) texts[beam].push_back(next[beam][0]);
       if (step % 3 == 2) {
         beams.reorder(std::vector<int64_t>{1, 1, 2});
@@ -325,11 +350,34 @@ TEST(QuantizedCache, BeamsGoOnAsTheirTextsWould) {
     const Tensor have = beams.append(Texts{{4}, {4}, {9}}, Positions::last);
     for (size_t beam = 0; beam < 3; ++beam) {
       texts[beam].push_back(beam == 2 ? 9 : 4);
-      ModelSession fresh(model, source_of(task, 1), 1, 16, quantization);
-      EXPECT_EQ(fresh.append(Texts{texts[beam]}, Positions::last).to_vector<float>(),
-                have.slice(0, static_cast<int64_t>(beam), static_cast<int64_t>(beam) + 1).to_vector<float>());
+      ModelSession alone(model, source_of(task, 1), 1, 16, quantization);
+      alone.append(Texts{prompt}, Positions::last);
+      std::vector<float> wanted;
+      for (size_t i = prompt.size(); i < texts[beam].size(); ++i) {
+        wanted = alone.append(Texts{{texts[beam][i]}}, Positions::last).to_vector<float>();
+      }
+      EXPECT_EQ(have.slice(0, static_cast<int64_t>(beam), static_cast<int64_t>(beam) + 1).to_vector<float>(), wanted);
     }
   }
+}
+
+// A text in one call of generate(), and the same in two of one session.
+TEST(QuantizedCache, ASessionGoesOnWithTheBitsOfOneCall) {
+  const Model model = tiny(kModels[0].first);
+  const CacheQuantization quantization{.group_size = 4, .residual_length = 0};
+  GenerationConfig config{.max_new_tokens = 300, .eos_token_id = TokenIds::none()};
+  config.output_logits = true;
+  ModelSession once(model, {}, 1, 16, quantization), twice(model, {}, 1, 16, quantization);
+  const GenerationOutput whole = generate(once, {text(30)}, config);
+  config.max_new_tokens = 140;
+  const GenerationOutput first = generate(twice, {text(30)}, config);
+  std::vector<int64_t> so_far = text(30);
+  so_far.insert(so_far.end(), first.tokens[0].begin(), first.tokens[0].end());
+  config.max_new_tokens = 160;
+  const GenerationOutput second = generate(twice, {so_far}, config);
+  EXPECT_EQ(part(whole.tokens[0], 0, 140), first.tokens[0]);
+  EXPECT_EQ(part(whole.tokens[0], 140, 300), second.tokens[0]);
+  EXPECT_EQ(whole.logits[299].to_vector<float>(), second.logits[159].to_vector<float>());
 }
 
 TEST(QuantizedCache, GenerateTakesItFromTheSettings) {
@@ -490,7 +538,7 @@ TEST(QuantizedCache, AStoryIsToldAsWithTheWholeCache) {
   const GenerationConfig small{.cache_implementation = "quantized", .cache_config = CacheConfig{.residual_length = 0}};
   const std::vector<int64_t> wanted = story(400), have = story(400, small);
   const auto same = std::mismatch(wanted.begin(), wanted.end(), have.begin()).first - wanted.begin();
-  EXPECT_GE(same, 200) << "tokens are the same";
+  EXPECT_GE(same, kBlock + 40) << "tokens are the same";
   RecordProperty("same", std::to_string(same));
 }
 
