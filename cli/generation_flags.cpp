@@ -40,6 +40,10 @@ constexpr Setting kSettings[] = {
     {"--num-return-sequences", "num_return_sequences", "N", "texts for each prompt"},
     {"--repetition-penalty", "repetition_penalty", "X", "above 1: fewer repeated tokens"},
     {"--no-repeat-ngram-size", "no_repeat_ngram_size", "N", "no N tokens come twice"},
+    {"--cache-implementation,--cache_implementation", "cache_implementation", "KIND",
+     "dynamic, or quantized: older keys and values in 8 bits"},
+    {"--cache-config,--cache_config", "cache_config", "JSON",
+     "of a quantized cache, as {\"residual_length\": 64, \"q_group_size\": 32}"},
     {"--prompt-lookup", "prompt_lookup_num_tokens", "N", "drafts up to N tokens by looking the text up in the prompt"},
 };
 
@@ -97,7 +101,9 @@ void GenerationFlags::declare(Arguments& arguments) {
 GenerationConfig GenerationFlags::config() const {
   GenerationConfig config;
   for (size_t i = 0; i < values_.size(); ++i) {
-    if (values_[i]) config = config.with(one_setting(kSettings[i].key, value_from(*values_[i]), kSettings[i].flag));
+    if (!values_[i]) continue;
+    const std::string flag = kSettings[i].flag;
+    config = config.with(one_setting(kSettings[i].key, value_from(*values_[i]), flag.substr(0, flag.find(','))));
   }
   if (do_sample_) config.do_sample = true;
   if (!stops_.empty()) config.stop_strings = stops_;

@@ -2,6 +2,7 @@
 
 #include <charconv>
 #include <memory>
+#include <string>
 #include <utility>
 
 #include "cli/adapter_flags.h"
@@ -15,6 +16,7 @@
 #include "mica/base/json.h"
 #include "mica/base/parallel.h"
 #include "mica/base/warnings.h"
+#include "mica/kernels/backend.h"
 #include "mica/models/auto/auto_config.h"
 #include "mica/training/distributed/launched_group.h"
 #include "mica/training/pretraining.h"
@@ -25,7 +27,7 @@ namespace mica::cli {
 namespace {
 
 struct TrainFlags {
-  std::string task, model, train, eval, test, output, tokenizer, objective, dtype = "float32";
+  std::string task, model, train, eval, test, output, tokenizer, objective, dtype = "float32", device = "cpu";
   std::vector<std::string> config, matryoshka_dims;
   AdapterFlags adapter;
   int64_t threads = 0;
@@ -119,18 +121,18 @@ struct Run {
   std::unique_ptr<Recipe> recipe;
 };
 
-Run from_folder(const TrainFlags& flags, const Dataset& train, DType dtype) {
+Run from_folder(const TrainFlags& flags, const Dataset& train, DType dtype, Device device) {
   auto recipe = make_recipe(flags.task, flags.recipe);
   const RecipeModel which{.folder = flags.model,
                           .tokenizer = flags.tokenizer,
                           .from_scratch = flags.from_scratch,
-                          .load = {.dtype = dtype, .config = fields_of("--config", flags.config)}};
+                          .load = {.dtype = dtype, .device = device, .config = fields_of("--config", flags.config)}};
   if (auto opened = recipe->open(which)) {
     return {std::move(opened->model), std::move(opened->tokenizer), std::move(recipe)};
   }
   const Config config = AutoConfig::from_pretrained(flags.model);
   const std::vector<std::string> labels = recipe->labels(train, config);
-  LoadOptions load{.labels = labels, .problem_type = recipe->problem_type(), .dtype = dtype};
+  LoadOptions load{.labels = labels, .problem_type = recipe->problem_type(), .dtype = dtype, .device = device};
   // A classifier of other labels gets a head of its own.
   load.ignore_mismatched_sizes = !labels.empty() && labels.size() != config.labels().size();
   load.config = fields_of("--config", flags.config);
@@ -140,7 +142,7 @@ Run from_folder(const TrainFlags& flags, const Dataset& train, DType dtype) {
   return {std::move(model), std::move(tokenizer), std::move(recipe)};
 }
 
-Run from_nothing(const TrainFlags& flags, DType dtype) {
+Run from_nothing(const TrainFlags& flags, DType dtype, Device device) {
   FromScratchOptions options;
   if (!flags.objective.empty()) options.task = task_from_name(flags.objective);
   options.config = fields_of("--config", flags.config);
@@ -148,6 +150,7 @@ Run from_nothing(const TrainFlags& flags, DType dtype) {
   options.vocab_size = flags.vocab_size.value_or(0);
   options.dtype = dtype;
   auto [model, tokenizer] = from_scratch(flags.model, {flags.train}, options);
+  model.to(device);
   auto recipe = make_recipe(name(model.task()), flags.recipe);
   return {std::move(model), std::move(tokenizer), std::move(recipe)};
 }
@@ -185,10 +188,14 @@ Job job_of(TrainFlags flags) {
   job.arguments = arguments_of(flags);
   check(job.arguments);  // before anything is read
   const DType dtype = job.arguments.bf16 ? DType::bfloat16 : DType::float32;
+  // Processes of one machine take its GPUs one by one, unless they are told which.
+  const Device device =
+      device_from_string(flags.device == "cuda" ? "cuda:" + std::to_string(local_rank()) : flags.device);
+  backend(device);
   const Dataset train = Dataset::from_file(flags.train);
   if (train.empty()) throw Error("no rows", flags.train, "give a file with at least one row");
   manual_seed(static_cast<uint64_t>(job.arguments.seed));
-  job.run = flags.task == "pretraining" ? from_nothing(flags, dtype) : from_folder(flags, train, dtype);
+  job.run = flags.task == "pretraining" ? from_nothing(flags, dtype, device) : from_folder(flags, train, dtype, device);
   Run& run = *job.run;
   run.recipe->adjust(&job.arguments);
   add_adapter_of(run.model, flags.adapter, flags.tokenizer.empty() ? flags.model : flags.tokenizer, fields_of);
@@ -324,6 +331,7 @@ Action train(Arguments& arguments) {
   arguments.text("--answers_column", recipe.answers_column, "column of the answers");
   arguments.text("--choices_column", recipe.choices_column, "column of the list of choices");
   arguments.choice("--dtype", flags->dtype, {"float32", "bfloat16"}, "of matrix products; bfloat16 is --bf16");
+  arguments.text("--device", flags->device, "cpu, cuda (of several processes each the next GPU) or cuda:N");
   arguments.integer("--threads", flags->threads, 1, 1024, "threads to use (default: as many as the machine has)");
   arguments.flag("--json", flags->json, "the final figures as one line of JSON");
   const auto& fields = training_argument_fields();

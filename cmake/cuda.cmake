@@ -3,7 +3,7 @@
 file(GLOB MICA_CUDA_SOURCES CONFIGURE_DEPENDS kernels/cuda/*.cu)
 
 # The runtime is linked statically and looks for the driver when it is first called, so that one program serves machines
-# with and without a GPU. cuBLASLt is opened at run time.
+# with and without a GPU. cuBLASLt and NCCL are opened at run time.
 if(MICA_CUDA)
   if(NOT DEFINED CMAKE_CUDA_ARCHITECTURES)
     set(CMAKE_CUDA_ARCHITECTURES 80-real 90a-real 120)
@@ -26,7 +26,7 @@ elseif(MICA_EMULATE AND NOT MICA_SANITIZE MATCHES thread)  # which does not know
   find_package(Boost 1.70 REQUIRED COMPONENTS context)
   file(GLOB MICA_EMULATE_SOURCES CONFIGURE_DEPENDS kernels/cuda/emulate/*.cpp)
   set(emulated ${MICA_CUDA_SOURCES})
-  list(FILTER emulated EXCLUDE REGEX "/(runtime|libraries)\\.cu$")  # these speak to the driver
+  list(FILTER emulated EXCLUDE REGEX "/(runtime|libraries|nccl)\\.cu$")  # these speak to the driver
   set_source_files_properties(${emulated} PROPERTIES LANGUAGE CXX)
   add_library(mica_emulated OBJECT ${emulated} ${MICA_EMULATE_SOURCES})
   target_compile_definitions(mica_emulated PRIVATE MICA_EMULATED=1)

@@ -12,7 +12,7 @@ list(APPEND MICA_PUBLIC_HEADERS models/generation/constraints/constraints.h toke
      training/collators/sentences.h training/collators/seq2seq.h training/collators/token_classification.h
      training/dataset/dataset.h training/dataset/example.h training/dataset/features.h training/dataset/group_texts.h
      training/dataset/reader_options.h training/dataset/value.h
-     training/distributed/communicator.h training/distributed/launched_group.h
+     training/distributed/communicator.h training/distributed/device_group.h training/distributed/launched_group.h
      training/losses/sentence.h training/metrics/bleu.h training/metrics/chrf.h training/metrics/classification.h
      training/metrics/correlation.h training/metrics/entities.h training/metrics/error_rate.h
      training/metrics/retrieval.h training/metrics/rouge.h training/metrics/squad.h training/metrics/threshold.h

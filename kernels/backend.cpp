@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "mica/base/error.h"
+#include "mica/kernels/collective.h"
 #include "mica/kernels/cpu/backend.h"
 #include "mica/kernels/cuda/find.h"
 
@@ -50,6 +51,21 @@ Backend& backend(Device device) {
   Backend* made = find_on_machine(device, why);
   if (made == nullptr) throw Error("no device " + to_string(device), why, "use cpu, or a machine with this device");
   return *made;
+}
+
+void Backend::find_collective() {
+  throw Error("no way from " + to_string(device()) + " to devices of other processes", "collective",
+              "train with one process, or on devices that have one: GPUs");
+}
+
+GroupId Backend::make_group_id() {
+  find_collective();
+  return {};
+}
+
+std::unique_ptr<Collective> Backend::join_group(const GroupId& /*id*/, int /*rank*/, int /*size*/) {
+  find_collective();
+  return nullptr;
 }
 
 void register_backend(Backend& backend) {

@@ -11,8 +11,10 @@
 //  - Results do not depend on the number of threads, on the run, or on the other rows of a batch.
 //  - A dtype or option that the backend lacks throws Error, naming the kernel, the dtype and the device.
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 
 #include "mica/kernels/device.h"
 #include "mica/kernels/view.h"
@@ -21,16 +23,21 @@ namespace mica {
 
 class ActivationKernels;
 class AttentionKernels;
+class Collective;
 class ElementwiseKernels;
 class EmbeddingKernels;
 class LinearKernels;
 class LossKernels;
 class NormKernels;
 class OptimizerKernels;
+class QuantizeKernels;
 class RandomKernels;
 class ReduceKernels;
 class RotaryKernels;
 class ShapeKernels;
+
+/// Names a group of processes that is being formed: made by one of them and given to all.
+using GroupId = std::array<char, 128>;
 
 /// Memory of a device.
 class Memory {
@@ -76,10 +83,19 @@ class Backend {
   virtual LossKernels& loss() = 0;
   virtual NormKernels& norm() = 0;
   virtual OptimizerKernels& optimizer() = 0;
+  virtual QuantizeKernels& quantize() = 0;
   virtual RandomKernels& random() = 0;
   virtual ReduceKernels& reduce() = 0;
   virtual RotaryKernels& rotary() = 0;
   virtual ShapeKernels& shape() = 0;
+
+  // Groups of processes with a device each: kernels/collective.h.
+  /// Throws Error where this device has no way to others.
+  virtual void find_collective();
+  /// A name for a new group, for the process that is its rank 0.
+  virtual GroupId make_group_id();
+  /// Forms the group, and waits for all of its processes. Throws Error on all where one cannot.
+  virtual std::unique_ptr<Collective> join_group(const GroupId& id, int rank, int size);
 };
 
 /// The backend of a device; throws Error when this build or this machine has none.

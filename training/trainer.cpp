@@ -13,6 +13,7 @@
 #include "mica/kernels/random.h"
 #include "mica/models/auto/lora.h"
 #include "mica/training/collators/padding.h"
+#include "mica/training/distributed/device_group.h"
 #include "mica/training/loss.h"
 #include "mica/training/reports/reports.h"
 #include "mica/training/trainer_impl.h"
@@ -185,6 +186,7 @@ TrainOutput Trainer::Impl::train() {
   const TrainingArguments& a = arguments;
   RunPlan run;
   std::optional<DataLoader> loader;
+  group = with_device(group, model.device());
   together(group, [&] {
     run = plan();
     prepare(run);

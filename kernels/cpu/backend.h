@@ -13,6 +13,7 @@
 #include "mica/kernels/loss.h"
 #include "mica/kernels/norm.h"
 #include "mica/kernels/optimizer.h"
+#include "mica/kernels/quantize.h"
 #include "mica/kernels/random.h"
 #include "mica/kernels/reduce.h"
 #include "mica/kernels/rotary.h"
@@ -104,6 +105,12 @@ class CpuOptimizer final : public OptimizerKernels {
   void lion(std::span<const LionItem> items, double gradient_scale) override;
   void adafactor(std::span<const AdafactorItem> items, double gradient_scale) override;
   void sum_of_squares(std::span<const View> tensors, const View& y) override;
+};
+
+class CpuQuantize final : public QuantizeKernels {
+ public:
+  void quantize(const View& x, int64_t group, const View& q, const View& scales) override;
+  void dequantize(const View& q, const View& scales, int64_t group, const View& y) override;
 };
 
 class CpuRandom final : public RandomKernels {
@@ -209,6 +216,7 @@ class CpuBackend final : public Backend {
   LossKernels& loss() override { return loss_; }
   NormKernels& norm() override { return norm_; }
   OptimizerKernels& optimizer() override { return optimizer_; }
+  QuantizeKernels& quantize() override { return quantize_; }
   RandomKernels& random() override { return random_; }
   ReduceKernels& reduce() override { return reduce_; }
   RotaryKernels& rotary() override { return rotary_; }
@@ -225,6 +233,7 @@ class CpuBackend final : public Backend {
   CpuLoss loss_;
   CpuNorm norm_;
   CpuOptimizer optimizer_;
+  CpuQuantize quantize_;
   CpuRandom random_;
   CpuReduce reduce_;
   CpuRotary rotary_;

@@ -15,6 +15,7 @@
 #include "mica/kernels/loss.h"
 #include "mica/kernels/norm.h"
 #include "mica/kernels/optimizer.h"
+#include "mica/kernels/quantize.h"
 #include "mica/kernels/random.h"
 #include "mica/kernels/reduce.h"
 #include "mica/kernels/rotary.h"
@@ -200,6 +201,16 @@ class CudaOptimizer final : public OptimizerKernels {
   CudaDevice& device_;
 };
 
+class CudaQuantize final : public QuantizeKernels {
+ public:
+  explicit CudaQuantize(CudaDevice& device) : device_(device) {}
+  void quantize(const View& x, int64_t group, const View& q, const View& scales) override;
+  void dequantize(const View& q, const View& scales, int64_t group, const View& y) override;
+
+ private:
+  CudaDevice& device_;
+};
+
 class CudaRandom final : public RandomKernels {
  public:
   explicit CudaRandom(CudaDevice& device) : device_(device) {}
@@ -264,10 +275,16 @@ class CudaBackend final : public Backend {
   LossKernels& loss() override { return in(loss_); }
   NormKernels& norm() override { return in(norm_); }
   OptimizerKernels& optimizer() override { return in(optimizer_); }
+  QuantizeKernels& quantize() override { return in(quantize_); }
   RandomKernels& random() override { return in(random_); }
   ReduceKernels& reduce() override { return in(reduce_); }
   RotaryKernels& rotary() override { return in(rotary_); }
   ShapeKernels& shape() override { return in(shape_); }
+
+  // collective.cu.
+  void find_collective() override;
+  GroupId make_group_id() override;
+  std::unique_ptr<Collective> join_group(const GroupId& id, int rank, int size) override;
 
  private:
   CudaDevice& entered() {
@@ -288,6 +305,7 @@ class CudaBackend final : public Backend {
   CudaLoss loss_{on_};
   CudaNorm norm_{on_};
   CudaOptimizer optimizer_{on_};
+  CudaQuantize quantize_{on_};
   CudaRandom random_{on_};
   CudaReduce reduce_{on_};
   CudaRotary rotary_{on_};

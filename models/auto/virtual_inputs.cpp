@@ -206,14 +206,23 @@ int64_t virtual_positions(const Model& model) {
 }
 
 std::unique_ptr<DecodingState> start_decoding(const Model& model, const ModelInputs& inputs, int64_t batch,
-                                              int64_t capacity) {
+                                              int64_t capacity, const std::optional<CacheQuantization>& quantization) {
   const Network& network = model.network();
   const VirtualTokens* tokens = virtual_tokens_of(model);
-  if (tokens == nullptr) return network.start_decoding(inputs, batch, capacity, model.device());
+  const auto start = [&](const ModelInputs& given, int64_t most) {
+    auto state = network.start_decoding(given, batch, most, model.device());
+    if (!quantization) return state;
+    if (state == nullptr) {
+      throw Error("a cache in 8 bits for a model that reads its texts whole", "generate",
+                  "leave cache_implementation out");
+    }
+    state->cache().quantize(*quantization);
+    return state;
+  };
+  if (tokens == nullptr) return start(inputs, capacity);
   silent_types(inputs.token_type_ids);
   const bool of_encoder = is_prompt(*tokens) && network.shape().encoder_decoder;
-  auto state = network.start_decoding(of_encoder ? with_virtual_tokens(model, inputs) : inputs, batch,
-                                      capacity + virtual_positions(model), model.device());
+  auto state = start(of_encoder ? with_virtual_tokens(model, inputs) : inputs, capacity + virtual_positions(model));
   if (state == nullptr || of_encoder) return state;
   if (is_prompt(*tokens)) {
     read_prompt(*tokens, network, batch, model.device(), state.get());

@@ -2,6 +2,8 @@
 // A model's calls with virtual tokens: arguments as its network takes them, and results for the tokens that were given.
 
 #include <cstdint>
+#include <memory>
+#include <optional>
 
 #include "mica/models/architectures/decoding.h"
 #include "mica/models/auto/model.h"
@@ -28,7 +30,8 @@ void drop_virtual_tokens(const VirtualTokens& tokens, const Network& network, Ta
 int64_t virtual_positions(const Model& model);
 
 /// The start of texts that go on token by token, the virtual tokens read already: network().start_decoding() with them.
+/// Throws Error for a quantization where the network keeps no keys and values.
 std::unique_ptr<DecodingState> start_decoding(const Model& model, const ModelInputs& inputs, int64_t batch,
-                                              int64_t capacity);
+                                              int64_t capacity, const std::optional<CacheQuantization>& quantization);
 
 }  // namespace mica

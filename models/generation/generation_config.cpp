@@ -8,6 +8,7 @@
 
 #include "mica/base/error.h"
 #include "mica/base/json.h"
+#include "mica/models/generation/cache_settings.h"
 
 namespace mica {
 namespace {
@@ -212,6 +213,7 @@ void GenerationConfig::validate() const {
     refuse("num_assistant_tokens_schedule is \"" + printable(schedule) + "\"",
            "use constant, heuristic or heuristic_transient");
   }
+  cache_quantization(c);
   check_other_keys(c);
 }
 

@@ -65,6 +65,18 @@ struct LengthDecay {
   bool operator==(const LengthDecay&) const = default;
 };
 
+/// Of a cache in 8 bits (cache_implementation "quantized"). What mica doesn't follow is an Error unless it asks for
+/// what mica does; defaults are mica's own.
+struct CacheConfig {
+  std::optional<std::string> backend{};      ///< "hqq", the one whose options these are
+  std::optional<int64_t> nbits{};            ///< 8
+  std::optional<int64_t> axis_key{};         ///< 1: a scale serves neighbours along a head's dimension
+  std::optional<int64_t> axis_value{};       ///< 1
+  std::optional<int64_t> q_group_size{};     ///< 64: how many; the last group of a head may have fewer
+  std::optional<int64_t> residual_length{};  ///< 128: the newest tokens, which are kept as they are
+  bool operator==(const CacheConfig&) const = default;
+};
+
 /// Settings that are not given are taken from the model's own (with()), and at last from resolved()'s defaults, which
 /// stand behind each field. So one type serves as a file's content and as the options of a call:
 ///
@@ -88,6 +100,12 @@ struct GenerationConfig {
   /// Mica's own: the same seed, prompt and settings give the same text, in whatever batch. Not given: from the thread's
   /// generator (manual_seed).
   std::optional<int64_t> seed{};
+
+  // Cache: of Model::generate and chats, not of sessions, which have one already
+  /// "dynamic", "static", "sliding_window", "hybrid": keys and values as they are; "quantized": the older ones in 8
+  /// bits. "dynamic".
+  std::optional<std::string> cache_implementation{};
+  std::optional<CacheConfig> cache_config{};
 
   // Logits
   std::optional<double> temperature{};                    ///< 1

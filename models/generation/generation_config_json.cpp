@@ -28,6 +28,8 @@ void for_each_field(Visit&& visit, Configs&... c) {
   visit("do_sample", c.do_sample...);
   visit("num_beams", c.num_beams...);
   visit("seed", c.seed...);
+  visit("cache_implementation", c.cache_implementation...);
+  visit("cache_config", c.cache_config...);
   visit("temperature", c.temperature...);
   visit("top_k", c.top_k...);
   visit("top_p", c.top_p...);
@@ -63,6 +65,16 @@ void for_each_field(Visit&& visit, Configs&... c) {
   visit("assistant_confidence_threshold", c.assistant_confidence_threshold...);
   visit("prompt_lookup_num_tokens", c.prompt_lookup_num_tokens...);
   visit("max_matching_ngram_size", c.max_matching_ngram_size...);
+}
+
+template <typename Visit, typename... Configs>
+void for_each_cache_field(Visit&& visit, Configs&... c) {
+  visit("backend", c.backend...);
+  visit("nbits", c.nbits...);
+  visit("axis_key", c.axis_key...);
+  visit("axis_value", c.axis_value...);
+  visit("q_group_size", c.q_group_size...);
+  visit("residual_length", c.residual_length...);
 }
 
 // ---- reading -------------------------------------------------------------------------------------------------------
@@ -157,6 +169,20 @@ void read(const Place& place, const Json& value, LengthDecay& out) {
   read(place, value[1], out.factor);
 }
 
+void read(const Place& place, const Json& value, CacheConfig& out) {
+  if (!value.is_object()) place.wrong(value, "an object");
+  Json keys = value;
+  for_each_cache_field(
+      [&](const char* key, auto& field) {
+        const auto it = keys.find(key);
+        if (it == keys.end()) return;
+        if (!it->is_null()) read({key, place.where}, *it, field.emplace());
+        keys.erase(it);
+      },
+      out);
+  if (!keys.empty()) place.wrong(value, "of nbits, axis_key, axis_value, q_group_size, residual_length, backend");
+}
+
 void read(const Place& place, const Json& value, EarlyStopping& out) {
   if (value == "never") {
     out = EarlyStopping::never;
@@ -192,6 +218,15 @@ Json written(const std::vector<SequenceBias>& value) {
 }
 Json written(const LengthDecay& value) {
   return Json::array({value.start, value.factor});
+}
+Json written(const CacheConfig& value) {
+  Json object = Json::object();
+  for_each_cache_field(
+      [&](const char* key, const auto& field) {
+        if (field) object[key] = *field;
+      },
+      value);
+  return object;
 }
 template <typename T>
 Json written(const std::optional<T>& value) {
@@ -269,6 +304,10 @@ GenerationConfig GenerationConfig::with(const GenerationConfig& over) const {
   // A call's limit of one kind overrules the file's of the other.
   if (over.max_length && !over.max_new_tokens) result.max_new_tokens.reset();
   if (over.min_length && !over.min_new_tokens) result.min_new_tokens.reset();
+  // Nor are the settings of one kind of cache those of another.
+  if (over.cache_implementation && !over.cache_config && over.cache_implementation != cache_implementation) {
+    result.cache_config.reset();
+  }
   Json keys = parse_object(other_keys, "other_keys");
   const Json others = parse_object(over.other_keys, "other_keys");
   for (const auto& [key, value] : others.items()) keys[key] = value;

@@ -7,6 +7,7 @@
 #include "mica/base/hub.h"
 #include "mica/models/auto/model.h"
 #include "mica/models/auto/virtual_inputs.h"
+#include "mica/models/generation/cache_settings.h"
 #include "mica/models/generation/generate.h"
 #include "mica/models/generation/prompts.h"
 
@@ -86,7 +87,7 @@ GenerationOutput Model::generate(const ModelInputs& inputs, const GenerationConf
   int64_t wanted = config.max_new_tokens.value_or(config.max_length.value_or(longest + 20) - longest);
   wanted = std::clamp<int64_t>(wanted, 1, kMostReserved);
   const int64_t capacity = limit > 0 ? std::min(limit, longest + wanted) : longest + wanted;
-  ModelSession session = start_session(*this, inputs, capacity);
+  ModelSession session = start_session(*this, inputs, capacity, cache_quantization(config));
 
   if (!shape.encoder_decoder || hooks.encoder_ids != nullptr || embedded) {
     return mica::generate(session, prompts, config, hooks);

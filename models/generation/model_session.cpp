@@ -12,7 +12,8 @@
 
 namespace mica {
 
-ModelSession::ModelSession(Model model, const ModelInputs& inputs, int64_t batch, int64_t capacity)
+ModelSession::ModelSession(Model model, const ModelInputs& inputs, int64_t batch, int64_t capacity,
+                           const std::optional<CacheQuantization>& quantization)
     : model_(std::move(model)),
       virtual_(virtual_positions(model_)),
       texts_(static_cast<size_t>(batch)),
@@ -23,7 +24,7 @@ ModelSession::ModelSession(Model model, const ModelInputs& inputs, int64_t batch
                 "open it for causal_lm or seq2seq_lm");
   }
   const NoGrad no_grad;
-  state_ = start_decoding(model_, inputs, batch, capacity);
+  state_ = start_decoding(model_, inputs, batch, capacity, quantization);
   const bool decoder = !model_.network().shape().encoder_decoder;
   if (decoder && virtual_ == 0 && inputs.token_type_ids.defined()) {
     const Tensor& types = inputs.token_type_ids;
@@ -72,19 +73,76 @@ Tensor ModelSession::append(std::span<const std::vector<int64_t>> tokens, Positi
   return logits.to(DType::float32).to(Device{});
 }
 
+// In as many calls as the cache needs for its bits not to depend on how a text is cut: one, unless it rounds.
 Tensor ModelSession::run_cached(std::span<const std::vector<int64_t>> tokens, Positions positions) {
-  RecycledVector<int64_t> ids, types, places, lengths, wanted;
+  RecycledVector<int64_t> left, done(tokens.size(), 0);
+  for (size_t row = 0; row < tokens.size(); ++row) {
+    left.push_back(length(static_cast<int64_t>(row)) + static_cast<int64_t>(tokens[row].size()) - read_[row]);
+  }
+  RecycledVector<Tensor> parts;
+  RecycledVector<int64_t> places;  // of the parts' rows among those that are asked for
+  try {
+    while (std::any_of(left.begin(), left.end(), [](int64_t count) { return count > 0; })) {
+      RecycledVector<int64_t> counts;
+      for (size_t row = 0; row < tokens.size(); ++row) {
+        counts.push_back(std::min(left[row], state_->cache().room(static_cast<int64_t>(row))));
+      }
+      if (Tensor part = run_part(tokens, positions, done, counts, &places); part.defined()) {
+        parts.push_back(std::move(part));
+      }
+      for (size_t row = 0; row < tokens.size(); ++row) {
+        done[row] += counts[row];
+        left[row] -= counts[row];
+      }
+    }
+  } catch (...) {
+    if (std::any_of(done.begin(), done.end(), [](int64_t count) { return count > 0; })) forget();
+    throw;
+  }
+  if (parts.size() == 1) return model_.head().logits(parts[0]);
+  RecycledVector<int64_t> order(places.size());
+  for (size_t i = 0; i < places.size(); ++i) order[static_cast<size_t>(places[i])] = static_cast<int64_t>(i);
+  const Tensor hidden = cat({parts.begin(), parts.end()}, 0);
+  return model_.head().logits(index_select(hidden, index_tensor(order).to(hidden.device())));
+}
+
+// What the first parts of a call that failed left in the state goes, where it may: what the texts had is read again.
+void ModelSession::forget() {
+  for (size_t row = 0; row < read_.size(); ++row) {
+    const auto number = static_cast<int64_t>(row);
+    if (state_->may_truncate(number, virtual_ + read_[row])) {
+      state_->truncate(number, virtual_ + read_[row]);
+    } else if (virtual_ == 0) {
+      state_->truncate(number, 0);
+      read_[row] = 0;
+    }
+  }
+}
+
+// Runs counts[row] tokens of each row behind the done[row] that were run already of those that the state lacks. The
+// hidden states that are asked for, and their places among all of those; undefined where there are none.
+Tensor ModelSession::run_part(std::span<const std::vector<int64_t>> tokens, Positions positions,
+                              std::span<const int64_t> done, std::span<const int64_t> counts,
+                              RecycledVector<int64_t>* places) {
+  RecycledVector<int64_t> ids, types, position_ids, wanted;
+  int64_t place = 0;
   for (size_t row = 0; row < tokens.size(); ++row) {
     // What the state forgot comes first; nobody waits for its logits.
-    const auto begin = static_cast<int64_t>(ids.size()), again = length(static_cast<int64_t>(row)) - read_[row];
-    ids.insert(ids.end(), texts_[row].begin() + read_[row], texts_[row].end());
-    ids.insert(ids.end(), tokens[row].begin(), tokens[row].end());
-    const auto end = static_cast<int64_t>(ids.size()), count = end - begin;
-    lengths.push_back(count);
-    for (int64_t i = positions == Positions::last ? end - 1 : begin + again; i < end; ++i) wanted.push_back(i);
-    for (int64_t i = 0; i < count; ++i) places.push_back(virtual_ + read_[row] + i);
+    const std::vector<int64_t>& text = texts_[row];
+    const auto known = static_cast<int64_t>(text.size()), added = static_cast<int64_t>(tokens[row].size());
+    const int64_t first = read_[row] + done[row];
+    for (int64_t i = first; i < first + counts[row]; ++i) {
+      const bool last = i == known + added - 1;
+      if (positions == Positions::last ? last : i >= known) {
+        wanted.push_back(static_cast<int64_t>(ids.size()));
+        places->push_back(place + (positions == Positions::last ? 0 : i - known));
+      }
+      ids.push_back(i < known ? text[static_cast<size_t>(i)] : tokens[row][static_cast<size_t>(i - known)]);
+      position_ids.push_back(virtual_ + i);
+    }
+    place += positions == Positions::last ? 1 : added;
     if (types_.empty()) continue;
-    const std::vector<int64_t> more = types_of(row, read_[row], count);
+    const std::vector<int64_t> more = types_of(row, first, counts[row]);
     types.insert(types.end(), more.begin(), more.end());
   }
   Rows rows;
@@ -92,12 +150,12 @@ Tensor ModelSession::run_cached(std::span<const std::vector<int64_t>> tokens, Po
   rows.input_ids = index_tensor(ids);
   if (!types.empty()) rows.token_type_ids = index_tensor(types);
   // A decoder is told its positions, as the reference does: they count from zero in every family.
-  if (!model_.network().shape().encoder_decoder) rows.position_ids = index_tensor(places);
-  rows.offsets = SequenceOffsets::from_lengths(lengths, rows.device);
+  if (!model_.network().shape().encoder_decoder) rows.position_ids = index_tensor(position_ids);
+  rows.offsets = SequenceOffsets::from_lengths(counts, rows.device);
   rows.tokens_shape = {rows.rows()};
-  Tensor hidden = model_.network().decode(rows, state_.get());
-  if (wanted.size() != ids.size()) hidden = index_select(hidden, index_tensor(wanted).to(rows.device));
-  return model_.head().logits(hidden);
+  const Tensor hidden = model_.network().decode(rows, state_.get());
+  if (wanted.empty()) return {};
+  return wanted.size() == ids.size() ? hidden : index_select(hidden, index_tensor(wanted).to(rows.device));
 }
 
 // A network that is told it is a decoder sees what came before each token; others see the prompt in both directions.

@@ -3,8 +3,10 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <vector>
 
+#include "mica/base/recycled.h"
 #include "mica/models/architectures/decoding.h"
 #include "mica/models/auto/model.h"
 #include "mica/models/generation/session.h"
@@ -17,8 +19,10 @@ class ModelSession : public GenerationSession {
  public:
   /// `inputs`: of an encoder-decoder, what its encoder reads, a sequence a row; of a decoder only token_type_ids
   /// [batch, tokens] matter: those of the prompts, the last of which new tokens share. `capacity`: tokens a row may
-  /// grow to without another allocation. Throws Error for a model without a language head.
-  ModelSession(Model model, const ModelInputs& inputs, int64_t batch, int64_t capacity);
+  /// grow to without another allocation. `quantization`: keeps the older keys and values of the texts in 8 bits (those
+  /// of an encoder's states stay as they are). Throws Error for a model without a language head.
+  ModelSession(Model model, const ModelInputs& inputs, int64_t batch, int64_t capacity,
+               const std::optional<CacheQuantization>& quantization = {});
 
   int64_t vocab_size() const override;
   int64_t batch() const override { return static_cast<int64_t>(texts_.size()); }
@@ -30,6 +34,9 @@ class ModelSession : public GenerationSession {
 
  private:
   Tensor run_cached(std::span<const std::vector<int64_t>> tokens, Positions positions);
+  Tensor run_part(std::span<const std::vector<int64_t>> tokens, Positions positions, std::span<const int64_t> done,
+                  std::span<const int64_t> counts, RecycledVector<int64_t>* places);
+  void forget();
   Tensor run_whole(std::span<const std::vector<int64_t>> tokens, Positions positions) const;
   std::vector<int64_t> types_of(size_t row, int64_t first, int64_t count) const;
 

@@ -107,7 +107,8 @@ std::vector<int64_t> newest(const std::vector<int64_t>& prompt, int64_t room, st
   return kept;
 }
 
-ModelSession start_session(const Model& model, const ModelInputs& inputs, int64_t capacity) {
+ModelSession start_session(const Model& model, const ModelInputs& inputs, int64_t capacity,
+                           const std::optional<CacheQuantization>& quantization) {
   if (!model.network().shape().encoder_decoder) {
     const Prompts prompts = prompts_of(inputs);
     ModelInputs types;
@@ -125,12 +126,12 @@ ModelSession start_session(const Model& model, const ModelInputs& inputs, int64_
       }
       types.token_type_ids = Tensor::from(padded, {static_cast<int64_t>(prompts.size()), longest});
     }
-    return {model, types, static_cast<int64_t>(prompts.size()), capacity};
+    return {model, types, static_cast<int64_t>(prompts.size()), capacity, quantization};
   }
   if (!inputs.input_ids.defined() && inputs.inputs_embeds.defined()) {
     const Tensor& embeds = inputs.inputs_embeds;
     const auto batch = inputs.lengths.empty() ? embeds.size(0) : static_cast<int64_t>(inputs.lengths.size());
-    return {model, inputs, batch, capacity};
+    return {model, inputs, batch, capacity, quantization};
   }
   const ModelInputs rows = unpadded(inputs);
   for (size_t i = 0; i < rows.lengths.size(); ++i) {
@@ -138,7 +139,7 @@ ModelSession start_session(const Model& model, const ModelInputs& inputs, int64_
       throw Error("input " + std::to_string(i) + " has no tokens", "generate", "give the encoder something to read");
     }
   }
-  return {model, rows, static_cast<int64_t>(rows.lengths.size()), capacity};
+  return {model, rows, static_cast<int64_t>(rows.lengths.size()), capacity, quantization};
 }
 
 }  // namespace mica

@@ -2,6 +2,7 @@
 // A model's inputs as generate() takes them: ragged prompts.
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "mica/models/auto/model.h"
@@ -28,7 +29,8 @@ int64_t prompt_room(int64_t context, const GenerationConfig& config);
 std::vector<int64_t> newest(const std::vector<int64_t>& prompt, int64_t room, std::optional<int64_t> start_token);
 
 /// The session that Model::generate() makes for these inputs; also one for GenerationHooks::draft. `capacity`: tokens a
-/// row may grow to without another allocation.
-ModelSession start_session(const Model& model, const ModelInputs& inputs, int64_t capacity = 256);
+/// row may grow to without another allocation. `quantization`: see ModelSession.
+ModelSession start_session(const Model& model, const ModelInputs& inputs, int64_t capacity = 256,
+                           const std::optional<CacheQuantization>& quantization = {});
 
 }  // namespace mica

@@ -1,6 +1,7 @@
 #include "mica/models/modules/cache.h"
 
 #include <algorithm>
+#include <limits>
 #include <string>
 
 #include "mica/base/error.h"
@@ -23,6 +24,20 @@ KeyValueCache::KeyValueCache(std::span<const int64_t> windows, int64_t batch, in
     groups_.emplace_back(kinds[i], layers[i], batch, std::max<int64_t>(capacity, 1), device);
   }
   for (int64_t i = 0; i < batch; ++i) slots_.push_back(i);
+}
+
+void KeyValueCache::quantize(const CacheQuantization& quantization) {
+  if (places_.empty()) {
+    throw Error("a cache in 8 bits for a model without keys and values to keep", "cache",
+                "leave cache_implementation out");
+  }
+  if (bytes() > 0) throw Error("a cache that is in use already", "cache", "ask for 8 bits before the first token");
+  quantization_ = std::make_shared<const CacheQuantization>(quantization);
+  for (CacheGroup& group : groups_) group.quantize(quantization_.get());
+}
+
+int64_t KeyValueCache::room(int64_t row) const {
+  return quantization_ == nullptr ? std::numeric_limits<int64_t>::max() : CacheQuantization::room(length(row));
 }
 
 int64_t KeyValueCache::bytes() const {

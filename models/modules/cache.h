@@ -2,6 +2,7 @@
 // What a decoder remembers between calls: keys and values of the tokens it has seen.
 
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <utility>
 #include <vector>
@@ -23,8 +24,13 @@ class KeyValueCache {
   KeyValueCache(int64_t num_layers, int64_t batch, int64_t capacity, Device device = {})
       : KeyValueCache(std::vector<int64_t>(static_cast<size_t>(num_layers), 0), batch, capacity, device) {}
 
+  /// Keeps the oldest keys and values in 8 bits. Throws Error where something is held already, or never will be.
+  void quantize(const CacheQuantization& quantization);
+
   int64_t batch() const { return static_cast<int64_t>(slots_.size()); }
   int64_t length(int64_t row) const { return lengths_[static_cast<size_t>(row)]; }
+  /// Most tokens that a row may get in one call, where bits are not to depend on how a text is cut into calls.
+  int64_t room(int64_t row) const;
   /// Bytes of all buffers.
   int64_t bytes() const;
 
@@ -56,6 +62,7 @@ class KeyValueCache {
   std::vector<Place> places_;                      // by layer
   std::vector<int64_t> slots_, lengths_, counts_;  // by row
   int64_t num_slots_;
+  std::shared_ptr<const CacheQuantization> quantization_;  // null: none
 };
 
 }  // namespace mica

@@ -23,22 +23,8 @@ int64_t window_capacity(int64_t window) {
   return kept_tokens(window) + 2 * kUnit;
 }
 
-int64_t token_bytes(const Tensor& rows) {
-  return rows.size(1) * rows.size(2) * item_size(rows.dtype());
-}
-
 Tensor rows_of(const Tensor& x, int64_t first, int64_t count) {
   return x.slice(0, first, first + count);
-}
-
-// A buffer with room for more slots or longer ones; what each slot holds stays.
-Tensor grown(const Tensor& old, int64_t old_slots, int64_t old_capacity, int64_t slots, int64_t capacity) {
-  const Tensor result = Tensor::empty({slots * capacity, old.size(1), old.size(2)}, old.dtype(), old.device());
-  const int64_t kept = std::min(old_capacity, capacity);
-  for (int64_t slot = 0; slot < std::min(old_slots, slots); ++slot) {
-    rows_of(result, slot * capacity, kept).copy_(rows_of(old, slot * old_capacity, kept));
-  }
-  return result;
 }
 
 }  // namespace
@@ -49,46 +35,67 @@ CacheGroup::CacheGroup(int64_t window, size_t layers, int64_t slots, int64_t cap
       capacity_(window > 0 ? std::min(capacity, window_capacity(window)) : capacity),
       layers_(layers),
       dropped_(static_cast<size_t>(slots), 0),
-      device_(device) {}
+      device_(device),
+      recent_from_(static_cast<size_t>(slots), 0) {}
 
 int64_t CacheGroup::bytes() const {
   int64_t total = 0;
   for (const Layer& layer : layers_) {
-    for (const Tensor* each : {&layer.key, &layer.value}) {
-      if (each->defined()) total += each->numel() * item_size(each->dtype());
-    }
+    for (const CacheRows& each : layer) total += each.bytes();
+  }
+  for (const Tensor& each : wide_) {
+    if (each.defined()) total += each.numel() * item_size(each.dtype());
   }
   return total;
 }
 
+// A ring that is as long as the slots never comes round, but where windows let texts grow beyond their slots.
+CacheSlots CacheGroup::slots(int64_t count, int64_t capacity) const {
+  if (quantization_ == nullptr) return {count, capacity, 0};
+  const int64_t recent = quantization_->recent();
+  return {count, capacity, window_ > 0 ? recent : std::min(recent, capacity)};
+}
+
 // The system promises more pages than it has, and ends the program that uses them: a cache that cannot be filled is
 // refused before it is begun. (Another device's memory refuses by itself.) Where each layer's sizes are told by one of
-// them.
-void CacheGroup::check_memory(int64_t slots, int64_t capacity, int64_t token_bytes) const {
+// them, here by the rows that it is to hold.
+void CacheGroup::check_memory(const CacheSlots& slots, const Tensor& key, const Tensor& value) const {
   if (!device_.is_cpu()) return;
-  const auto tokens = static_cast<double>(slots) * static_cast<double>(capacity);
-  const double mebibytes = tokens * static_cast<double>(token_bytes) * static_cast<double>(layers_.size()) / (1 << 20);
+  Layer one;
+  one[0].make(key, {0, 0, 0}, quantization_);
+  one[1].make(value, {0, 0, 0}, quantization_);
+  const auto layers = static_cast<double>(layers_.size());
+  double token = 0, recent = 0;
+  for (const CacheRows& each : one) {
+    token += layers * static_cast<double>(each.token_bytes());
+    recent += layers * static_cast<double>(each.recent_token_bytes());
+    if (quantization_ != nullptr) token += static_cast<double>(each.recent_token_bytes());  // widened
+  }
+  const double text = static_cast<double>(slots.capacity) * token + static_cast<double>(slots.recent) * recent;
+  const double mebibytes = static_cast<double>(slots.count) * text / (1 << 20);
   const int64_t have = physical_memory() >> 20;
   if (mebibytes <= static_cast<double>(have)) return;
-  throw Error("keys and values of " + std::to_string(slots) + " texts of " + std::to_string(capacity) +
+  throw Error("keys and values of " + std::to_string(slots.count) + " texts of " + std::to_string(slots.capacity) +
                   " tokens take " + std::to_string(static_cast<int64_t>(std::min(mebibytes, 9e18))) + " MiB",
               "cache", "this machine has " + std::to_string(have) + "; use fewer new tokens or a smaller batch");
 }
 
-void CacheGroup::resize(int64_t slots, int64_t capacity) {
+void CacheGroup::resize(int64_t count, int64_t capacity) {
+  const CacheSlots from = slots(num_slots_, capacity_), to = slots(count, capacity);
   for (const Layer& layer : layers_) {
-    if (layer.key.defined()) {
-      check_memory(slots, capacity, token_bytes(layer.key) + token_bytes(layer.value));
-      break;
-    }
+    if (!layer[0].defined()) continue;
+    check_memory(to, layer[0].like(), layer[1].like());
+    break;
   }
   for (Layer& layer : layers_) {
-    for (Tensor* each : {&layer.key, &layer.value}) {
-      if (each->defined()) *each = grown(*each, num_slots_, capacity_, slots, capacity);
+    for (CacheRows& each : layer) {
+      if (each.defined()) each.resize(from, to);
     }
   }
-  dropped_.resize(static_cast<size_t>(slots), 0);
-  num_slots_ = slots;
+  for (Tensor& each : wide_) each = {};
+  dropped_.resize(static_cast<size_t>(count), 0);
+  recent_from_.resize(static_cast<size_t>(count), 0);
+  num_slots_ = count;
   capacity_ = capacity;
 }
 
@@ -97,16 +104,22 @@ int64_t CacheGroup::droppable(int64_t stored) const {
   return window_ > 0 && stored > kept ? (stored - kept) / kUnit * kUnit : 0;
 }
 
+// Of a text's stored tokens, those that lie in the slot: all, or the ones in 8 bits.
+int64_t CacheGroup::rows_held(int64_t slot, int64_t stored) const {
+  if (quantization_ == nullptr) return stored;
+  const int64_t dropped = dropped_[static_cast<size_t>(slot)];
+  return std::max<int64_t>(0, quantization_->rounded(dropped + stored) - dropped);
+}
+
 // The first tokens of a slot go, the others move to its front: piece by piece, so that none is written where another
 // still has to be read.
 void CacheGroup::drop(int64_t slot, int64_t stored, int64_t tokens) {
-  const int64_t start = slot * capacity_;
-  for (const Layer& layer : layers_) {
-    for (const Tensor* each : {&layer.key, &layer.value}) {
-      if (!each->defined()) continue;
-      for (int64_t at = tokens; at < stored; at += tokens) {
-        const int64_t count = std::min(tokens, stored - at);
-        rows_of(*each, start + at - tokens, count).copy_(rows_of(*each, start + at, count));
+  const int64_t start = slot * capacity_, held = rows_held(slot, stored);
+  for (Layer& layer : layers_) {
+    for (CacheRows& each : layer) {
+      if (!each.defined()) continue;
+      for (int64_t at = tokens; at < held; at += tokens) {
+        each.copy(start + at, start + at - tokens, std::min(tokens, held - at));
       }
     }
   }
@@ -130,6 +143,7 @@ void CacheGroup::begin(std::span<const int64_t> slots, std::span<const int64_t> 
   if (longest > capacity_) {
     int64_t wanted = std::max(longest, 2 * capacity_);
     if (window_ > 0) wanted = std::min(wanted, window_capacity(window_));
+    if (quantization_ != nullptr) wanted = std::max(wanted, longest);  // widened in the slots' order
     if (wanted > capacity_) resize(num_slots_, wanted);
   }
   spills_ = longest > capacity_;
@@ -169,40 +183,81 @@ Tensor CacheGroup::add_rows(const Tensor& buffer, const Tensor& added) const {
   return whole;
 }
 
+// The text in full precision, but for what is seen in 8 bits: that is widened; then come those that the ring holds, and
+// the new ones. What will be seen in 8 bits from the next call on is rounded now.
+Tensor CacheGroup::add_quantized(CacheRows& kept, const Tensor& added, Tensor& wide) const {
+  const Shape shape{num_slots_ * capacity_, added.size(1), added.size(2)};
+  if (!wide.defined() || wide.shape() != shape || wide.dtype() != added.dtype()) {
+    wide = {};
+    wide = Tensor::empty(shape, added.dtype(), added.device());
+  }
+  int64_t from = 0;
+  for (const Row& row : rows_) {
+    const int64_t start = row.slot * capacity_, position = dropped_[static_cast<size_t>(row.slot)] + row.stored;
+    const int64_t rounded = rows_held(row.slot, row.stored), next = rows_held(row.slot, row.stored + row.count);
+    const Tensor fresh = rows_of(added, from, row.count);
+    if (rounded > 0) kept.dequantize(start, rows_of(wide, start, rounded));
+    const int64_t recent = row.stored - rounded;
+    kept.recall(row.slot, position - recent, rows_of(wide, start + rounded, recent));
+    rows_of(wide, start + row.stored, row.count).copy_(fresh);
+    if (next > rounded) kept.quantize(rows_of(wide, start + rounded, next - rounded), start + rounded);
+    kept.keep(row.slot, position, fresh);
+    from += row.count;
+  }
+  return wide;
+}
+
 std::pair<Tensor, Tensor> CacheGroup::append(size_t layer, const Tensor& key, const Tensor& value) {
   Layer& kept = layers_[layer];
-  if (!kept.key.defined()) {
-    check_memory(num_slots_, capacity_, token_bytes(key) + token_bytes(value));
-    for (const auto& [buffer, rows] : {std::pair{&kept.key, &key}, std::pair{&kept.value, &value}}) {
-      *buffer = Tensor::empty({num_slots_ * capacity_, rows->size(1), rows->size(2)}, rows->dtype(), rows->device());
-    }
+  if (!kept[0].defined()) {
+    const CacheSlots room = slots(num_slots_, capacity_);
+    check_memory(room, key, value);
+    kept[0].make(key, room, quantization_);
+    kept[1].make(value, room, quantization_);
   }
-  return {add_rows(kept.key, key), add_rows(kept.value, value)};
+  if (quantization_ == nullptr) return {add_rows(kept[0].rows(), key), add_rows(kept[1].rows(), value)};
+  return {add_quantized(kept[0], key, wide_[0]), add_quantized(kept[1], value, wide_[1])};
 }
 
 void CacheGroup::end() {
-  for (const Row& row : rows_) dropped_[static_cast<size_t>(row.slot)] += row.drop;
+  for (const Row& row : rows_) {
+    const auto slot = static_cast<size_t>(row.slot);
+    const int64_t length = dropped_[slot] + row.stored + row.count;
+    recent_from_[slot] = std::max(recent_from_[slot], length - slots(num_slots_, capacity_).recent);
+    dropped_[slot] += row.drop;
+  }
   rows_.clear();
   spills_ = false;
 }
 
 void CacheGroup::copy_slot(int64_t from, int64_t to, int64_t length) {
-  const int64_t stored = length - dropped_[static_cast<size_t>(from)];
-  for (const Layer& layer : layers_) {
-    for (const Tensor* each : {&layer.key, &layer.value}) {
-      if (each->defined()) rows_of(*each, to * capacity_, stored).copy_(rows_of(*each, from * capacity_, stored));
+  const auto source = static_cast<size_t>(from), target = static_cast<size_t>(to);
+  const int64_t held = rows_held(from, length - dropped_[source]);
+  for (Layer& layer : layers_) {
+    for (CacheRows& each : layer) {
+      if (!each.defined()) continue;
+      each.copy(from * capacity_, to * capacity_, held);
+      each.copy_recent(from, to);
     }
   }
-  dropped_[static_cast<size_t>(to)] = dropped_[static_cast<size_t>(from)];
+  dropped_[target] = dropped_[source];
+  recent_from_[target] = recent_from_[source];
 }
 
 bool CacheGroup::may_truncate(int64_t slot, int64_t length) const {
   const int64_t dropped = dropped_[static_cast<size_t>(slot)];
-  return length == 0 || dropped == 0 || dropped <= length - window_ + 1;
+  if (length == 0) return true;
+  if (quantization_ != nullptr) {
+    const int64_t needed = std::max(quantization_->rounded(length), dropped);
+    if (recent_from_[static_cast<size_t>(slot)] > needed) return false;
+  }
+  return dropped == 0 || dropped <= length - window_ + 1;
 }
 
 void CacheGroup::truncate(int64_t slot, int64_t length) {
-  if (length == 0) dropped_[static_cast<size_t>(slot)] = 0;
+  if (length > 0) return;
+  dropped_[static_cast<size_t>(slot)] = 0;
+  recent_from_[static_cast<size_t>(slot)] = 0;
 }
 
 }  // namespace mica

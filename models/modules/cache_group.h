@@ -1,13 +1,16 @@
 #pragma once
 // Internal: the keys and values of those layers of a cache that see equally far back.
 
+#include <array>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <utility>
 #include <vector>
 
 #include "mica/autograd/attention.h"
 #include "mica/base/recycled.h"
+#include "mica/models/modules/cache_rows.h"
 #include "mica/tensor/tensor.h"
 
 namespace mica {
@@ -16,10 +19,14 @@ namespace mica {
 /// query will see again is dropped when the slot is full, always a whole number of the kernels' blocks of keys, so that
 /// results have the bits that they have with all keys. A call with more new tokens than a slot has room for gets its
 /// keys side by side in memory of its own, and the last of them are kept.
+///
+/// In 8 bits (CacheQuantization) a layer's keys are widened when they are read, into memory that the layers share.
 class CacheGroup {
  public:
   CacheGroup(int64_t window, size_t layers, int64_t slots, int64_t capacity, Device device);
 
+  /// Before anything is appended. It must outlive the group.
+  void quantize(const CacheQuantization* quantization) { quantization_ = quantization; }
   /// A call in which row i, with `lengths[i]` tokens so far in slot `slots[i]`, gets counts[i] more.
   void begin(std::span<const int64_t> slots, std::span<const int64_t> lengths, std::span<const int64_t> counts);
   /// See KeyValueCache.
@@ -38,17 +45,18 @@ class CacheGroup {
   int64_t bytes() const;
 
  private:
-  struct Layer {
-    Tensor key, value;
-  };
+  using Layer = std::array<CacheRows, 2>;  // keys, values
   struct Row {
     int64_t slot = 0, stored = 0, count = 0, drop = 0;
   };
+  CacheSlots slots(int64_t count, int64_t capacity) const;
   void resize(int64_t slots, int64_t capacity);
-  void check_memory(int64_t slots, int64_t capacity, int64_t token_bytes) const;
+  void check_memory(const CacheSlots& slots, const Tensor& key, const Tensor& value) const;
   void drop(int64_t slot, int64_t stored, int64_t tokens);
   int64_t droppable(int64_t stored) const;
+  int64_t rows_held(int64_t slot, int64_t stored) const;
   Tensor add_rows(const Tensor& buffer, const Tensor& added) const;
+  Tensor add_quantized(CacheRows& kept, const Tensor& added, Tensor& wide) const;
 
   int64_t window_, num_slots_, capacity_;
   std::vector<Layer> layers_;
@@ -57,6 +65,11 @@ class CacheGroup {
   RecycledVector<Row> rows_;  // of this call
   bool spills_ = false;       // this call's keys lie in memory of their own
   SequenceOffsets offsets_;
+
+  // In 8 bits:
+  const CacheQuantization* quantization_ = nullptr;
+  std::vector<int64_t> recent_from_;  // of each slot's text, the first token that the ring holds
+  std::array<Tensor, 2> wide_;        // one layer's keys and values, widened
 };
 
 }  // namespace mica

@@ -4,6 +4,7 @@
 
 #include "mica/base/error.h"
 #include "mica/base/json.h"
+#include "mica/models/generation/cache_settings.h"
 #include "mica/models/generation/text_streamer.h"
 #include "mica/models/pipelines/generation_parts.h"
 #include "mica/models/pipelines/json_writer.h"
@@ -109,15 +110,16 @@ std::vector<int64_t> ChatSession::fitting(const ChatTurnOptions& options, const 
 }
 
 // Leaves in the session what it shares with the prompt; returns how many tokens that is.
-int64_t ChatSession::reuse(const std::vector<int64_t>& prompt) {
+int64_t ChatSession::reuse(const std::vector<int64_t>& prompt, const std::optional<CacheQuantization>& quantization) {
   const auto same = std::mismatch(read_.begin(), read_.end(), prompt.begin(), prompt.end()).first - read_.begin();
   // The last token is run again in any case: the answer begins with its scores.
   const int64_t shared = std::min<int64_t>(same, static_cast<int64_t>(prompt.size()) - 1);
-  if (session_ == nullptr || shared == 0) {
+  if (session_ == nullptr || shared == 0 || quantization != quantization_) {
     const int64_t context = model_.max_tokens();
     const int64_t wanted = static_cast<int64_t>(prompt.size()) + kReserved;
-    session_ =
-        std::make_unique<ModelSession>(model_, ModelInputs{}, 1, context > 0 ? std::min(context, wanted) : wanted);
+    session_ = std::make_unique<ModelSession>(model_, ModelInputs{}, 1,
+                                              context > 0 ? std::min(context, wanted) : wanted, quantization);
+    quantization_ = quantization;
     read_.clear();
     return 0;
   }
@@ -151,7 +153,7 @@ ChatAnswer ChatSession::answer(const ChatTurnOptions& options) {
         &streamer.emplace(tokenizer_, Prompts{prompt}, [&](int64_t, std::string_view text) { options.on_text(text); });
   }
   try {
-    result.reused_tokens = reuse(prompt);
+    result.reused_tokens = reuse(prompt, cache_quantization(config));
     const GenerationOutput output = generate(*session_, {prompt}, config, hooks);
     const std::vector<int64_t>& tokens = output.tokens[0];
     result.text = continuation(tokenizer_, prompt, tokens);

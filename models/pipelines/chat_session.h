@@ -12,6 +12,7 @@
 
 #include "mica/models/generation/generate.h"
 #include "mica/models/generation/model_session.h"
+#include "mica/models/modules/cache_quantization.h"
 #include "mica/models/pipelines/parts.h"
 #include "mica/tokenizers/chat/chat_template.h"
 
@@ -67,13 +68,14 @@ class ChatSession {
   ChatAnswer answer(const ChatTurnOptions& options);
   std::vector<int64_t> encode(const std::vector<ChatMessage>& messages, const ChatTemplateOptions& options) const;
   std::vector<int64_t> fitting(const ChatTurnOptions& options, const GenerationConfig& config, int64_t* dropped) const;
-  int64_t reuse(const std::vector<int64_t>& prompt);
+  int64_t reuse(const std::vector<int64_t>& prompt, const std::optional<CacheQuantization>& quantization);
 
   Model model_;
   Tokenizer tokenizer_;
   std::vector<ChatMessage> messages_;
   std::unique_ptr<ModelSession> session_;
-  std::vector<int64_t> read_;  // tokens that the session holds
+  std::optional<CacheQuantization> quantization_;  // of the session's cache
+  std::vector<int64_t> read_;                      // tokens that the session holds
 };
 
 }  // namespace mica

@@ -93,6 +93,22 @@ TEST(Generate, Settings) {
   EXPECT_EQ(tell({"--top-k", "1", "--max-new-tokens", "12"}).substr(0, kBegin.size()), kBegin);
 }
 
+TEST(Generate, ACacheInEightBits) {
+  const auto tell = [&](std::vector<std::string> flags) {
+    flags.insert(flags.begin(), {"generate", kStories, "Once upon a time", "--max-new-tokens", "400", "--new-only"});
+    const Outcome outcome = mica(flags);
+    EXPECT_EQ(outcome.err, "");
+    return outcome.out;
+  };
+  const std::string whole = tell({}), all = R"({"residual_length": 0})";
+  EXPECT_EQ(tell({"--cache-implementation", "dynamic"}), whole);
+  // More is kept as it is than the text has tokens.
+  EXPECT_EQ(tell({"--cache-implementation", "quantized", "--cache-config", R"({"residual_length": 500})"}), whole);
+  const std::string rounded = tell({"--cache_implementation", "quantized", "--cache_config", all});
+  EXPECT_EQ(rounded.substr(0, 300), whole.substr(0, 300));
+  EXPECT_EQ(tell({"--set", "cache_implementation=quantized", "--set", "cache_config=" + all}), rounded);
+}
+
 TEST(Generate, TextsForTexts) {
   const Json expected = read_json_file(kNames + "/expected.json")["cases"][0];
   const auto word = expected["word"].get<std::string>();
@@ -118,6 +134,9 @@ TEST(Generate, BadInput) {
   fails({"--temperature", "-1"}, 1, "temperature");
   fails({"--top-p", "1.5"}, 1, "top_p");
   fails({"--set", "top_q=5"}, 2, "top_q");
+  fails({"--cache-config", "8"}, 2, "cache_config");
+  fails({"--cache-implementation", "offloaded"}, 1, "offloaded");
+  fails({"--cache-implementation", "quantized", "--cache-config", R"({"nbits": 4})"}, 1, "nbits is 4");
   fails({"--set", "top_k"}, 2, "key=value");
   fails({"--set", "top_k=\"x\""}, 2, "top_k");
   fails({"--num-return-sequences", "2"}, 1, "num_return_sequences");

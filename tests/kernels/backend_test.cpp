@@ -38,6 +38,7 @@ TEST(Backend, RegisteredDevicesAreFound) {
     LossKernels& loss() override { return inner_.loss(); }
     NormKernels& norm() override { return inner_.norm(); }
     OptimizerKernels& optimizer() override { return inner_.optimizer(); }
+    QuantizeKernels& quantize() override { return inner_.quantize(); }
     RandomKernels& random() override { return inner_.random(); }
     ReduceKernels& reduce() override { return inner_.reduce(); }
     RotaryKernels& rotary() override { return inner_.rotary(); }

@@ -59,6 +59,24 @@ TEST(ChatSession, ReusesWhatItHasRead) {
   }
 }
 
+// Turns long enough for tokens in 8 bits; and the kind of cache changed between two turns.
+TEST(ChatSession, ReusesACacheInEightBits) {
+  ChatSession chat = session();
+  ChatTurnOptions options = brief(90);
+  options.generation.cache_implementation = "quantized";
+  options.generation.cache_config = CacheConfig{.residual_length = 0};
+  std::vector<ChatMessage> so_far;
+  for (const char* message : {"Tell me a story.", "And then?", "Was Lily happy?"}) {
+    const ChatAnswer answer = chat.send(message, options);
+    ChatSession fresh = session();
+    fresh.set_messages(so_far);
+    EXPECT_EQ(answer.text, fresh.send(message, options).text);
+    EXPECT_EQ(answer.reused_tokens > 0, !so_far.empty());
+    so_far = chat.messages();
+  }
+  EXPECT_EQ(chat.send("And?", brief(5)).reused_tokens, 0);
+}
+
 TEST(ChatSession, RegeneratesInPlace) {
   ChatSession chat = session();
   EXPECT_THROW(chat.regenerate(), Error);

@@ -14,6 +14,7 @@
 #include "mica/kernels/loss.h"
 #include "mica/kernels/norm.h"
 #include "mica/kernels/optimizer.h"
+#include "mica/kernels/quantize.h"
 #include "mica/kernels/random.h"
 #include "mica/kernels/reduce.h"
 #include "mica/kernels/rotary.h"
@@ -251,6 +252,18 @@ class GuardedOptimizer final : public OptimizerKernels {
   }
 };
 
+class GuardedQuantize final : public QuantizeKernels {
+ public:
+  void quantize(const View& x, int64_t group, const View& q, const View& scales) override {
+    GuardedCall call("quantize.quantize", x, q, scales);
+    cpu().quantize().quantize(call.wide(x), group, q, scales);
+  }
+  void dequantize(const View& q, const View& scales, int64_t group, const View& y) override {
+    GuardedCall call("quantize.dequantize", q, scales, y);
+    cpu().quantize().dequantize(q, scales, group, call.wide(y));
+  }
+};
+
 class GuardedRandom final : public RandomKernels {
  public:
   void uniform(uint64_t seed, uint64_t stream, double low, double high, const View& y) override {
@@ -347,6 +360,7 @@ class GuardedBackend final : public Backend {
   LossKernels& loss() override { return loss_; }
   NormKernels& norm() override { return norm_; }
   OptimizerKernels& optimizer() override { return optimizer_; }
+  QuantizeKernels& quantize() override { return quantize_; }
   RandomKernels& random() override { return random_; }
   ReduceKernels& reduce() override { return reduce_; }
   RotaryKernels& rotary() override { return rotary_; }
@@ -364,6 +378,7 @@ class GuardedBackend final : public Backend {
   GuardedLoss loss_;
   GuardedNorm norm_;
   GuardedOptimizer optimizer_;
+  GuardedQuantize quantize_;
   GuardedRandom random_;
   GuardedReduce reduce_;
   GuardedRotary rotary_;

@@ -25,10 +25,11 @@ class GroupError : public Error {
 
 /// A group of processes with the ranks 0 to size - 1. All of them must call the same functions in the same order, each
 /// from one thread at a time. Tensors are contiguous, float32, float64, int64 or uint8, of the same shape everywhere,
-/// on devices that supports() names.
+/// on devices that supports() names (sums on a GPU also of float16 and bfloat16).
 ///
 /// Every function throws Error when a process of the group is lost or has failed, on all that are left: none waits for
-/// ever. Afterwards the group is of no use any more.
+/// ever. (With tensors on a GPU it is the device that waits for a process that is lost, and the launcher that ends the
+/// job.) Afterwards the group is of no use any more.
 class Communicator {
  public:
   virtual ~Communicator();

@@ -27,7 +27,7 @@ GradientBuckets::GradientBuckets(std::shared_ptr<Communicator> group, std::vecto
   for (const Tensor& each : parameters_) {
     if (!group_->supports(each.device())) {
       throw Error("several processes with parameters on " + to_string(each.device()), "training together",
-                  "train on the CPU, or with one process");
+                  "make the group with_device(), train on the CPU, or with one process");
     }
     all += each.numel() * item_size(each.dtype());
   }
@@ -131,10 +131,13 @@ void GradientBuckets::finish() {
     waited_seconds_ += seconds_since(start);
     if (failure_) std::rethrow_exception(failure_);
   }
-  for (size_t i = 0; i < parameters_.size(); ++i) {
-    const Place& place = places_[i];
-    const bool any = buckets_[place.bucket].values.slice(0, place.flag, place.flag + 1).item<double>() > 0;
-    parameters_[i].set_grad(any ? part(i) : Tensor());
+  for (const Bucket& bucket : buckets_) {
+    const auto flags = bucket.values.slice(0, bucket.numel, bucket.values.size(0)).to(DType::float64);
+    const auto any = flags.to_vector<double>();
+    for (size_t k = 0; k < any.size(); ++k) {
+      const size_t parameter = bucket.parameters[k];
+      parameters_[parameter].set_grad(any[k] > 0 ? part(parameter) : Tensor());
+    }
   }
 }
 

@@ -177,6 +177,12 @@ std::shared_ptr<Communicator> start() {
 
 }  // namespace
 
+// Of the same launchers as launched_processes().
+int local_rank() {
+  return std::max(
+      {number_in("OMPI_COMM_WORLD_LOCAL_RANK"), number_in("MPI_LOCALRANKID"), number_in("SLURM_LOCALID"), 0});
+}
+
 std::shared_ptr<Communicator> launched_group() {
   static const std::shared_ptr<Communicator> group = start();
   return group;

@@ -14,4 +14,7 @@ namespace mica {
 /// otherwise each would go its own way.
 std::shared_ptr<Communicator> launched_group();
 
+/// Which of the job's processes on this machine this is, from 0 on, by what the launcher says; 0 where it says nothing.
+int local_rank();
+
 }  // namespace mica

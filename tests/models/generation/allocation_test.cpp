@@ -3,6 +3,7 @@
 #include <atomic>
 #include <cstdlib>
 #include <new>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -100,7 +101,9 @@ TEST(Allocation, NoneInAStepOfBeamSearch) {
 // The same of a model: its tensors' handles and memory are used again.
 class CountingModel : public ModelSession {
  public:
-  CountingModel(const Model& model, const ModelInputs& inputs) : ModelSession(model, inputs, 2, 130) {
+  CountingModel(const Model& model, const ModelInputs& inputs, int64_t capacity = 130,
+                const std::optional<CacheQuantization>& quantization = {})
+      : ModelSession(model, inputs, 2, capacity, quantization) {
     counts.reserve(1000);
     used.reserve(1000);
   }
@@ -139,6 +142,24 @@ TEST(Allocation, NoneInAModelsStep) {
       EXPECT_EQ(session.counts[115] - session.counts[75], 0);
       EXPECT_EQ(session.used[115], session.used[75]);
     }
+  }
+}
+
+// With a cache in 8 bits, across the end of a block as well.
+TEST(Allocation, NoneInAStepWithACacheInEightBits) {
+  if (!kCounts) GTEST_SKIP() << "allocations are not counted under the address sanitizer";
+  const Model model = Model::from_config(AutoConfig::from_json(R"({"model_type": "llama", "vocab_size": 50,
+      "hidden_size": 32, "num_attention_heads": 4, "num_hidden_layers": 2, "num_key_value_heads": 2,
+      "intermediate_size": 48})"),
+                                         Task::causal_lm);
+  for (const bool counted : {false, true}) {
+    CountingModel session(model, {}, 300, CacheQuantization{.group_size = 4, .residual_length = 0});
+    generate(session, {{1, 2, 3}, {3, 4, 5}}, {.max_new_tokens = 290, .min_new_tokens = 290});
+    // Texts are lists that double: those of 3 and those of new tokens need nothing between 193 and 259 tokens.
+    ASSERT_GT(session.counts.size(), 258U);
+    if (!counted) continue;
+    EXPECT_EQ(session.counts[255] - session.counts[195], 0);
+    EXPECT_EQ(session.used[255], session.used[195]);
   }
 }
 

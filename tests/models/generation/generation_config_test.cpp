@@ -8,6 +8,7 @@
 #include "mica/base/error.h"
 #include "mica/base/file.h"
 #include "mica/base/json.h"
+#include "mica/models/generation/cache_settings.h"
 #include "mica/tests/support/tiny_model.h"
 
 namespace mica {
@@ -127,6 +128,17 @@ TEST(GenerationConfig, WhatCannotBe) {
            {.do_sample = true, .num_beams = 2, .num_return_sequences = 3},
            {.num_assistant_tokens_schedule = "sometimes"},
            {.prompt_lookup_num_tokens = 0},
+           {.cache_implementation = "offloaded"},
+           {.cache_implementation = "paged"},
+           {.cache_config = CacheConfig{.nbits = 8}},
+           {.cache_implementation = "static", .cache_config = CacheConfig{.nbits = 8}},
+           {.cache_implementation = "quantized", .cache_config = CacheConfig{.nbits = 4}},
+           {.cache_implementation = "quantized", .cache_config = CacheConfig{.backend = "quanto"}},
+           {.cache_implementation = "quantized", .cache_config = CacheConfig{.axis_key = 0}},
+           {.cache_implementation = "quantized", .cache_config = CacheConfig{.axis_value = -1}},
+           {.cache_implementation = "quantized", .cache_config = CacheConfig{.q_group_size = 0}},
+           {.cache_implementation = "quantized", .cache_config = CacheConfig{.residual_length = -1}},
+           {.cache_implementation = "quantized", .cache_config = CacheConfig{.residual_length = int64_t{1} << 40}},
            {.other_keys = R"({"num_beam_groups": 2})"},
            {.other_keys = R"({"penalty_alpha": 0.6})"},
            {.other_keys = R"({"force_words_ids": [[1]]})"},
@@ -140,6 +152,28 @@ TEST(GenerationConfig, WhatCannotBe) {
   EXPECT_EQ(EarlyStopping("never"), EarlyStopping::never);
 }
 
+TEST(GenerationConfig, TheCacheIsReadAndWritten) {
+  const std::string text = R"({"cache_implementation": "quantized", "cache_config": {"backend": "hqq", "nbits": 8,
+    "axis_key": 1, "axis_value": 1, "q_group_size": 32, "residual_length": 64}})";
+  const GenerationConfig c = read(text);
+  EXPECT_EQ(*c.cache_config, (CacheConfig{"hqq", 8, 1, 1, 32, 64}));
+  EXPECT_EQ(*cache_quantization(c), (CacheQuantization{32, 64}));
+  EXPECT_EQ(tiny::difference(parse_json(c.to_json(), "after"), parse_json(text, "before"), 0), "");
+  const tiny::TemporaryFolder folder;
+  c.save_pretrained(folder.path());
+  EXPECT_EQ(GenerationConfig::from_pretrained(folder.path()).to_json(), c.to_json());
+
+  EXPECT_EQ(*cache_quantization(read(R"({"cache_implementation": "quantized"})")), (CacheQuantization{64, 128}));
+  EXPECT_EQ(*cache_quantization(c.with({.cache_config = CacheConfig{.nbits = 8}})), (CacheQuantization{64, 128}));
+  for (const char* plain : {"dynamic", "static", "sliding_window", "hybrid"}) {
+    const GenerationConfig other = c.with({.cache_implementation = plain});
+    EXPECT_FALSE(cache_quantization(other).has_value()) << plain;
+    EXPECT_FALSE(other.cache_config.has_value()) << "not of this cache";
+  }
+  EXPECT_TRUE(c.with({.top_k = 3}).cache_config.has_value());
+  EXPECT_FALSE(cache_quantization(read(R"({"cache_implementation": null, "cache_config": null})")).has_value());
+}
+
 TEST(GenerationConfig, NegativeIdsStandForNone) {
   const auto c = GenerationConfig{.pad_token_id = -1, .eos_token_id = {-1, 4}}.resolved();
   EXPECT_FALSE(c.pad_token_id.has_value());
@@ -147,11 +181,13 @@ TEST(GenerationConfig, NegativeIdsStandForNone) {
 }
 
 TEST(GenerationConfig, WrongTypesNameTheKey) {
-  for (const char* text : {R"({"top_k": "5"})", R"({"top_k": 1.5})", R"({"top_p": true})", R"({"do_sample": 1})",
-                           R"({"eos_token_id": [1, "2"]})", R"({"eos_token_id": {}})", R"({"early_stopping": "x"})",
-                           R"({"bad_words_ids": [1]})", R"({"sequence_bias": [[1, 2]]})",
-                           R"({"sequence_bias": {"a": 2}})", R"({"sequence_bias": {"99999999999999999999": 2}})",
-                           R"({"exponential_decay_length_penalty": [1]})", R"({"stop_strings": [1]})"}) {
+  for (const char* text :
+       {R"({"top_k": "5"})", R"({"top_k": 1.5})", R"({"top_p": true})", R"({"do_sample": 1})",
+        R"({"eos_token_id": [1, "2"]})", R"({"eos_token_id": {}})", R"({"early_stopping": "x"})",
+        R"({"bad_words_ids": [1]})", R"({"sequence_bias": [[1, 2]]})", R"({"sequence_bias": {"a": 2}})",
+        R"({"sequence_bias": {"99999999999999999999": 2}})", R"({"exponential_decay_length_penalty": [1]})",
+        R"({"stop_strings": [1]})", R"({"cache_config": 8})", R"({"cache_config": {"nbits": "8"}})",
+        R"({"cache_config": {"bits": 8}})", R"({"cache_implementation": 8})"}) {
     try {
       read(text);
       ADD_FAILURE() << text;
