@@ -105,7 +105,9 @@ TEST_P(NarrowDevice, HasTheGradientsOfFloat32ButForRounding) {
     for (const auto& [name, parameter] : model.parameters()) {
       EXPECT_EQ(parameter.dtype(), DType::float32) << name;
       const Tensor gradient = parameter.grad();
-      if (gradient.defined()) EXPECT_EQ(gradient.dtype(), DType::float32) << name;
+      if (gradient.defined()) {
+        EXPECT_EQ(gradient.dtype(), DType::float32) << name;
+      }
       gradients.back().push_back(gradient.defined() ? gradient.to_vector<double>() : std::vector<double>());
     }
   }
