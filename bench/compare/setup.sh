@@ -33,7 +33,7 @@ fi
   exit 1
 }
 "$folder/bin/pip" install --quiet --upgrade --no-cache-dir \
-  torch transformers sentence-transformers onnx onnxscript onnxruntime openvino tiktoken sentencepiece \
+  torch transformers peft sentence-transformers onnx onnxscript onnxruntime openvino tiktoken sentencepiece \
   numpy safetensors tokenizers matplotlib
 
 "$compiler" -O2 -pthread "$here/floor.c" -o "$folder/bin/mica-floor"

@@ -1,6 +1,6 @@
 """One step of training, mica beside PyTorch: rounds of one process each, by turns.
 
-  train_step.py BENCH [--rounds 3] [--workloads minilm,bert,ragged,gpt2] [--dtypes float32,bfloat16] [--json FILE]
+  train_step.py BENCH [--rounds 3] [--workloads minilm,bert,ragged,gpt2,lora] [--dtypes float32,bfloat16] [--json FILE]
 
 BENCH is the built train_step_bench. Run with the Python of setup.sh's environment. PyTorch runs as transformers' eager
 model with scaled dot product attention, clipping and fused AdamW, freed pages kept, oneDNN's and MKL's best settings,
@@ -23,6 +23,7 @@ SHAPES = {  # batch, tokens
     "bert": (8, 128),
     "ragged": (32, 128),
     "gpt2": (4, 256),
+    "lora": (4, 256),
 }
 LENGTHS = [8 + i * 13 % 32 * 120 // 31 for i in range(32)]  # of the ragged batch
 
@@ -31,6 +32,14 @@ def build(workload: str):
     import transformers
 
     common = {"vocab_size": 30522, "num_labels": 2}
+    if workload == "lora":
+        import peft
+
+        decoder = transformers.LlamaConfig(vocab_size=32000, hidden_size=1024, intermediate_size=2816, num_hidden_layers=20,
+                                           num_attention_heads=16, num_key_value_heads=16, rms_norm_eps=1e-5,
+                                           tie_word_embeddings=True, use_cache=False)
+        adapter = peft.LoraConfig(r=8, lora_alpha=16, lora_dropout=0.1, target_modules=["q_proj", "v_proj"])
+        return peft.get_peft_model(transformers.LlamaForCausalLM(decoder), adapter)
     if workload == "gpt2":
         return transformers.GPT2LMHeadModel(transformers.GPT2Config())
     if workload == "minilm":
@@ -47,10 +56,10 @@ def torch_step(workload: str, dtype: str, steps: int) -> dict:
     model.train()
     batch, tokens = SHAPES[workload]
     ids = torch.randint(1, model.config.vocab_size, (batch, tokens))
-    inputs = {"input_ids": ids, "labels": ids if workload == "gpt2" else torch.arange(batch) % 2}
+    inputs = {"input_ids": ids, "labels": ids if workload in ("gpt2", "lora") else torch.arange(batch) % 2}
     if workload == "ragged":
         inputs["attention_mask"] = (torch.arange(tokens)[None] < torch.tensor(LENGTHS)[:, None]).long()
-    adam = torch.optim.AdamW(model.parameters(), lr=1e-5, fused=True)
+    adam = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-5, fused=True)
     times = []
     for step in range(steps + 2):
         start = time.perf_counter()
@@ -96,7 +105,7 @@ def main() -> None:
     parser.add_argument("--one", nargs=2)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=3)
-    parser.add_argument("--workloads", default="minilm,bert,ragged,gpt2")
+    parser.add_argument("--workloads", default="minilm,bert,ragged,gpt2,lora")
     parser.add_argument("--dtypes", default="float32,bfloat16")
     parser.add_argument("--json")
     arguments = parser.parse_args()
