@@ -41,7 +41,8 @@ Tensor TokenConvolution::neighbours(const Tensor& x, const Rows& rows) const {
     }
   }
   const Tensor padded = cat({x, Tensor::zeros({1, x.size(1)}, x.dtype(), x.device())}, 0);
-  return reshape(index_select(padded, Tensor::from(index).to(rows.device)), {rows.rows(), spec_.kernel_size, x.size(1)});
+  return reshape(index_select(padded, Tensor::from(index).to(rows.device)),
+                 {rows.rows(), spec_.kernel_size, x.size(1)});
 }
 
 Tensor TokenConvolution::operator()(const Tensor& x, const Tensor& states, const Rows& rows) const {
@@ -54,12 +55,11 @@ Tensor TokenConvolution::operator()(const Tensor& x, const Tensor& states, const
     const int64_t first = group * part;
     const Shape flat_x{rows.rows(), spec_.kernel_size * part}, flat_weight{part, spec_.kernel_size * part};
     parts.push_back(linear(reshape(slice(seen, 2, first, first + part), flat_x),
-                           reshape(slice(weight, 0, first, first + part), flat_weight), slice(bias_, 0, first, first + part),
-                           product_dtype_));
+                           reshape(slice(weight, 0, first, first + part), flat_weight),
+                           slice(bias_, 0, first, first + part), product_dtype_));
   }
   Tensor y = parts.size() == 1 ? parts.front() : cat(parts, 1);
-  const Tensor shown =
-      rows.key_mask.defined() ? rows.key_mask.to(y.dtype()).reshape({rows.rows(), 1}) : Tensor();
+  const Tensor shown = rows.key_mask.defined() ? rows.key_mask.to(y.dtype()).reshape({rows.rows(), 1}) : Tensor();
   if (shown.defined()) y = multiply(y, shown);
   y = activate(rows.training ? dropout(y, spec_.dropout) : y, spec_.activation);
   y = norm_(y, states);
