@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "cli/common.h"
+#include "cli/constraint_flags.h"
 #include "cli/generation_flags.h"
 #include "cli/subcommands.h"
 #include <poll.h>
@@ -22,6 +23,7 @@ namespace {
 
 struct Options : CommonOptions {
   GenerationFlags flags;
+  ConstraintFlags rules;
   std::optional<std::string> system, load, chat_template;
 };
 
@@ -59,6 +61,7 @@ class Chat {
       : options_(options), session_(std::move(session)), settings_(options.flags.config()) {
     if (options.load) load(*options.load);
     if (options.system) session_.set_system(options.system);
+    make_rule(settings_);
   }
 
   // Returns whether all went well.
@@ -127,6 +130,7 @@ class Chat {
     } else if (command == "/set") {
       const GenerationConfig wanted = settings_.with(setting_from_text(rest));
       session_.model().generation_config().with(wanted).validate();
+      make_rule(wanted);
       settings_ = wanted;
     } else if (command == "/exit" || command == "/quit") {
       left_ = true;
@@ -144,11 +148,17 @@ class Chat {
     session_.set_messages(ChatSession::messages_from_json(read_file(path, 100'000'000), path));
   }
 
+  // Of the flags, if any; its end tokens are those of the settings.
+  void make_rule(const GenerationConfig& settings) {
+    rule_ = options_.rules.constraint(session_.tokenizer(), session_.model().generation_config().with(settings));
+  }
+
   template <typename Say>
   void speak(Say say) {
     ChatTurnOptions call;
     call.generation = settings_;
     call.interrupt = &Interrupt::flag();
+    call.constraint = rule_.get();
     if (!options_.json) {
       call.on_text = [](std::string_view text) { write_now(text); };
     }
@@ -180,6 +190,7 @@ class Chat {
   const Options& options_;
   ChatSession session_;
   GenerationConfig settings_;
+  std::unique_ptr<TokenConstraint> rule_;  // every answer keeps it
   bool clean_ = true, left_ = false;
 };
 
@@ -203,6 +214,7 @@ Action chat(Arguments& arguments) {
   arguments.text("--chat-template", options->chat_template, "a file with a chat template (default: the model's)",
                  "FILE");
   options->flags.declare(arguments);
+  options->rules.declare(arguments);
   return [options] { execute(*options); };
 }
 

@@ -229,6 +229,11 @@ void Config::set(std::string_view key, const std::vector<std::string>& values) {
   impl.values[std::string(impl.spelled(key))] = values;
 }
 
+void Config::remove(std::string_view key) {
+  Impl& impl = mutable_impl();
+  impl.values.erase(std::string(impl.spelled(key)));
+}
+
 void Config::set_json(std::string_view key, std::string_view value) {
   Json parsed;
   try {

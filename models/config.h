@@ -100,6 +100,8 @@ class Config {
   void set(std::string_view key, const std::vector<std::string>& values);
   /// Sets a key to a value written as JSON ("3", "0.5", "true", "[1, 2]"); text that is no JSON is taken as a string.
   void set_json(std::string_view key, std::string_view value);
+  /// Takes a key away, if there is one: it then is what the family's defaults say.
+  void remove(std::string_view key);
   /// The value of any key as JSON text; "null" when absent.
   std::string json(std::string_view key) const;
 

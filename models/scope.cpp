@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
 
 #include "mica/autograd/elementwise.h"
 #include "mica/autograd/linear.h"
@@ -12,6 +13,7 @@
 #include "mica/base/pages.h"
 #include "mica/base/warnings.h"
 #include "mica/kernels/backend.h"
+#include "mica/tensor/quantized_weight.h"
 
 namespace mica {
 namespace {
@@ -90,7 +92,7 @@ std::string ParameterStore::find(const std::string& name) const {
     }
   }
   for (const std::string& spelling : spellings) {
-    if (checkpoint_->find(spelling) != nullptr) return spelling;
+    if (checkpoint_->find(spelling) != nullptr || quantized_weight(*checkpoint_, spelling)) return spelling;
   }
   for (const std::string& spelling : spellings) {
     for (const std::string& other : {other_norm_spelling(spelling), other_weight_norm_spelling(spelling)}) {
@@ -157,28 +159,36 @@ void ParameterStore::count(const std::string& name, const Shape& shape, DType dt
 Tensor ParameterStore::parameter(const std::string& name, const Shape& shape, const Initialization& init,
                                  bool may_be_new, bool matrix) {
   const std::string spelling = checkpoint_ != nullptr ? find(name) : "";
-  const TensorEntry* entry = spelling.empty() ? nullptr : checkpoint_->find(spelling);
-  const bool narrow = entry != nullptr && (entry->dtype == DType::bfloat16 || entry->dtype == DType::float16);
-  const DType dtype = narrow && matrix && options_.keep_dtype ? *entry->dtype : DType::float32;
+  const auto quantized = spelling.empty() ? std::nullopt : quantized_weight(*checkpoint_, spelling);
+  const TensorEntry* entry = spelling.empty() ? nullptr : checkpoint_->find(quantized ? quantized->values : spelling);
+  const std::optional<DType> in_file = entry == nullptr ? std::nullopt
+                                       : quantized      ? std::optional(DType::bfloat16)
+                                                        : entry->dtype;
+  const bool narrow = in_file == DType::bfloat16 || in_file == DType::float16;
+  const DType dtype = narrow && matrix && options_.keep_dtype ? *in_file : DType::float32;
   count(name, shape, dtype);
   Tensor tensor;
   if (checkpoint_ != nullptr) {
     if (entry != nullptr) {
       used_.insert(spelling);
-      if (entry->shape == shape) {
-        tensor = checkpoint_->tensor(spelling);
+      if (quantized) {
+        used_.insert({quantized->values, quantized->scales});
+        used_.insert(quantized->unused.begin(), quantized->unused.end());
+      }
+      const Shape& found = quantized ? quantized->shape : entry->shape;
+      if (found == shape) {
+        tensor = quantized ? dequantize(*checkpoint_, *quantized, dtype) : checkpoint_->tensor(spelling);
         if (!is_floating(tensor.dtype())) {
           throw Error("tensor \"" + printable(spelling) + "\" is " + std::string(mica::name(tensor.dtype())),
                       "checkpoint", "weights must be floating point");
         }
         tensor = tensor.to(dtype).to(options_.device);
-        if (narrow && options_.keep_dtype) narrow_in_file_.emplace(name, *entry->dtype);
+        if (narrow && options_.keep_dtype) narrow_in_file_.emplace(name, *in_file);
         has_narrow_ = has_narrow_ || dtype != DType::float32;
       } else if (options_.ignore_mismatched_sizes) {
         fresh_.push_back(name);
       } else {
-        misshaped_.push_back(name + " is " + to_string(entry->shape) + " in the file, " + to_string(shape) +
-                             " by the config");
+        misshaped_.push_back(name + " is " + to_string(found) + " in the file, " + to_string(shape) + " by the config");
       }
     } else {
       (may_be_new ? fresh_ : missing_).push_back(name);

@@ -124,6 +124,9 @@ Encoder::Encoder(const Scope& scope, EncoderSpec spec, bool with_pooler)
   } else if (const auto* relative = std::get_if<RelativeAttentionSpec>(&spec_.attention)) {
     attention_ = std::make_unique<RelativeAttention>(scope, built, hidden, *relative);
   }
+  if (spec_.convolution.kernel_size > 0) {
+    convolution_ = TokenConvolution(scope / names.convolution, hidden, spec_.convolution);
+  }
   if (!names.mask_embedding.empty()) mask_embedding_ = scope.weight(names.mask_embedding, {1, 1, hidden});
   if (!names.final_norm.empty()) final_norm_ = Norm(scope / names.final_norm, hidden, norm);
   if (!names.pooler.empty() && with_pooler) pooler_ = Linear((scope / names.pooler).may_be_new(), hidden, hidden);
@@ -297,9 +300,11 @@ EncoderOutput Encoder::run(const Rows& given) const {
   EncoderOutput output;
   Tensor x = embed(rows);
   const LayerMixer mix = attention_ != nullptr ? attention_->start(rows) : plain_attention(rows, x.dtype());
+  Tensor embedded = convolution_.defined() ? x : Tensor();
   for (const size_t i : layer_of_) {
     if (rows.output_hidden_states) output.hidden_states.push_back(x);
     x = run_layer([this, i, x, held, &rows, mix] { return layer(i, x, rows, mix); });
+    if (embedded.defined()) x = convolution_(std::exchange(embedded, Tensor()), x, rows);
   }
   if (final_norm_.defined()) x = final_norm_(x);
   x = dropout(x, rows.training ? spec_.final_dropout : 0);

@@ -18,6 +18,7 @@
 #include "mica/models/modules/norm.h"
 #include "mica/models/modules/relative_attention.h"
 #include "mica/models/modules/self_attention.h"
+#include "mica/models/modules/token_convolution.h"
 #include "mica/models/scope.h"
 
 namespace mica {
@@ -54,6 +55,7 @@ struct EncoderNames {
   std::string output_norm = "output.LayerNorm";
   std::string final_norm;  ///< of a stack with norms before
   std::string pooler = "pooler.dense";
+  std::string convolution = "encoder.conv";
   std::string mask_embedding;  ///< a vector [1, 1, hidden_size]: the word in the place of a next token
 };
 
@@ -78,6 +80,7 @@ struct EncoderSpec {
   bool cross_attention = false;  ///< layers look at another network's states as well; see stack_of()
   /// Another kind of attention than each token with each other one.
   std::variant<std::monostate, DisentangledSpec, LocalGlobalSpec, RelativeAttentionSpec> attention;
+  TokenConvolutionSpec convolution;    ///< beside the first layer
   bool norm_after_projection = false;  ///< the embeddings' norm; the projection then has no bias
   bool hides_embeddings = false;       ///< those of hidden tokens are zero
   Activation activation = Activation::gelu;
@@ -138,6 +141,7 @@ class Encoder : public Network {
   DType product_dtype_;
   Tensor word_, position_, token_type_, task_type_, relative_bias_, mask_embedding_;
   Norm embeddings_norm_, final_norm_;
+  TokenConvolution convolution_;
   Linear project_, pooler_;
   std::vector<EncoderLayer> layers_;
   std::unique_ptr<SelfAttention> attention_;  // in place of the layers' own

@@ -11,6 +11,7 @@
 #include "mica/base/warnings.h"
 #include "mica/models/auto/auto_config.h"
 #include "mica/models/auto/lora.h"
+#include "mica/models/auto/quantization.h"
 #include "mica/models/auto/table.h"
 #include "mica/models/auto/virtual_inputs.h"
 #include "mica/tensor/checkpoint.h"
@@ -75,7 +76,9 @@ DType main_dtype(const Checkpoint& checkpoint) {
   std::map<DType, int64_t> elements;
   for (const std::string_view name : checkpoint.names()) {
     const TensorEntry* entry = checkpoint.find(name);
-    if (entry->dtype && is_floating(*entry->dtype)) elements[*entry->dtype] += entry->shape.numel();
+    if (!entry->dtype || !is_floating(*entry->dtype)) continue;
+    const bool widened = item_size(*entry->dtype) == 1;  // as it is read
+    elements[widened ? DType::bfloat16 : *entry->dtype] += entry->shape.numel();
   }
   const auto most = std::max_element(elements.begin(), elements.end(),
                                      [](const auto& a, const auto& b) { return a.second < b.second; });
@@ -108,6 +111,7 @@ Model Model::build(Config config, Task task, const LoadOptions& options, const s
       .ignore_mismatched_sizes = options.ignore_mismatched_sizes,
       .max_parameters = options.max_parameters};
   backend(options.device);  // an Error now rather than after reading weights
+  if (!folder.empty()) read_quantization(&config);
   const auto open_store = [&] {
     if (folder.empty()) {
       build_options.dtype = options.dtype.value_or(DType::float32);

@@ -70,8 +70,14 @@ EncoderSpec deberta(const Config& config) {
 }
 
 EncoderSpec deberta_v2(const Config& config) {
-  if (config.has("conv_kernel_size") && config.integer("conv_kernel_size") > 0) refuse(config, "conv_kernel_size");
   EncoderSpec spec = common(config);
+  if (config.has("conv_kernel_size")) {
+    spec.convolution = {.kernel_size = config.integer_in("conv_kernel_size", 0, 1 << 10),
+                        .groups = config.has("conv_groups") ? config.integer_in("conv_groups", 1, kMaxSize) : 1,
+                        .activation = activation_from_name(config.has("conv_act") ? config.text("conv_act") : "tanh"),
+                        .dropout = spec.hidden_dropout,
+                        .norm = {.eps = spec.layer_norm_eps}};
+  }
   auto& attention = std::get<DisentangledSpec>(spec.attention);
   attention.terms = 1 + (attention.content_to_position ? 1 : 0) + (attention.position_to_content ? 1 : 0);
   attention.shared_projections = config.flag("share_att_key");

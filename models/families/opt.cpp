@@ -1,6 +1,5 @@
 // OPT: learned positions behind two unused rows, counted over visible tokens; its smallest but one has narrower
 // embeddings and norms behind the sums. Zhang et al. 2022.
-#include "mica/base/error.h"
 #include "mica/models/families/families.h"
 
 namespace mica::families {
@@ -9,10 +8,7 @@ StackSpec opt(const Config& config) {
   StackSpec spec = decoder_spec(config);
   const bool before = config.flag("do_layer_norm_before");
   const bool bias = config.flag("enable_bias");
-  if (!config.flag("layer_norm_elementwise_affine", true)) {
-    throw Error("norms without weights (layer_norm_elementwise_affine) are not supported for this family",
-                config.where(), "use a model with them");
-  }
+  spec.norm.affine = config.flag("layer_norm_elementwise_affine", true);
   spec.rotary.clear();
   spec.embedding_size =
       config.has("word_embed_proj_dim") ? config.integer_in("word_embed_proj_dim", 1, 1 << 20) : spec.hidden_size;

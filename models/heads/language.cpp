@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "mica/autograd/activation.h"
+#include "mica/autograd/checkpoint.h"
 #include "mica/autograd/elementwise.h"
 #include "mica/autograd/loss.h"
 #include "mica/autograd/shape.h"
@@ -82,6 +83,8 @@ Tensor language_loss(const Tensor& logits, const ModelInputs& inputs, bool causa
   return cross_entropy(logits, Tensor::from(language_targets(inputs, causal)));
 }
 
+constexpr int64_t kMostLogits = int64_t{1} << 26;  // at once; 256 MB of float32
+
 class LanguageModel : public Head {
  public:
   LanguageModel(LanguageHead head, bool causal) : head_(std::move(head)), causal_(causal) {}
@@ -109,11 +112,27 @@ class LanguageModel : public Head {
       labelled.push_back(static_cast<int64_t>(i));
       labels.push_back(all[i]);
     }
-    if (labelled.empty() || labelled.size() == all.size()) {
-      return cross_entropy(head_(hidden), Tensor::from(all));
+    if (labelled.empty()) return cross_entropy(head_(hidden), Tensor::from(all));
+    if (labelled.size() == all.size()) return loss_of_rows(hidden, all);
+    return loss_of_rows(index_select(hidden, Tensor::from(labelled).to(hidden.device())), labels);
+  }
+
+  // The mean over rows that all have a label, in chunks of rows where there are too many logits for once: a step then
+  // holds those of one chunk, whose backward pass makes them again.
+  Tensor loss_of_rows(const Tensor& hidden, const std::vector<int64_t>& labels) const {
+    const int64_t rows = hidden.size(0);
+    const int64_t most = std::max<int64_t>(1, kMostLogits / head_.vocab_size());
+    if (rows <= most) return cross_entropy(head_(hidden), Tensor::from(labels));
+    Tensor loss;
+    for (int64_t begin = 0; begin < rows; begin += most) {
+      const int64_t end = std::min(begin + most, rows);
+      const Tensor part = slice(hidden, 0, begin, end);
+      const Tensor own = Tensor::from(std::vector<int64_t>(labels.begin() + begin, labels.begin() + end));
+      const Tensor mean = checkpoint([head = head_, part, own] { return cross_entropy(head(part), own); });
+      const Tensor share = affine(mean, static_cast<double>(end - begin) / static_cast<double>(rows));
+      loss = loss.defined() ? add(loss, share) : share;
     }
-    const Tensor chosen = index_select(hidden, Tensor::from(labelled).to(hidden.device()));
-    return cross_entropy(head_(chosen), Tensor::from(labels));
+    return loss;
   }
 
   LanguageHead head_;

@@ -27,6 +27,7 @@ class LanguageHead {
   LanguageHead(const LanguageStyle& style, const Config& config, const Scope& root, const Network& network);
   /// logits [rows, vocab_size] of hidden [rows, hidden_size].
   Tensor operator()(const Tensor& hidden) const;
+  int64_t vocab_size() const { return decoder_.out(); }
 
  private:
   Linear dense_, decoder_;

@@ -7,7 +7,6 @@
 
 #include "mica/autograd/activation.h"
 #include "mica/autograd/elementwise.h"
-#include "mica/autograd/linear.h"
 #include "mica/autograd/reduce.h"
 #include "mica/autograd/shape.h"
 
@@ -51,10 +50,14 @@ Experts::Experts(const Scope& scope, int64_t hidden_size, const ExpertsSpec& spe
   if (!names.correction.empty()) correction_ = scope.buffer(names.correction, Tensor::zeros({count}));
   if (spec.stacked) {
     const Scope module = scope / names.experts;
-    gate_up_ = module.weight("gate_up_proj", {count, hidden_size, 2 * inner});
+    gate_up_ = module.matrix("gate_up_proj", {count, hidden_size, 2 * inner});
     gate_up_bias_ = module.zeros("gate_up_proj_bias", {count, 2 * inner});
-    down_ = module.weight("down_proj", {count, inner, hidden_size});
+    down_ = module.matrix("down_proj", {count, inner, hidden_size});
     down_bias_ = module.zeros("down_proj_bias", {count, hidden_size});
+    for (int64_t i = 0; i < count; ++i) {
+      gate_up_layers_.emplace_back(scope.options());
+      down_layers_.emplace_back(scope.options());
+    }
   } else {
     MlpSpec expert = spec.expert;
     expert.names = names.expert;
@@ -98,10 +101,13 @@ Routing Experts::choose(const Tensor& x) const {
 
 Tensor Experts::run(int64_t expert, const Tensor& x, bool training) const {
   if (!spec_.stacked) return experts_[static_cast<size_t>(expert)](x, {}, training);
-  const Tensor both = linear(x, transpose(select(gate_up_, 0, expert), 0, 1), select(gate_up_bias_, 0, expert));
+  const auto at = static_cast<size_t>(expert);
+  const Linear gate_up = gate_up_layers_[at].of(select(gate_up_, 0, expert), select(gate_up_bias_, 0, expert));
+  const Linear down = down_layers_[at].of(select(down_, 0, expert), select(down_bias_, 0, expert));
+  const Tensor both = gate_up(x);
   const Tensor pairs = reshape(both, Shape{x.size(0), spec_.expert.intermediate_size, 2});
   const Tensor inner = clamped_swiglu(select(pairs, 2, 0), select(pairs, 2, 1), spec_.limit, spec_.alpha);
-  return linear(inner, transpose(select(down_, 0, expert), 0, 1), select(down_bias_, 0, expert));
+  return down(inner);
 }
 
 Tensor Experts::operator()(const Tensor& x, bool training) const {

@@ -60,6 +60,7 @@ class Experts {
   Tensor correction_;
   std::vector<Mlp> experts_;
   Tensor gate_up_, gate_up_bias_, down_, down_bias_;  // stacked
+  std::vector<Linear> gate_up_layers_, down_layers_;  // an expert's, of the stacks
   Mlp shared_;
 };
 

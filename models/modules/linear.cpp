@@ -221,6 +221,16 @@ Linear::Linear(Tensor shared_weight, Tensor own_bias, const BuildOptions& option
       bias_(std::move(own_bias)),
       packed_(std::make_shared<PackedWeights>(options.dtype)) {}
 
+Linear::Linear(const BuildOptions& options)
+    : transposed_(true), packed_(std::make_shared<PackedWeights>(options.dtype)) {}
+
+Linear Linear::of(Tensor weight, Tensor bias) const {
+  Linear layer = *this;
+  layer.weight_ = std::move(weight);
+  layer.bias_ = std::move(bias);
+  return layer;
+}
+
 Tensor Linear::operator()(const Tensor& x, const After& after) const {
   if (needs_tape(x, after)) return compose(x, after);
   if (needs_parts(after)) {

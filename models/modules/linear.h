@@ -38,6 +38,10 @@ class Linear {
   Linear(const Scope& scope, int64_t in, int64_t out, bool has_bias = true, bool transposed = false);
   /// With a weight of another module (tied embeddings) and a bias of its own.
   Linear(Tensor shared_weight, Tensor own_bias, const BuildOptions& options);
+  /// One of the matrices of a stack, [in, out] each: what is kept of it between calls, for of() to be given the rest.
+  explicit Linear(const BuildOptions& options);
+  /// The same layer with these weights, [in, out], and bias, where they are now.
+  Linear of(Tensor weight, Tensor bias) const;
 
   bool defined() const { return weight_.defined(); }
   /// [out, in], differentiable.

@@ -16,6 +16,7 @@ struct NormSpec {
   NormKind kind = NormKind::layer_norm;
   double eps = 1e-12;
   bool bias = true;          ///< a layer norm's
+  bool affine = true;        ///< otherwise there are no parameters: the weight is 1, the bias 0
   double weight_offset = 0;  ///< 1 where files hold weight - 1
   bool old_names = false;    ///< what is called LayerNorm has "gamma" and "beta" on disk
 };
@@ -24,6 +25,10 @@ class Norm {
  public:
   Norm() = default;
   Norm(const Scope& scope, int64_t size, const NormSpec& spec) : spec_(spec) {
+    if (!spec.affine) {
+      weight_ = scope.constant(Tensor::ones({size}));
+      return;
+    }
     const bool old = spec.old_names && scope.prefix().ends_with("LayerNorm.");
     const char* weight = old ? "gamma" : "weight";
     weight_ = spec.weight_offset == 0 ? scope.ones(weight, {size}) : scope.zeros(weight, {size});

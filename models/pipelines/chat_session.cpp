@@ -146,6 +146,7 @@ ChatAnswer ChatSession::answer(const ChatTurnOptions& options) {
 
   GenerationHooks hooks;
   hooks.interrupt = options.interrupt;
+  if (options.constraint != nullptr) hooks.constraints = {options.constraint};
   hooks.decode = [&](std::span<const int64_t> ids) { return tokenizer_.decode(ids); };
   std::optional<TextStreamer> streamer;
   if (streams) {

@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "mica/models/generation/constraint.h"
 #include "mica/models/generation/generate.h"
 #include "mica/models/generation/model_session.h"
 #include "mica/models/modules/cache_quantization.h"
@@ -23,6 +24,7 @@ struct ChatTurnOptions {
   std::function<void(std::string_view text)> on_text = {};  ///< the answer as it comes (not of beam search)
   const std::atomic<bool>* interrupt = nullptr;             ///< true ends the answer where it is
   ChatTemplateOptions chat = {};                            ///< template, tools, variables
+  const TokenConstraint* constraint = nullptr;              ///< a rule that the answer keeps, which each starts anew
 };
 
 struct ChatAnswer {

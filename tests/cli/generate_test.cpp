@@ -1,6 +1,7 @@
 // mica generate and mica chat, as a user would run them, with the two small published models of tests/data/models.
 
 #include <csignal>
+#include <sstream>
 
 #include "tests/cli/program.h"
 #include "tests/support/tiny_model.h"
@@ -312,6 +313,20 @@ TEST(Chat, SystemMessagesAndSettings) {
   const Json messages = read_json_file(saved);
   ASSERT_EQ(messages.size(), 3U);
   EXPECT_EQ(messages[0], Json({{"role", "system"}, {"content", "Be brief."}}));
+}
+
+TEST(Chat, AnswersKeepARule) {
+  const Template with;
+  const Outcome outcome = chat(with, "How many?\nAnd now?\n/regenerate\n", {"--regex", "(one|two) (cats|dogs)"});
+  EXPECT_EQ(outcome.status, 0) << outcome.err;
+  std::istringstream lines(outcome.out);
+  int answers = 0;
+  for (std::string line; std::getline(lines, line); ++answers) {
+    EXPECT_TRUE(line == "one cats" || line == "one dogs" || line == "two cats" || line == "two dogs") << line;
+  }
+  EXPECT_EQ(answers, 3);
+  EXPECT_EQ(chat(with, "Hello\n", {"--regex", "(", "--json"}).status, 1);
+  EXPECT_EQ(chat(with, "Hello\n", {"--regex", "a", "--json-schema", "/nowhere"}).status, 2);
 }
 
 // An error of one turn leaves the chat going; the exit status tells.

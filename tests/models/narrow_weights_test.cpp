@@ -23,7 +23,7 @@ Config tiny(const std::string& type) {
       R"({"model_type": ")" + type +
       R"(", "vocab_size": 60, "hidden_size": 32, "n_embd": 32, "num_hidden_layers": 2, "n_layer": 2,
           "num_attention_heads": 2, "n_head": 2, "num_key_value_heads": 1, "intermediate_size": 40, "n_inner": 40,
-          "max_position_embeddings": 64, "n_positions": 64})");
+          "max_position_embeddings": 64, "n_positions": 64, "num_local_experts": 4, "head_dim": 16})");
 }
 
 ModelInputs some_ids() {
@@ -126,7 +126,7 @@ TEST_P(NarrowWeights, ResizeTheVocabulary) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Dtypes, NarrowWeights,
-                         ::testing::Combine(::testing::Values("llama", "gpt2"),
+                         ::testing::Combine(::testing::Values("llama", "gpt2", "gpt_oss"),
                                             ::testing::Values(DType::bfloat16, DType::float16)),
                          [](const auto& test) {
                            return std::get<0>(test.param) + "_" + std::string(name(std::get<1>(test.param)));
