@@ -108,10 +108,14 @@ TEST(Recording, HasScratchOfItsOwn) {
   const Tensor table = Tensor::full({2, 4}, 0, DType::float32, kDevice);
   const auto sum = [&] { device().embedding().backward(dy.view(), ids.view(), -1, table.view()); };
   sum();  // with the scratch of everyone
+  const int64_t before = memory().used();
   const auto recording = device().record(sum);
-  device().queue().workspace(1 << 22);  // which moves
-  disturb(2000);
+  EXPECT_EQ(memory().used() - before, 1024);  // 32 parts of the table
+  device().queue().workspace(1 << 22);        // which moves: others get the memory
+  std::vector<Tensor> others;
+  for (int i = 0; i < 20; ++i) others.push_back(Tensor::full({256}, -77, DType::float32, kDevice));
   recording->replay();
+  for (const Tensor& each : others) EXPECT_EQ(each.to_vector<float>(), std::vector<float>(256, -77));
   EXPECT_EQ(table.to_vector<float>(), (std::vector<float>{0, 0, 0, 0, 4000, 4000, 4000, 4000}));
 }
 
