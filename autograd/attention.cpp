@@ -144,6 +144,21 @@ SequenceOffsets SequenceOffsets::with_lengths(std::span<const int64_t> starts, s
   return result;
 }
 
+SequenceOffsets SequenceOffsets::on_device(std::span<const int64_t> starts, std::span<const int64_t> most,
+                                           const Tensor& device_starts, const Tensor& device_lengths) {
+  for (const Tensor* each : {&device_starts, &device_lengths}) {
+    if (each->dtype() != DType::int32 || each->numel() != static_cast<int64_t>(starts.size()) ||
+        !each->is_contiguous() || each->device().is_cpu()) {
+      mismatch("starts or lengths " + to_string(each->shape()) + " " + std::string(name(each->dtype())),
+               "need one int32 for each sequence, on a device");
+    }
+  }
+  SequenceOffsets result = with_lengths(starts, most);
+  result.device_ = device_starts;
+  result.device_lengths_ = device_lengths;
+  return result;
+}
+
 bool SequenceOffsets::overlap() const {
   if (!gaps()) return false;
   std::vector<std::pair<int64_t, int64_t>> owned;

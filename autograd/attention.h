@@ -30,6 +30,11 @@ class SequenceOffsets {
     return with_lengths(std::span<const int64_t>(starts), std::span<const int64_t>(lengths), device);
   }
 
+  /// The same of starts and lengths [count], int32, in a device's memory, which may change from call to call: kernels
+  /// read these; `most` are what the lengths can be, and all that the host knows.
+  static SequenceOffsets on_device(std::span<const int64_t> starts, std::span<const int64_t> most,
+                                   const Tensor& device_starts, const Tensor& device_lengths);
+
   int64_t count() const { return segments_on_host().count(); }
   int64_t rows() const { return rows_; }  ///< up to the end of the last sequence
   int64_t begin(int64_t i) const { return segments_on_host().begin(i); }

@@ -10,10 +10,12 @@ namespace mica {
 /// Where each sequence's rows lie in a [rows, ...] operand. Sequence i owns the rows [host[i], host[i + 1]); or, with
 /// lengths, the rows [host[i], host[i] + lengths[i]), so that there may be gaps, as a cache of keys has, and any order.
 struct Segments {
-  std::span<const int32_t> host;            ///< count + 1 entries, or count with lengths; readable by the host
-  const int32_t* device = nullptr;          ///< the same entries in device memory (the same pointer on a CPU)
-  std::span<const int32_t> lengths = {};    ///< empty: each sequence reaches to the next one's first row
-  const int32_t* device_lengths = nullptr;  ///< the same entries in device memory
+  std::span<const int32_t> host;          ///< count + 1 entries, or count with lengths; readable by the host
+  const int32_t* device = nullptr;        ///< the same entries in device memory (the same pointer on a CPU)
+  std::span<const int32_t> lengths = {};  ///< empty: each sequence reaches to the next one's first row
+  /// The same entries in device memory; of keys they may be smaller, when a kernel reads them: the host's then bound
+  /// them, and the work's size is theirs (recorded steps, whose texts grow).
+  const int32_t* device_lengths = nullptr;
 
   int64_t count() const { return static_cast<int64_t>(lengths.empty() ? host.size() - 1 : lengths.size()); }
   int64_t begin(int64_t i) const { return host[static_cast<size_t>(i)]; }

@@ -9,6 +9,7 @@
 #include "mica/kernels/collective.h"
 #include "mica/kernels/cpu/backend.h"
 #include "mica/kernels/cuda/find.h"
+#include "mica/kernels/recording.h"
 
 namespace mica {
 namespace {
@@ -51,6 +52,10 @@ Backend& backend(Device device) {
   Backend* made = find_on_machine(device, why);
   if (made == nullptr) throw Error("no device " + to_string(device), why, "use cpu, or a machine with this device");
   return *made;
+}
+
+std::unique_ptr<Recording> Backend::record(const std::function<void()>& /*work*/) {
+  throw Error("recorded work on " + to_string(device()), "record", "use a device that records: a GPU");
 }
 
 void Backend::find_collective() {

@@ -14,6 +14,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 
 #include "mica/kernels/device.h"
@@ -32,8 +33,10 @@ class NormKernels;
 class OptimizerKernels;
 class QuantizeKernels;
 class RandomKernels;
+class Recording;
 class ReduceKernels;
 class RotaryKernels;
+class SamplingKernels;
 class ShapeKernels;
 
 /// Names a group of processes that is being formed: made by one of them and given to all.
@@ -87,7 +90,16 @@ class Backend {
   virtual RandomKernels& random() = 0;
   virtual ReduceKernels& reduce() = 0;
   virtual RotaryKernels& rotary() = 0;
+  virtual SamplingKernels& sampling() = 0;
   virtual ShapeKernels& shape() = 0;
+
+  // Work that is recorded once and started again as a whole: kernels/recording.h.
+  virtual bool records() const { return false; }
+  /// Whether record() is under way: what is put on the queue is not done.
+  virtual bool recording() const { return false; }
+  /// Records what `work` puts on the queue. Throws Error where records() is false, and for work that has to wait for
+  /// the device or reads the host's memory.
+  virtual std::unique_ptr<Recording> record(const std::function<void()>& work);
 
   // Groups of processes with a device each: kernels/collective.h.
   /// Throws Error where this device has no way to others.

@@ -15,6 +15,9 @@ class ShapeKernels {
   virtual void fill(const View& y, double value) = 0;
   /// y[i] = start + i * step, y one-dimensional.
   virtual void arange(double start, double step, const View& y) = 0;
+  /// y[index[i], :, :] = x[i, :, :]. x [n, heads, size] and y [rows, heads, size] of one dtype, their last dimension
+  /// dense; index int64 [n], contiguous, each in [0, rows), no two alike.
+  virtual void put_rows(const View& x, const View& index, const View& y) = 0;
 };
 
 }  // namespace mica

@@ -17,6 +17,7 @@
 #include "mica/kernels/random.h"
 #include "mica/kernels/reduce.h"
 #include "mica/kernels/rotary.h"
+#include "mica/kernels/sampling.h"
 #include "mica/kernels/shape.h"
 
 namespace mica {
@@ -137,11 +138,18 @@ class CpuRotary final : public RotaryKernels {
               const View& y) override;
 };
 
+class CpuSampling final : public SamplingKernels {
+ public:
+  void choose(const View& logits, const SamplingRule& rule, const View& streams, const View& indices,
+              const View& tokens) override;
+};
+
 class CpuShape final : public ShapeKernels {
  public:
   void copy(const View& x, const View& y) override;
   void fill(const View& y, double value) override;
   void arange(double start, double step, const View& y) override;
+  void put_rows(const View& x, const View& index, const View& y) override;
 };
 
 /// A caching allocator. Sizes are rounded up to classes at most an eighth apart; a freed block waits for the next
@@ -220,6 +228,7 @@ class CpuBackend final : public Backend {
   RandomKernels& random() override { return random_; }
   ReduceKernels& reduce() override { return reduce_; }
   RotaryKernels& rotary() override { return rotary_; }
+  SamplingKernels& sampling() override { return sampling_; }
   ShapeKernels& shape() override { return shape_; }
 
  private:
@@ -237,6 +246,7 @@ class CpuBackend final : public Backend {
   CpuRandom random_;
   CpuReduce reduce_;
   CpuRotary rotary_;
+  CpuSampling sampling_;
   CpuShape shape_;
 };
 

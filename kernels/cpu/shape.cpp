@@ -2,6 +2,8 @@
 
 #include "mica/kernels/shape.h"
 
+#include <cstring>
+
 #include "mica/kernels/cpu/backend.h"
 #include "mica/kernels/cpu/walk.h"
 
@@ -20,6 +22,17 @@ void CpuShape::fill(const View& y, double value) {
   store(&value, &element, y.dtype, 1, 1);
   walk<1>({y},
           [&](const Run<1>& run) { convert(&element, y.dtype, 0, run.data[0], y.dtype, run.strides[0], run.size); });
+}
+
+void CpuShape::put_rows(const View& x, const View& index, const View& y) {
+  const auto* rows = index.as<const int64_t>();
+  const auto size = static_cast<size_t>(x.size(2) * item_size(x.dtype));
+  for (int64_t i = 0; i < x.size(0); ++i) {
+    for (int64_t head = 0; head < x.size(1); ++head) {
+      const int64_t from = i * x.stride(0) + head * x.stride(1), to = rows[i] * y.stride(0) + head * y.stride(1);
+      std::memcpy(y.as<char>() + to * item_size(y.dtype), x.as<const char>() + from * item_size(x.dtype), size);
+    }
+  }
 }
 
 void CpuShape::arange(double start, double step, const View& y) {

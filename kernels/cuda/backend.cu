@@ -46,14 +46,19 @@ void CudaQueue::synchronize() {
 
 // Work that still uses the old scratch is ahead of any that will use its memory for something else.
 void* CudaQueue::workspace(int64_t bytes) {
-  if (bytes > scratch_bytes_) {
-    if (scratch_ != nullptr) memory_.free(scratch_, scratch_bytes_);
-    scratch_ = nullptr;
-    scratch_bytes_ = 0;
-    scratch_ = memory_.allocate(bytes);
-    scratch_bytes_ = bytes;
+  Scratch& scratch = memory_.pools() ? recorded_ : scratch_;
+  if (bytes > scratch.bytes) {
+    const Scratch old = std::exchange(scratch, {});
+    if (old.data != nullptr) memory_.free(old.data, old.bytes);
+    scratch.data = memory_.allocate(bytes);
+    scratch.bytes = bytes;
   }
-  return scratch_;
+  return scratch.data;
+}
+
+void CudaQueue::end_pool() {
+  const Scratch old = std::exchange(recorded_, {});
+  if (old.data != nullptr) memory_.free(old.data, old.bytes);
 }
 
 Backend* cuda_backend(int index) {

@@ -19,12 +19,20 @@
 #include "mica/kernels/random.h"
 #include "mica/kernels/reduce.h"
 #include "mica/kernels/rotary.h"
+#include "mica/kernels/sampling.h"
 #include "mica/kernels/shape.h"
 
 namespace mica::cuda {
 
 /// Throws the Error that a kernel reported, once; the stream must have been waited for.
 void check_fault(Fault* fault);
+
+/// Memory of a recording: blocks that were handed out while it was made. Those that were freed then wait for requests
+/// of the same recording, and for nobody else.
+struct MemoryPool {
+  std::map<int64_t, std::vector<void*>> free;  // by class
+  std::map<void*, int64_t> all;                // and the class of each
+};
 
 /// A caching allocator over the device's memory. Sizes are rounded up to classes at most an eighth apart; a freed block
 /// waits for the next request of its class. All work of a device runs on one stream, so that a block may be handed out
@@ -39,18 +47,30 @@ class CudaMemory final : public Memory {
   void copy(void* to, const void* from, int64_t bytes) override;
   void trim() override;
 
-  /// Bytes handed out, and bytes of freed blocks waiting for reuse.
+  /// From here to end_pool(), on behalf of a recording, blocks come from the pool and those of the pool go back to it;
+  /// other blocks may be freed, and go where they came from.
+  void begin_pool(MemoryPool& pool);
+  void end_pool();
+  bool pools() const { return pool_ != nullptr; }
+  /// Takes the pool's blocks back. One that is still in use is an ordinary one from now on.
+  void release_pool(MemoryPool& pool) noexcept;
+
+  /// Bytes handed out, all of the pools among them, and bytes of freed blocks waiting for reuse.
   int64_t used() const;
   int64_t cached() const;
 
  private:
   void release_cached();
+  void* allocate_pooled(int64_t size);
+  void keep(void* data, int64_t size) noexcept;
   int index_;
   const Stream& stream_;
   Fault* const& fault_;
   mutable std::mutex mutex_;
   std::map<int64_t, std::vector<void*>> free_;  // by class
   int64_t used_ = 0, cached_ = 0;
+  MemoryPool* pool_ = nullptr;           // of the recording that is being made
+  std::map<void*, MemoryPool*> pooled_;  // blocks of pools
 };
 
 /// One stream, and scratch that the kernels on it take turns in.
@@ -60,13 +80,18 @@ class CudaQueue final : public Queue {
       : stream_(stream), memory_(memory), fault_(fault) {}
   void synchronize() override;
   void* workspace(int64_t bytes) override;
+  /// A recording has scratch of its own, from its pool: nobody else's growth may move it.
+  void end_pool();
 
  private:
+  struct Scratch {
+    void* data = nullptr;
+    int64_t bytes = 0;
+  };
   const Stream& stream_;
   CudaMemory& memory_;
   Fault* const& fault_;
-  void* scratch_ = nullptr;
-  int64_t scratch_bytes_ = 0;
+  Scratch scratch_, recorded_;
 };
 
 /// What the subjects share: which device, its stream, memory and scratch.
@@ -247,12 +272,23 @@ class CudaRotary final : public RotaryKernels {
   CudaDevice& device_;
 };
 
+class CudaSampling final : public SamplingKernels {
+ public:
+  explicit CudaSampling(CudaDevice& device) : device_(device) {}
+  void choose(const View& logits, const SamplingRule& rule, const View& streams, const View& indices,
+              const View& tokens) override;
+
+ private:
+  CudaDevice& device_;
+};
+
 class CudaShape final : public ShapeKernels {
  public:
   explicit CudaShape(CudaDevice& device) : device_(device) {}
   void copy(const View& x, const View& y) override;
   void fill(const View& y, double value) override;
   void arange(double start, double step, const View& y) override;
+  void put_rows(const View& x, const View& index, const View& y) override;
 
  private:
   CudaDevice& device_;
@@ -279,7 +315,13 @@ class CudaBackend final : public Backend {
   RandomKernels& random() override { return in(random_); }
   ReduceKernels& reduce() override { return in(reduce_); }
   RotaryKernels& rotary() override { return in(rotary_); }
+  SamplingKernels& sampling() override { return in(sampling_); }
   ShapeKernels& shape() override { return in(shape_); }
+
+  // recording.cu.
+  bool records() const override;
+  bool recording() const override { return on_.memory.pools(); }
+  std::unique_ptr<Recording> record(const std::function<void()>& work) override;
 
   // collective.cu.
   void find_collective() override;
@@ -309,6 +351,7 @@ class CudaBackend final : public Backend {
   CudaRandom random_{on_};
   CudaReduce reduce_{on_};
   CudaRotary rotary_{on_};
+  CudaSampling sampling_{on_};
   CudaShape shape_{on_};
 };
 

@@ -29,7 +29,7 @@ struct LaunchShape {
 /// A queue of work: a cudaStream_t, kept untyped so that headers need no toolkit.
 using Stream = void*;
 
-/// Work put on any stream by launch() so far, in this process.
+/// Work put on any stream by launch() and replay() so far, in this process.
 int64_t launch_count();
 
 namespace detail {

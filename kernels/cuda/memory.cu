@@ -44,6 +44,11 @@ void* CudaMemory::allocate(int64_t bytes) {
   if (bytes < 0 || bytes > kLargest) refuse(device_free_bytes());
   const int64_t size = class_of(bytes);
   const std::scoped_lock lock(mutex_);
+  if (pool_ != nullptr) {
+    void* data = allocate_pooled(size);
+    if (data == nullptr) refuse(device_free_bytes());
+    return data;
+  }
   const auto found = free_.find(size);
   if (found != free_.end() && !found->second.empty()) {
     void* data = found->second.back();
@@ -62,10 +67,25 @@ void* CudaMemory::allocate(int64_t bytes) {
   return data;
 }
 
-void CudaMemory::free(void* data, int64_t bytes) noexcept {
-  if (data == nullptr) return;
-  const int64_t size = class_of(bytes);
-  const std::scoped_lock lock(mutex_);
+// Nothing is given back to the device meanwhile: that waits for work, which a recording may not.
+void* CudaMemory::allocate_pooled(int64_t size) {
+  std::vector<void*>& waiting = pool_->free[size];
+  if (!waiting.empty()) {
+    void* data = waiting.back();
+    waiting.pop_back();
+    return data;
+  }
+  waiting.reserve(pool_->all.size() + 1);  // so that free() needs no memory
+  void* data = device_allocate(size);
+  if (data == nullptr) return nullptr;
+  pool_->all.emplace(data, size);
+  pooled_.emplace(data, pool_);
+  used_ += size;
+  return data;
+}
+
+// A block that nobody uses any more.
+void CudaMemory::keep(void* data, int64_t size) noexcept {
   used_ -= size;
   if (!kCaching) {
     device_free(data);
@@ -77,6 +97,39 @@ void CudaMemory::free(void* data, int64_t bytes) noexcept {
   } catch (const std::bad_alloc&) {
     device_free(data);
   }
+}
+
+void CudaMemory::free(void* data, int64_t bytes) noexcept {
+  if (data == nullptr) return;
+  const std::scoped_lock lock(mutex_);
+  if (const auto pooled = pooled_.find(data); pooled != pooled_.end()) {
+    pooled->second->free[class_of(bytes)].push_back(data);  // there is room: see allocate_pooled()
+    return;
+  }
+  keep(data, class_of(bytes));
+}
+
+void CudaMemory::begin_pool(MemoryPool& pool) {
+  const std::scoped_lock lock(mutex_);
+  pool_ = &pool;
+}
+
+void CudaMemory::end_pool() {
+  const std::scoped_lock lock(mutex_);
+  pool_ = nullptr;
+}
+
+void CudaMemory::release_pool(MemoryPool& pool) noexcept {
+  const std::scoped_lock lock(mutex_);
+  for (const auto& [size, blocks] : pool.free) {
+    for (void* data : blocks) {
+      pool.all.erase(data);
+      pooled_.erase(data);
+      keep(data, size);
+    }
+  }
+  for (const auto& [data, size] : pool.all) pooled_.erase(data);
+  pool = {};
 }
 
 void CudaMemory::copy_from_host(void* device_data, const void* host_data, int64_t bytes) {

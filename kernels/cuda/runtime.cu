@@ -127,9 +127,14 @@ void set_device(int device) {
   current = device;
 }
 
+// A thread that records a graph may allocate all the same: the recording does not see it.
 void* device_allocate(int64_t bytes) {
   void* data = nullptr;
-  if (cudaMalloc(&data, static_cast<size_t>(bytes)) == cudaSuccess) return data;
+  cudaStreamCaptureMode mode = cudaStreamCaptureModeRelaxed;
+  static_cast<void>(cudaThreadExchangeStreamCaptureMode(&mode));
+  const cudaError_t status = cudaMalloc(&data, static_cast<size_t>(bytes));
+  static_cast<void>(cudaThreadExchangeStreamCaptureMode(&mode));
+  if (status == cudaSuccess) return data;
   static_cast<void>(cudaGetLastError());
   return nullptr;
 }
@@ -163,12 +168,25 @@ void synchronize(Stream stream) {
   check(cudaStreamSynchronize(of(stream)), "work on the device");
 }
 
+// The driver would record a copy, and read the host's memory again in each replay.
+namespace {
+void refuse_while_recording(Stream stream, const char* what) {
+  cudaStreamCaptureStatus status = cudaStreamCaptureStatusNone;
+  check(cudaStreamIsCapturing(of(stream), &status), what);
+  if (status == cudaStreamCaptureStatusNone) return;
+  abandon_recording(stream);  // end_recording() fails now
+  throw Error(std::string(what) + " while a graph is recorded", "cuda", "do it before or after");
+}
+}  // namespace
+
 // Pageable memory is staged by the driver before the call returns.
 void copy_from_host(void* to, const void* from, int64_t bytes, Stream stream) {
+  refuse_while_recording(stream, "a copy from the host");
   check(cudaMemcpyAsync(to, from, static_cast<size_t>(bytes), cudaMemcpyHostToDevice, of(stream)),
         "a copy to the device");
 }
 void copy_to_host(void* to, const void* from, int64_t bytes, Stream stream) {
+  refuse_while_recording(stream, "a copy to the host");
   check(cudaMemcpyAsync(to, from, static_cast<size_t>(bytes), cudaMemcpyDeviceToHost, of(stream)),
         "a copy from the device");
   synchronize(stream);
@@ -190,7 +208,15 @@ Graph end_recording(Stream stream) {
   check(status, "making a graph ready");
   return instance;
 }
+void abandon_recording(Stream stream) noexcept {
+  cudaGraph_t graph = nullptr;
+  if (cudaStreamEndCapture(of(stream), &graph) == cudaSuccess && graph != nullptr) {
+    static_cast<void>(cudaGraphDestroy(graph));
+  }
+  static_cast<void>(cudaGetLastError());
+}
 void replay(Graph graph, Stream stream) {
+  ++counted();
   check(cudaGraphLaunch(static_cast<cudaGraphExec_t>(graph), of(stream)), "starting a graph");
 }
 void destroy_graph(Graph graph) noexcept {

@@ -44,10 +44,13 @@ void copy_to_host(void* to, const void* from, int64_t bytes, Stream stream);
 void copy_on_device(void* to, const void* from, int64_t bytes, Stream stream);
 
 /// Work of a stream recorded once and started again as a whole. Between begin and end, work put on the stream does not
-/// run; it may not copy to the host or synchronize. Memory that it uses must stay.
+/// run. It may not copy to or from the host or synchronize: Error then, and from end_recording() as well. Memory that
+/// it uses must stay.
 using Graph = void*;
 void begin_recording(Stream stream);
 Graph end_recording(Stream stream);
+/// Ends a recording of which nothing is wanted.
+void abandon_recording(Stream stream) noexcept;
 void replay(Graph graph, Stream stream);
 void destroy_graph(Graph graph) noexcept;
 

@@ -174,8 +174,14 @@ std::unique_ptr<DecodingState> StackNetwork::start_decoding(const ModelInputs&, 
   return std::make_unique<DecodingState>(KeyValueCache(windows, batch, capacity, device));
 }
 
+bool StackNetwork::prepare_steps(DecodingState* state, int64_t positions, Device device) const {
+  std::optional<StepTables> tables = stack_.step_tables(positions, device);
+  if (tables) state->set_step_tables(std::move(*tables));
+  return tables.has_value();
+}
+
 Tensor StackNetwork::decode(const Rows& rows, DecodingState* state) const {
-  return stack_(rows, &state->cache()).hidden;
+  return stack_(rows, &state->cache(), nullptr, state->step_tables()).hidden;
 }
 
 }  // namespace mica

@@ -43,6 +43,7 @@ class StackNetwork : public Network {
   Tensor pool(const Tensor& hidden, const Rows& rows) const override;
   std::unique_ptr<DecodingState> start_decoding(const ModelInputs& inputs, int64_t batch, int64_t capacity,
                                                 Device device) const override;
+  bool prepare_steps(DecodingState* state, int64_t positions, Device device) const override;
   Tensor decode(const Rows& rows, DecodingState* state) const override;
 
  private:

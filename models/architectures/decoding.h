@@ -20,6 +20,10 @@ class DecodingState {
   /// Of an encoder-decoder: keys and values of the encoder's states, computed once. Null for a decoder.
   const CrossStates* cross() const { return cross_ ? &*cross_ : nullptr; }
 
+  /// For steps that read positions from a device's memory: see Network::prepare_steps. Null where none are made.
+  const StepTables* step_tables() const { return tables_ ? &*tables_ : nullptr; }
+  void set_step_tables(StepTables tables) { tables_ = std::move(tables); }
+
   /// Row i continues what row rows[i] was.
   virtual void reorder(std::span<const int64_t> rows);
   virtual bool may_truncate(int64_t row, int64_t length) const { return cache_.may_truncate(row, length); }
@@ -28,6 +32,7 @@ class DecodingState {
  private:
   KeyValueCache cache_;
   std::optional<CrossStates> cross_;
+  std::optional<StepTables> tables_;
   std::vector<int64_t> starts_, lengths_;  // of each row's encoder states
 };
 

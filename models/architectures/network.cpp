@@ -14,6 +14,10 @@ std::unique_ptr<DecodingState> Network::start_decoding(const ModelInputs&, int64
   return nullptr;
 }
 
+bool Network::prepare_steps(DecodingState*, int64_t, Device) const {
+  return false;
+}
+
 Tensor Network::decode(const Rows&, DecodingState*) const {
   throw Error("this network runs whole texts only", "network", "call forward()");
 }

@@ -66,6 +66,9 @@ class Network {
   /// grow); null where the network can only run whole texts. An encoder-decoder reads its encoder's inputs here.
   virtual std::unique_ptr<DecodingState> start_decoding(const ModelInputs& inputs, int64_t batch, int64_t capacity,
                                                         Device device) const;
+  /// Makes the state's tables for positions up to `positions`: decode() then takes rows whose input_ids and
+  /// position_ids lie on the device, one token a text, and reads nothing of the host. False where the network cannot.
+  virtual bool prepare_steps(DecodingState* state, int64_t positions, Device device) const;
   /// Hidden states [rows, hidden_size] of new tokens, which the state remembers.
   virtual Tensor decode(const Rows& rows, DecodingState* state) const;
 };

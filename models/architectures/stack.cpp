@@ -109,6 +109,7 @@ Tensor Stack::sinusoid_table(int64_t rows) const {
 
 // The position of every row in its text, from zero.
 RecycledVector<int64_t> Stack::positions_of(const Rows& rows, const KeyValueCache* cache) const {
+  if (on_device(rows)) return {};
   RecycledVector<int64_t> positions(static_cast<size_t>(rows.rows()));
   if (rows.position_ids.defined()) {
     const Tensor ids = rows.position_ids.contiguous();
@@ -196,14 +197,7 @@ Tensor Stack::embed(const Rows& rows, std::span<const int64_t> positions) const 
   if (spec_.types_are_words && rows.token_type_ids.defined()) x = add(x, embedding(words_, rows.token_type_ids));
   if (project_in_.defined() && !spec_.project_sum) x = project_in_(x);
   if (embeddings_norm_.defined() && spec_.norm_before_positions) x = embeddings_norm_(x);
-  if (position_table_.defined()) {
-    const Tensor index = index_tensor(position_rows(rows, positions));
-    x = add(x, cast(embedding(position_table_, index, spec_.position_padding_idx), x.dtype()));
-  } else if (spec_.positions == PositionTable::sinusoidal) {
-    const Tensor sines = sinusoidal_positions(position_rows(rows, positions), spec_.hidden_size, spec_.sinusoid,
-                                              spec_.position_padding_idx, rows.device);
-    x = add(x, sines.to(x.dtype()));
-  }
+  if (const Tensor placed = embed_positions(rows, positions); placed.defined()) x = add(x, cast(placed, x.dtype()));
   if (embeddings_norm_.defined() && !spec_.norm_before_positions) x = embeddings_norm_(x);
   if (spec_.hidden_are_zero && rows.key_mask.defined()) {
     x = multiply(x, reshape(rows.key_mask.to(x.dtype()), Shape{rows.rows(), 1}));
@@ -319,7 +313,8 @@ void Stack::check_prefix(const Rows& rows, const KeyValueCache* cache) const {
   }
 }
 
-Stack::Output Stack::operator()(const Rows& given, KeyValueCache* cache, const CrossStates* given_cross) const {
+Stack::Output Stack::operator()(const Rows& given, KeyValueCache* cache, const CrossStates* given_cross,
+                                const StepTables* tables) const {
   // Layers of a checkpoint run again when what the caller gave is gone.
   struct Held {
     Rows rows;
@@ -358,10 +353,7 @@ Stack::Output Stack::operator()(const Rows& given, KeyValueCache* cache, const C
   }
   Output output;
   Tensor x = embed(rows, positions);
-  for (const Rotary& each : rotary_) {
-    const RotaryAngles angles = each.angles(positions, rows.device);
-    call.self.rotary.push_back({angles.cos.to(x.dtype()), angles.sin.to(x.dtype())});
-  }
+  call.self.rotary = angles(rows, positions, x.dtype(), tables);
   Step step{.x = x};
   for (size_t i = 0; i < layers_.size(); ++i) {
     if (rows.output_hidden_states) output.hidden_states.push_back(x);

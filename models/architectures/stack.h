@@ -127,6 +127,11 @@ struct CrossStates {
   Tensor key_mask;
 };
 
+/// What depends on positions, for steps whose positions lie on the device: a row for each position.
+struct StepTables {
+  std::vector<Tensor> rotary;  ///< of each of the stack's: [positions, size], cosines and then sines
+};
+
 class Stack {
  public:
   /// `shared_words`: a word table of another stack in place of one of its own.
@@ -137,7 +142,11 @@ class Stack {
     std::vector<Tensor> hidden_states;
   };
   /// `cache`: what came before these rows, to which they are added. `cross`: for layers with cross-attention.
-  Output operator()(const Rows& rows, KeyValueCache* cache = nullptr, const CrossStates* cross = nullptr) const;
+  /// `tables`: for rows whose position_ids lie on the device, see step_tables().
+  Output operator()(const Rows& rows, KeyValueCache* cache = nullptr, const CrossStates* cross = nullptr,
+                    const StepTables* tables = nullptr) const;
+  /// Tables for positions below `positions`; none where something else of a step is made on the host, too.
+  std::optional<StepTables> step_tables(int64_t positions, Device device) const;
   /// Of an encoder's states, for every layer.
   CrossStates cross_states(const Tensor& encoder_hidden, const Rows& encoder_rows) const;
 
@@ -160,7 +169,14 @@ class Stack {
 
   Tensor sinusoid_table(int64_t rows) const;
   Tensor embed(const Rows& rows, std::span<const int64_t> positions) const;
+  Tensor embed_positions(const Rows& rows, std::span<const int64_t> positions) const;
+  RecycledVector<RotaryAngles> angles(const Rows& rows, std::span<const int64_t> positions, DType dtype,
+                                      const StepTables* tables) const;
   Tensor zero_masked_words(const Tensor& x, const Rows& rows) const;
+  /// Whether the rows' positions lie on the device, and the host knows nothing of them.
+  static bool on_device(const Rows& rows) {
+    return rows.position_ids.defined() && !rows.position_ids.device().is_cpu();
+  }
   RecycledVector<int64_t> positions_of(const Rows& rows, const KeyValueCache* cache) const;
   RecycledVector<int64_t> position_rows(const Rows& rows, std::span<const int64_t> positions) const;
   Tensor relative_bias(const Tensor& table, const RelativeBiasSpec& spec, const Rows& rows,

@@ -8,6 +8,15 @@
 
 namespace mica {
 
+void no_token_possible() {
+  throw Error("no token is possible", "generate",
+              "loosen the settings or the constraint: together they bar every token");
+}
+
+void infinite_scores() {
+  throw Error("the model's scores are not all finite", "generate", "check the weights, or set remove_invalid_values");
+}
+
 std::span<const float> processed(const Decoding& decoding, const GenerationRow& row, std::span<const float> logits,
                                  RowScratch& scratch) {
   if (decoding.plain(row)) return logits;
@@ -20,10 +29,7 @@ Choice choose(const Decoding& decoding, const GenerationRow& row, std::span<cons
   Choice choice;
   choice.scores = processed(decoding, row, logits, scratch);
   const int64_t best = scores::best(choice.scores);
-  if (best < 0) {
-    throw Error("no token is possible", "generate",
-                "loosen the settings or the constraint: together they bar every token");
-  }
+  if (best < 0) no_token_possible();
   if (*decoding.config().do_sample) {
     std::vector<float>& probabilities = scratch.processors.probabilities;
     probabilities.resize(choice.scores.size());

@@ -15,6 +15,10 @@ struct Choice {
   std::span<const float> scores;              ///< processed; in the logits or the scratch
 };
 
+/// Throws the Error for a row of which every token is barred, and for one whose likeliest is infinite.
+[[noreturn]] void no_token_possible();
+[[noreturn]] void infinite_scores();
+
 /// Processes a copy of the logits (or looks at them in place where there is nothing to process), which ends up in
 /// scratch.scores or is the logits themselves. Throws Error when every token is barred.
 std::span<const float> processed(const Decoding& decoding, const GenerationRow& row, std::span<const float> logits,

@@ -8,6 +8,7 @@
 #include "mica/base/error.h"
 #include "mica/base/warnings.h"
 #include "mica/kernels/random.h"
+#include "mica/models/generation/choice.h"
 #include "mica/models/generation/scores.h"
 
 namespace mica {
@@ -167,8 +168,8 @@ HostLogits Decoding::append(GenerationSession& session, std::span<const std::vec
   return logits;
 }
 
-HostLogits Decoding::prefill(GenerationSession& session) const {
-  if (session.batch() != prompts()) return append(session, prompts_);
+std::vector<std::vector<int64_t>> Decoding::unread(const GenerationSession& session) const {
+  if (session.batch() != prompts()) return prompts_;  // append() says what is wrong
   std::vector<std::vector<int64_t>> rest;
   for (int64_t i = 0; i < prompts(); ++i) {
     const std::vector<int64_t>& prompt = prompts_[static_cast<size_t>(i)];
@@ -180,7 +181,27 @@ HostLogits Decoding::prefill(GenerationSession& session) const {
     }
     rest.emplace_back(prompt.begin() + held, prompt.end());
   }
-  return append(session, rest);
+  return rest;
+}
+
+HostLogits Decoding::prefill(GenerationSession& session) const {
+  return append(session, unread(session));
+}
+
+std::optional<SamplingRule> Decoding::rule() const {
+  const GenerationConfig& c = config_;
+  const bool extras = !rules_.empty() || !last_.empty() || !hooks_.constraints.empty();
+  if (extras || wants_transitions_ || *c.output_logits) return std::nullopt;
+  SamplingRule rule;
+  rule.sample = *c.do_sample;
+  if (!rule.sample) return rule;
+  if (c.top_h || *c.typical_p < 1 || *c.epsilon_cutoff > 0 || *c.eta_cutoff > 0) return std::nullopt;
+  rule.seed = seed_;
+  rule.temperature = static_cast<float>(*c.temperature);
+  rule.top_k = std::max<int64_t>(*c.top_k, 0);
+  rule.top_p = *c.top_p < 1 ? static_cast<float>(*c.top_p) : 1.0F;
+  if (c.min_p) rule.min_p = static_cast<float>(*c.min_p);
+  return rule;
 }
 
 bool Decoding::plain(const GenerationRow& row) const {
@@ -211,9 +232,7 @@ void Decoding::process(const GenerationRow& row, std::span<float> scores, RowScr
   // What follows needs an order among scores and a sum of their exponentials.
   const int64_t best = scores::best(scores);
   if (best < 0) return;
-  if (std::isinf(scores[static_cast<size_t>(best)])) {
-    throw Error("the model's scores are not all finite", "generate", "check the weights, or set remove_invalid_values");
-  }
+  if (std::isinf(scores[static_cast<size_t>(best)])) infinite_scores();
   run(cuts_, text, scores, scratch);
   run(last_, text, scores, scratch);
 }

@@ -63,6 +63,11 @@ class Decoding {
   GenerationRow start(int64_t prompt, int64_t sample) const;
   /// Runs the prompts, but for what the session holds of them already.
   HostLogits prefill(GenerationSession& session) const;
+  /// What of the prompts the session has not read.
+  std::vector<std::vector<int64_t>> unread(const GenerationSession& session) const;
+  /// The settings as a session's append_and_choose() takes them; nothing where they ask for more: other processors,
+  /// constraints, scores in the result.
+  std::optional<SamplingRule> rule() const;
   static HostLogits append(GenerationSession& session, std::span<const std::vector<int64_t>> tokens,
                            GenerationSession::Positions positions = GenerationSession::Positions::last);
 

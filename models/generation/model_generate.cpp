@@ -88,6 +88,7 @@ GenerationOutput Model::generate(const ModelInputs& inputs, const GenerationConf
   wanted = std::clamp<int64_t>(wanted, 1, kMostReserved);
   const int64_t capacity = limit > 0 ? std::min(limit, longest + wanted) : longest + wanted;
   ModelSession session = start_session(*this, inputs, capacity, cache_quantization(config));
+  if (config.cache_implementation == "static") session.record_steps();
 
   if (!shape.encoder_decoder || hooks.encoder_ids != nullptr || embedded) {
     return mica::generate(session, prompts, config, hooks);

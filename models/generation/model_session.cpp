@@ -8,6 +8,7 @@
 #include "mica/base/error.h"
 #include "mica/base/recycled.h"
 #include "mica/models/auto/virtual_inputs.h"
+#include "mica/models/generation/draws.h"
 #include "mica/models/modules/positions.h"
 
 namespace mica {
@@ -55,7 +56,7 @@ std::vector<int64_t> ModelSession::types_of(size_t row, int64_t first, int64_t c
   return result;
 }
 
-Tensor ModelSession::append(std::span<const std::vector<int64_t>> tokens, Positions positions) {
+void ModelSession::check_tokens(std::span<const std::vector<int64_t>> tokens) const {
   if (static_cast<int64_t>(tokens.size()) != batch()) {
     throw Error("tokens for " + std::to_string(tokens.size()) + " rows", "generate",
                 "the session has " + std::to_string(batch()));
@@ -63,14 +64,72 @@ Tensor ModelSession::append(std::span<const std::vector<int64_t>> tokens, Positi
   for (size_t row = 0; row < tokens.size(); ++row) {
     if (tokens[row].empty()) throw Error("no token for row " + std::to_string(row), "generate", "append at least one");
   }
-  const NoGrad no_grad;
-  Tensor logits = state_ != nullptr ? run_cached(tokens, positions) : run_whole(tokens, positions);
+}
+
+Tensor ModelSession::run(std::span<const std::vector<int64_t>> tokens, Positions positions) {
+  return (state_ != nullptr ? run_cached(tokens, positions) : run_whole(tokens, positions)).to(DType::float32);
+}
+
+// They have been read.
+void ModelSession::note(std::span<const std::vector<int64_t>> tokens) {
   for (size_t row = 0; row < tokens.size(); ++row) {
     if (prompts_[row] == 0) prompts_[row] = static_cast<int64_t>(tokens[row].size());
     texts_[row].insert(texts_[row].end(), tokens[row].begin(), tokens[row].end());
     read_[row] = static_cast<int64_t>(texts_[row].size());
   }
-  return logits.to(DType::float32).to(Device{});
+}
+
+Tensor ModelSession::append(std::span<const std::vector<int64_t>> tokens, Positions positions) {
+  check_tokens(tokens);
+  const NoGrad no_grad;
+  const Tensor logits = run(tokens, positions);
+  note(tokens);
+  return logits.to(Device{});
+}
+
+void ModelSession::record_steps() {
+  const bool plain = state_ != nullptr && state_->cross() == nullptr && types_.empty();
+  if (plain && backend(model_.device()).records())
+    steps_ = std::make_unique<RecordedSteps>(draw_place(0, Draw::token, 1).index);
+}
+
+std::vector<int64_t> ModelSession::append_and_choose(std::span<const std::vector<int64_t>> tokens,
+                                                     const SamplingRule& rule, std::span<const RowDraw> texts) {
+  check_tokens(tokens);
+  const NoGrad no_grad;
+  TextStep step;
+  RecycledVector<int64_t> sources;
+  bool own = texts.size() == tokens.size();  // each text has its own row
+  for (size_t i = 0; i < texts.size(); ++i) {
+    const DrawPlace at = draw_place(texts[i].sample, Draw::token, texts[i].step);
+    step.streams.push_back(static_cast<int64_t>(at.stream));
+    step.indices.push_back(static_cast<int64_t>(at.index));
+    sources.push_back(texts[i].source);
+    own = own && texts[i].source == static_cast<int64_t>(i);
+  }
+  bool single = own;
+  for (size_t row = 0; row < tokens.size(); ++row) {
+    single = single && tokens[row].size() == 1 && read_[row] == static_cast<int64_t>(texts_[row].size());
+  }
+  if (steps_ != nullptr && single) {
+    for (size_t row = 0; row < tokens.size(); ++row) {
+      step.tokens.push_back(tokens[row][0]);
+      step.positions.push_back(virtual_ + read_[row]);
+    }
+    if (const auto chosen = steps_->run(model_, *state_, step, rule)) {
+      note(tokens);
+      return *chosen;
+    }
+  }
+  const Device device = model_.device();
+  Tensor logits = run(tokens, Positions::last);
+  if (!own) logits = index_select(logits, index_tensor(sources).to(device));
+  logits = logits.contiguous();
+  const Tensor streams = Tensor::from(step.streams).to(device), indices = Tensor::from(step.indices).to(device);
+  const Tensor chosen = Tensor::empty({static_cast<int64_t>(texts.size())}, DType::int64, device);
+  backend(device).sampling().choose(logits.view(), rule, streams.view(), indices.view(), chosen.view());
+  note(tokens);
+  return chosen.to_vector<int64_t>();
 }
 
 // In as many calls as the cache needs for its bits not to depend on how a text is cut: one, unless it rounds.

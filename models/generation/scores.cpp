@@ -48,11 +48,11 @@ BlockMax max_of(const float* x, size_t count) {
   return result;
 }
 
-[[noreturn]] void undefined_scores() {
+}  // namespace
+
+void undefined_scores() {
   throw Error("the model's scores are not all numbers", "generate", "check the weights, or set remove_invalid_values");
 }
-
-}  // namespace
 
 void softmax(std::span<const float> scores, std::span<float> probabilities) {
   backend(Device{}).reduce().softmax(row_view(scores.data(), scores.size()), false,

@@ -23,6 +23,9 @@ int64_t best(std::span<const float> scores);
 /// first or, with `later_first`, the higher.
 void largest(std::span<const float> scores, int64_t count, std::vector<int64_t>& indices, bool later_first = false);
 
+/// Throws the Error for scores that are not all numbers.
+[[noreturn]] void undefined_scores();
+
 /// The index that `u` in [0, 1) falls on when each has a share of the line as large as its weight (0 or more).
 /// Throws Error when the weights add up to nothing, or are no numbers.
 int64_t draw(std::span<const float> weights, double u);

@@ -51,6 +51,10 @@ void KeyValueCache::begin(std::span<const int64_t> counts) {
     throw Error(std::to_string(counts.size()) + " sequences", "cache",
                 "it holds " + std::to_string(batch()) + "; start another one");
   }
+  if (!recorded_.empty()) {
+    for (size_t i = 0; i < groups_.size(); ++i) groups_[i].begin_step(&recorded_[i]);
+    return;
+  }
   counts_.assign(counts.begin(), counts.end());
   for (CacheGroup& group : groups_) group.begin(slots_, lengths_, counts_);
 }
@@ -67,7 +71,26 @@ const SequenceOffsets& KeyValueCache::offsets(int64_t layer) const {
 void KeyValueCache::end() {
   for (size_t i = 0; i < counts_.size(); ++i) lengths_[i] += counts_[i];
   counts_.clear();
+  recorded_ = {};
   for (CacheGroup& group : groups_) group.end();
+}
+
+int64_t KeyValueCache::steps() const {
+  int64_t least = std::numeric_limits<int64_t>::max();
+  for (const CacheGroup& group : groups_) {
+    for (size_t row = 0; row < slots_.size(); ++row) least = std::min(least, group.steps(slots_[row], lengths_[row]));
+  }
+  return least;
+}
+
+uint64_t KeyValueCache::moves() const {
+  uint64_t total = 0;
+  for (const CacheGroup& group : groups_) total += group.moves();
+  return total;
+}
+
+void KeyValueCache::advance() {
+  for (int64_t& length : lengths_) ++length;
 }
 
 // The first row that continues an old one takes over its slot; further ones get a copy in a slot that became free.

@@ -46,6 +46,21 @@ class KeyValueCache {
   /// The call is over: the new tokens count.
   void end();
 
+  // Steps that are recorded (Backend::record), of one token a row: what moves on from one to the next lies in device
+  // memory, a CacheStep for each of groups() kinds of layers.
+  size_t groups() const { return groups_.size(); }
+  CachePlace place(size_t group, int64_t row) const { return groups_[group].place(slots_[row_at(row)], length(row)); }
+  /// Tokens that each slot of the group has room for.
+  int64_t capacity(size_t group) const { return groups_[group].capacity(); }
+  /// Steps that all rows may take before something else is due: a slot that is full, layers that hold nothing yet.
+  int64_t steps() const;
+  /// Changes when buffers move, and with them what recorded steps know.
+  uint64_t moves() const;
+  /// The next call, from begin() to end(), is recorded: its tokens do not count. The steps must outlive it.
+  void record(std::span<const CacheStep> steps) { recorded_ = steps; }
+  /// A recorded step ran: every row has one token more.
+  void advance();
+
   /// Row i continues what row rows[i] was.
   void reorder(std::span<const int64_t> rows);
   /// Whether a row still has what its first `length` tokens need: windows forget.
@@ -54,6 +69,7 @@ class KeyValueCache {
   void truncate(int64_t row, int64_t length);
 
  private:
+  static size_t row_at(int64_t row) { return static_cast<size_t>(row); }
   struct Place {
     size_t group = 0, layer = 0;
   };
@@ -62,6 +78,7 @@ class KeyValueCache {
   std::vector<Place> places_;                      // by layer
   std::vector<int64_t> slots_, lengths_, counts_;  // by row
   int64_t num_slots_;
+  std::span<const CacheStep> recorded_;                    // empty: the call is an ordinary one
   std::shared_ptr<const CacheQuantization> quantization_;  // null: none
 };
 

@@ -5,6 +5,7 @@
 
 #include "mica/base/error.h"
 #include "mica/base/pages.h"
+#include "mica/kernels/shape.h"
 
 namespace mica {
 namespace {
@@ -25,6 +26,11 @@ int64_t window_capacity(int64_t window) {
 
 Tensor rows_of(const Tensor& x, int64_t first, int64_t count) {
   return x.slice(0, first, first + count);
+}
+
+// The kernel that puts rows wants the last dimension dense.
+Tensor dense_heads(const Tensor& x) {
+  return x.stride(2) == 1 || x.size(2) == 1 ? x : x.contiguous();
 }
 
 }  // namespace
@@ -93,6 +99,7 @@ void CacheGroup::resize(int64_t count, int64_t capacity) {
     }
   }
   for (Tensor& each : wide_) each = {};
+  ++moves_;
   dropped_.resize(static_cast<size_t>(count), 0);
   recent_from_.resize(static_cast<size_t>(count), 0);
   num_slots_ = count;
@@ -209,6 +216,13 @@ Tensor CacheGroup::add_quantized(CacheRows& kept, const Tensor& added, Tensor& w
 
 std::pair<Tensor, Tensor> CacheGroup::append(size_t layer, const Tensor& key, const Tensor& value) {
   Layer& kept = layers_[layer];
+  if (step_ != nullptr) {
+    ShapeKernels& kernels = backend(device_).shape();
+    const Tensor keys = dense_heads(key), values = dense_heads(value);
+    kernels.put_rows(keys.view(), step_->rows.view(), kept[0].rows().view());
+    kernels.put_rows(values.view(), step_->rows.view(), kept[1].rows().view());
+    return {kept[0].rows(), kept[1].rows()};
+  }
   if (!kept[0].defined()) {
     const CacheSlots room = slots(num_slots_, capacity_);
     check_memory(room, key, value);
@@ -228,6 +242,17 @@ void CacheGroup::end() {
   }
   rows_.clear();
   spills_ = false;
+  step_ = nullptr;
+}
+
+CachePlace CacheGroup::place(int64_t slot, int64_t length) const {
+  const int64_t stored = length - dropped_[static_cast<size_t>(slot)], start = slot * capacity_;
+  return {.row = start + stored, .start = start, .length = stored + 1};
+}
+
+int64_t CacheGroup::steps(int64_t slot, int64_t length) const {
+  const bool made = std::all_of(layers_.begin(), layers_.end(), [](const Layer& each) { return each[0].defined(); });
+  return made && quantization_ == nullptr ? capacity_ - (length - dropped_[static_cast<size_t>(slot)]) : 0;
 }
 
 void CacheGroup::copy_slot(int64_t from, int64_t to, int64_t length) {

@@ -11,6 +11,7 @@
 #include "mica/autograd/attention.h"
 #include "mica/base/recycled.h"
 #include "mica/models/modules/cache_rows.h"
+#include "mica/models/modules/cache_step.h"
 #include "mica/tensor/tensor.h"
 
 namespace mica {
@@ -29,8 +30,10 @@ class CacheGroup {
   void quantize(const CacheQuantization* quantization) { quantization_ = quantization; }
   /// A call in which row i, with `lengths[i]` tokens so far in slot `slots[i]`, gets counts[i] more.
   void begin(std::span<const int64_t> slots, std::span<const int64_t> lengths, std::span<const int64_t> counts);
+  /// A call that is recorded. The step must outlive it.
+  void begin_step(const CacheStep* step) { step_ = step; }
   /// See KeyValueCache.
-  const SequenceOffsets& offsets() const { return offsets_; }
+  const SequenceOffsets& offsets() const { return step_ != nullptr ? step_->offsets : offsets_; }
   std::pair<Tensor, Tensor> append(size_t layer, const Tensor& key, const Tensor& value);
   void end();
 
@@ -42,6 +45,12 @@ class CacheGroup {
   void truncate(int64_t slot, int64_t length);
 
   int64_t capacity() const { return capacity_; }
+  /// Where the next token of a text of `length` goes.
+  CachePlace place(int64_t slot, int64_t length) const;
+  /// Tokens that such a text may get before its slot is full; 0 where there is more to them than writing their rows.
+  int64_t steps(int64_t slot, int64_t length) const;
+  /// Changes when buffers move.
+  uint64_t moves() const { return moves_; }
   int64_t bytes() const;
 
  private:
@@ -65,6 +74,8 @@ class CacheGroup {
   RecycledVector<Row> rows_;  // of this call
   bool spills_ = false;       // this call's keys lie in memory of their own
   SequenceOffsets offsets_;
+  const CacheStep* step_ = nullptr;  // of a call that is recorded
+  uint64_t moves_ = 0;
 
   // In 8 bits:
   const CacheQuantization* quantization_ = nullptr;

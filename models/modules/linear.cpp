@@ -56,7 +56,9 @@ class PackedWeights {
       const bool seen = rows > kFewRows && std::exchange(seen_version_, version) == version;
       const bool narrow = item_size(layers[0].first.dtype()) < 4;
       const bool slow = rows <= kFewRows && better_packed(layers[0].first) && ++few_calls_ > kFewCalls;
-      if ((!seen || narrow) && !slow && same_bits_unpacked(layers)) return std::nullopt;
+      // What is recorded is done later, and again and again: no place to make something that stays.
+      const bool recorded = backend(device).recording();
+      if ((!seen || narrow || recorded) && (!slow || recorded) && same_bits_unpacked(layers)) return std::nullopt;
       current_ = pack(layers);
       version_ = version;
       packed_from_ = at;

@@ -234,13 +234,16 @@ std::vector<float> Rotary::frequencies(int64_t length) const {
   return result;
 }
 
+bool Rotary::fixed(int64_t length) const {
+  const auto tokens = static_cast<double>(length);
+  if (spec_.kind == RotaryKind::dynamic) return tokens <= spec_.max_positions;
+  return spec_.kind != RotaryKind::longrope || tokens <= spec_.original_positions;
+}
+
 RotaryAngles Rotary::angles(std::span<const int64_t> positions, Device device) const {
   const int64_t longest = positions.empty() ? 0 : *std::max_element(positions.begin(), positions.end()) + 1;
-  const bool long_text =
-      (spec_.kind == RotaryKind::dynamic && static_cast<double>(longest) > spec_.max_positions) ||
-      (spec_.kind == RotaryKind::longrope && static_cast<double>(longest) > spec_.original_positions);
   std::vector<float> of_long;
-  if (long_text) of_long = frequencies(longest);
+  if (!fixed(longest)) of_long = frequencies(longest);
   if (stored_ != nullptr) of_long = stored_->read();
   const std::vector<float>& list = of_long.empty() ? short_ : of_long;
   const auto factor = static_cast<float>(spec_.attention_factor);

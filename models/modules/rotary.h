@@ -55,6 +55,8 @@ class Rotary {
   const RotarySpec& spec() const { return spec_; }
   /// [size / 2], as the spec gives them.
   Tensor frequencies() const { return Tensor::from(short_); }
+  /// Whether a position's angles are the same in all texts of up to `length` tokens.
+  bool fixed(int64_t length) const;
   /// positions: int64 [rows] on the host.
   RotaryAngles angles(std::span<const int64_t> positions, Device device) const;
 

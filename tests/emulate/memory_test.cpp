@@ -96,13 +96,22 @@ TEST(EmulatedMemory, AGraphRunsWhenItIsReplayed) {
   begin_recording(stream);
   launch("test.add", stream, {{1}, {2}}, add_kernel, x.data());
   copy_on_device(y.data(), x.data(), 8, stream);
-  EXPECT_NE(error_of([&] { synchronize(stream); }), "");
   const Graph graph = end_recording(stream);
   EXPECT_EQ(x.values(), (std::vector<float>{1, 2}));
   replay(graph, stream);
   replay(graph, stream);
   EXPECT_EQ(y.values(), (std::vector<float>{3, 4}));
   destroy_graph(graph);
+  destroy_stream(stream);
+}
+
+// As on a device: who waits meanwhile has nothing in the end.
+TEST(EmulatedMemory, AGraphIsSpoiledByWaiting) {
+  Stream stream = make_stream();
+  begin_recording(stream);
+  EXPECT_NE(error_of([&] { synchronize(stream); }), "");
+  EXPECT_NE(error_of([&] { end_recording(stream); }), "");
+  EXPECT_EQ(error_of([&] { synchronize(stream); }), "");
   destroy_stream(stream);
 }
 

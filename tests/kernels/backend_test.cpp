@@ -42,6 +42,7 @@ TEST(Backend, RegisteredDevicesAreFound) {
     RandomKernels& random() override { return inner_.random(); }
     ReduceKernels& reduce() override { return inner_.reduce(); }
     RotaryKernels& rotary() override { return inner_.rotary(); }
+    SamplingKernels& sampling() override { return inner_.sampling(); }
     ShapeKernels& shape() override { return inner_.shape(); }
 
    private:

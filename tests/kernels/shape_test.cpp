@@ -208,6 +208,32 @@ TEST(Shape, LongCopiesAreWhole) {
   for (size_t i = 0; i < out.size(); ++i) ASSERT_EQ(out[i], static_cast<double>(in[2 * i]));
 }
 
+TEST(Shape, RowsArePutWhereTheIndexSays) {
+  const auto check = [](auto zero) {
+    using T = decltype(zero);
+    std::vector<T> values;
+    for (int i = 0; i < 3 * 2 * 8; ++i) values.push_back(static_cast<T>(i));
+    const Array<T> x({3, 2, 8}, values), y({7, 2, 4});
+    tested().shape().fill(y.view(), 0);
+    View narrow = x.view();  // the second half of each head
+    narrow.data = narrow.as<char>() + 4 * sizeof(T);
+    narrow.shape[2] = 4;
+    tested().shape().put_rows(narrow, Array<int64_t>({3}, {5, 0, 2}).view(), y.view());
+    const std::vector<T> out = y.values();
+    std::vector<T> wanted(7 * 8);
+    for (size_t row = 0; row < 3; ++row) {
+      for (size_t k = 0; k < 8; ++k) {
+        const size_t to = row == 0 ? 5 : row == 1 ? 0 : 2;
+        wanted[to * 8 + k] = static_cast<T>(row * 16 + k / 4 * 8 + 4 + k % 4);
+      }
+    }
+    EXPECT_EQ(out, wanted);
+  };
+  check(float{});
+  check(double{});
+  check(uint8_t{});
+}
+
 TEST(Shape, FillAndArange) {
   const Array<bfloat16> half({3, 2});
   tested().shape().fill(half.view(), -2.5);

@@ -18,6 +18,7 @@
 #include "mica/kernels/random.h"
 #include "mica/kernels/reduce.h"
 #include "mica/kernels/rotary.h"
+#include "mica/kernels/sampling.h"
 #include "mica/kernels/shape.h"
 #include "mica/tests/support/guarded_call.h"
 #include "mica/tests/support/guarded_memory.h"
@@ -318,6 +319,15 @@ class GuardedRotary final : public RotaryKernels {
   }
 };
 
+class GuardedSampling final : public SamplingKernels {
+ public:
+  void choose(const View& logits, const SamplingRule& rule, const View& streams, const View& indices,
+              const View& tokens) override {
+    GuardedCall call("sampling.choose", logits, streams, indices, tokens);
+    cpu().sampling().choose(logits, rule, streams, indices, tokens);
+  }
+};
+
 class GuardedShape final : public ShapeKernels {
  public:
   void copy(const View& x, const View& y) override {
@@ -331,6 +341,10 @@ class GuardedShape final : public ShapeKernels {
   void arange(double start, double step, const View& y) override {
     GuardedCall call("shape.arange", y);
     cpu().shape().arange(start, step, call.wide(y));
+  }
+  void put_rows(const View& x, const View& index, const View& y) override {
+    GuardedCall call("shape.put_rows", x, index, y);
+    cpu().shape().put_rows(x, index, y);
   }
 };
 
@@ -364,6 +378,7 @@ class GuardedBackend final : public Backend {
   RandomKernels& random() override { return random_; }
   ReduceKernels& reduce() override { return reduce_; }
   RotaryKernels& rotary() override { return rotary_; }
+  SamplingKernels& sampling() override { return sampling_; }
   ShapeKernels& shape() override { return shape_; }
 
  private:
@@ -382,6 +397,7 @@ class GuardedBackend final : public Backend {
   GuardedRandom random_;
   GuardedReduce reduce_;
   GuardedRotary rotary_;
+  GuardedSampling sampling_;
   GuardedShape shape_;
 };
 

@@ -25,6 +25,7 @@ struct Recorded {
 
 struct EmulatedStream {
   std::unique_ptr<Recorded> recorded;
+  bool spoiled = false;  // what is recorded, by a call that may not be
 };
 
 EmulatedStream& of(Stream stream) {
@@ -38,6 +39,7 @@ std::atomic<int64_t>& counted() {
 
 void refuse_while_recording(Stream stream, const char* what) {
   if (emulate::recording(stream)) {
+    of(stream).spoiled = true;
     throw Error(std::string(what) + " while a graph is recorded", "emulated device", "do it before or after");
   }
 }
@@ -143,12 +145,23 @@ void copy_on_device(void* to, const void* from, int64_t bytes, Stream stream) {
 void begin_recording(Stream stream) {
   refuse_while_recording(stream, "a second recording");
   of(stream).recorded = std::make_unique<Recorded>();
+  of(stream).spoiled = false;
 }
 Graph end_recording(Stream stream) {
-  return of(stream).recorded.release();
+  if (!emulate::recording(stream)) throw Error("no recording to end", "emulated device", "begin one");
+  std::unique_ptr<Recorded> recorded = std::move(of(stream).recorded);
+  if (of(stream).spoiled) {
+    throw Error("what was recorded did something that cannot be", "emulated device",
+                "see the error before this one, which was not passed on");
+  }
+  return recorded.release();
+}
+void abandon_recording(Stream stream) noexcept {
+  of(stream).recorded.reset();
 }
 void replay(Graph graph, Stream stream) {
   refuse_while_recording(stream, "a replay");
+  ++counted();
   for (const auto& work : static_cast<Recorded*>(graph)->work) work();
 }
 void destroy_graph(Graph graph) noexcept {
