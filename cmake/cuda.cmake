@@ -32,5 +32,6 @@ elseif(MICA_EMULATE AND NOT MICA_SANITIZE MATCHES thread)  # which does not know
   target_compile_definitions(mica_emulated PRIVATE MICA_EMULATED=1)
   target_include_directories(mica_emulated PRIVATE ${Boost_INCLUDE_DIRS})
   target_link_libraries(mica_emulated PRIVATE mica_settings)
-  target_compile_options(mica_emulated PRIVATE -Wno-unknown-pragmas)  # "#pragma unroll"
+  # "#pragma unroll"; what GCC 4.6 changed for arguments of more than 16-byte alignment (tensor maps).
+  target_compile_options(mica_emulated PRIVATE -Wno-unknown-pragmas -Wno-psabi)
 endif()
