@@ -25,6 +25,17 @@
 
 namespace mica::cuda {
 
+// Only sm_90a has them: a kernel's body is between #ifdef MICA_WARPGROUP_PRODUCTS and #endif, and the host chooses it
+// where kBuiltForHopper says that the build's list of architectures holds 90a.
+#if defined(MICA_EMULATED) || defined(__CUDA_ARCH_FEAT_SM90_ALL)
+#define MICA_WARPGROUP_PRODUCTS 1
+#endif
+#if defined(MICA_EMULATED) || defined(MICA_SM90A)
+constexpr bool kBuiltForHopper = true;
+#else
+constexpr bool kBuiltForHopper = false;
+#endif
+
 constexpr unsigned kWarpgroup = 128;
 
 /// What runs along memory.
