@@ -135,6 +135,7 @@ TEST(EmulatedWarpgroup, ProductsOfEveryLayout) {
         EXPECT_EQ((wrong_sums<bfloat16, Major::depth, Major::width, 128>()), 0);
         EXPECT_EQ((wrong_sums<float16, Major::width, Major::depth, 128>()), 0);
         EXPECT_EQ((wrong_sums<bfloat16, Major::width, Major::width, 128>()), 0);
+        EXPECT_EQ((wrong_sums<bfloat16, Major::depth, Major::width, 256>()), 0);
         EXPECT_EQ((wrong_sums<bfloat16, Major::depth, Major::depth, 128, true>()), 0);
         EXPECT_EQ((wrong_sums<float16, Major::depth, Major::width, 128, true>()), 0);
         EXPECT_EQ((wrong_sums<float16, Major::depth, Major::width, 64, true>()), 0);

@@ -121,6 +121,7 @@ void take_registers(Line line = Line::here()) {
 #define MICA_SUMS_4(c, j) MICA_SUMS_1(c, j), MICA_SUMS_1(c, j + 1), MICA_SUMS_1(c, j + 2), MICA_SUMS_1(c, j + 3)
 #define MICA_SUMS_8(c) MICA_SUMS_4(c, 0), MICA_SUMS_4(c, 4)
 #define MICA_SUMS_16(c) MICA_SUMS_8(c), MICA_SUMS_4(c, 8), MICA_SUMS_4(c, 12)
+#define MICA_SUMS_32(c) MICA_SUMS_16(c), MICA_SUMS_4(c, 16), MICA_SUMS_4(c, 20), MICA_SUMS_4(c, 24), MICA_SUMS_4(c, 28)
 #define MICA_NAMES_32                                                                                         \
   "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, %17, %18, %19, %20, %21, %22, " \
   "%23, %24, %25, %26, %27, %28, %29, %30, %31"
@@ -128,6 +129,12 @@ void take_registers(Line line = Line::here()) {
   MICA_NAMES_32                                                                                                 \
   ", %32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, %48, %49, %50, %51, %52, " \
   "%53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63"
+#define MICA_NAMES_128                                                                                           \
+  MICA_NAMES_64                                                                                                  \
+  ", %64, %65, %66, %67, %68, %69, %70, %71, %72, %73, %74, %75, %76, %77, %78, %79, %80, %81, %82, %83, %84, "  \
+  "%85, %86, %87, %88, %89, %90, %91, %92, %93, %94, %95, %96, %97, %98, %99, %100, %101, %102, %103, %104, "    \
+  "%105, %106, %107, %108, %109, %110, %111, %112, %113, %114, %115, %116, %117, %118, %119, %120, %121, %122, " \
+  "%123, %124, %125, %126, %127"
 // type: bf16 or f16; an bn pn ta tb: the names of the operands behind the sums.
 #define MICA_MULTIPLY_SHARED(n, type, names, an, bn, pn, ta, tb, sums)                                            \
   asm volatile("{\n.reg .pred p;\nsetp.ne.b32 p, " pn ", 0;\nwgmma.mma_async.sync.aligned.m64n" n "k16.f32." type \
@@ -144,8 +151,12 @@ void take_registers(Line line = Line::here()) {
 
 template <typename T, Major kA, Major kB, int kColumns>
 __device__ __forceinline__ void multiply(FragmentC (&c)[kColumns], MatrixPlace a_place, MatrixPlace b_place, bool add) {
-  static_assert(kColumns == 8 || kColumns == 16);
-  if constexpr (kColumns == 8 && std::is_same_v<T, bfloat16>) {
+  static_assert(kColumns == 8 || kColumns == 16 || kColumns == 32);
+  if constexpr (kColumns == 32 && std::is_same_v<T, bfloat16>) {
+    MICA_MULTIPLY_SHARED("256", "bf16", MICA_NAMES_128, "%128", "%129", "%130", "%131", "%132", MICA_SUMS_32(c));
+  } else if constexpr (kColumns == 32) {
+    MICA_MULTIPLY_SHARED("256", "f16", MICA_NAMES_128, "%128", "%129", "%130", "%131", "%132", MICA_SUMS_32(c));
+  } else if constexpr (kColumns == 8 && std::is_same_v<T, bfloat16>) {
     MICA_MULTIPLY_SHARED("64", "bf16", MICA_NAMES_32, "%32", "%33", "%34", "%35", "%36", MICA_SUMS_8(c));
   } else if constexpr (kColumns == 8) {
     MICA_MULTIPLY_SHARED("64", "f16", MICA_NAMES_32, "%32", "%33", "%34", "%35", "%36", MICA_SUMS_8(c));
@@ -173,8 +184,10 @@ __device__ __forceinline__ void multiply(FragmentC (&c)[kColumns], const Fragmen
 #undef MICA_SUMS_4
 #undef MICA_SUMS_8
 #undef MICA_SUMS_16
+#undef MICA_SUMS_32
 #undef MICA_NAMES_32
 #undef MICA_NAMES_64
+#undef MICA_NAMES_128
 #undef MICA_MULTIPLY_SHARED
 #undef MICA_MULTIPLY_REGISTERS
 
