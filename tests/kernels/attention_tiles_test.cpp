@@ -377,6 +377,21 @@ TYPED_TEST(AttentionTilesTest, ExtrasOfEverySize) {
   }
 }
 
+// Keys for several rounds of a kernel's ring of tiles.
+TYPED_TEST(AttentionTilesTest, LongOfEverySize) {
+  for (const int64_t size : {32, 64, 128}) {
+    for (const float dropout : {0.0F, 0.2F}) {
+      check<TypeParam>({.what = "long, size " + std::to_string(size),
+                        .size = size,
+                        .heads = 1,
+                        .key_heads = 1,
+                        .queries = {140},
+                        .keys = {1000},
+                        .dropout = dropout});
+    }
+  }
+}
+
 template <typename T>
 void check_every_option(int64_t n) {
   check<T>({.what = "plain", .size = n});

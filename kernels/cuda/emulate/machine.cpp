@@ -355,6 +355,8 @@ void Machine::land_any() {
 // Who runs next; null when nobody can.
 Thread* Machine::next() {
   if (mixed_ && !copies_.empty() && random() % 64 == 0) land_any();
+  // Who may go on does not wait for all others to stand: a slot of a ring that is given back too early is filled early.
+  if (!waiting_.empty() && random() % 16 == 0) release_waiting();
   while (ready_.empty() && !release_waiting() && !copies_.empty()) land_any();
   if (!ready_.empty()) {
     // Those that have started may go before those that have not.
