@@ -18,6 +18,9 @@ if(MICA_CUDA)
   target_include_directories(mica_cuda PRIVATE ${PROJECT_BINARY_DIR}/include)
   target_compile_options(mica_cuda PRIVATE --expt-relaxed-constexpr -Xptxas=-v -Xcompiler=-Wall,-Wextra,-Wshadow
                                            $<$<BOOL:${MICA_WERROR}>:-Werror=all-warnings>)
+  if("${CMAKE_CUDA_ARCHITECTURES}" MATCHES "90a")  # without it, Hopper's GPUs run what those before them do
+    target_compile_definitions(mica_cuda PRIVATE MICA_SM90A=1)
+  endif()
   set_source_files_properties(kernels/backend.cpp PROPERTIES COMPILE_DEFINITIONS MICA_WITH_CUDA=1)
   target_sources(mica_static PRIVATE $<TARGET_OBJECTS:mica_cuda>)
   target_link_libraries(mica_static PRIVATE CUDA::cudart_static)
@@ -32,5 +35,6 @@ elseif(MICA_EMULATE AND NOT MICA_SANITIZE MATCHES thread)  # which does not know
   target_compile_definitions(mica_emulated PRIVATE MICA_EMULATED=1)
   target_include_directories(mica_emulated PRIVATE ${Boost_INCLUDE_DIRS})
   target_link_libraries(mica_emulated PRIVATE mica_settings)
-  target_compile_options(mica_emulated PRIVATE -Wno-unknown-pragmas)  # "#pragma unroll"
+  # "#pragma unroll"; what GCC 4.6 changed for arguments of more than 16-byte alignment (tensor maps).
+  target_compile_options(mica_emulated PRIVATE -Wno-unknown-pragmas -Wno-psabi)
 endif()

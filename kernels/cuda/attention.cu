@@ -33,7 +33,9 @@ void CudaAttention::forward(const AttentionArguments& arguments, const View& out
     skipped = kFewQueries;
     if (longest(arguments.query_segments) <= skipped) return;
   }
-  if (attention_fits_tiles(arguments) && wide(output)) {
+  if (attention_fits_hopper(device_, arguments) && wide(output)) {
+    attention_forward_hopper(device_, arguments, output, log_sum_exp, skipped);
+  } else if (attention_fits_tiles(arguments) && wide(output)) {
     attention_forward_tiles(device_, arguments, output, log_sum_exp, skipped);
   } else if (attention_fits_float_tiles(arguments) && wide(output)) {
     attention_forward_float(device_, arguments, output, log_sum_exp, skipped);

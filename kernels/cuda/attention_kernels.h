@@ -23,6 +23,10 @@ bool attention_fits_tiles(const AttentionArguments& arguments);
 void attention_forward_tiles(CudaDevice& on, const AttentionArguments& arguments, const View& output,
                              const View& log_sum_exp, int most_skipped);
 void attention_backward_tiles(CudaDevice& on, const AttentionArguments& arguments, const AttentionGradients& gradients);
+/// Forward by the warpgroup instructions of sm_90a: such types and rows, sizes of 33 to 128.
+bool attention_fits_hopper(const CudaDevice& on, const AttentionArguments& arguments);
+void attention_forward_hopper(CudaDevice& on, const AttentionArguments& arguments, const View& output,
+                              const View& log_sum_exp, int most_skipped);
 /// Whether anything but scale, causal order and window has a say in the scores.
 bool attention_extras(const AttentionArguments& arguments);
 

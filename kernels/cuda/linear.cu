@@ -1,11 +1,11 @@
 // Matrix products: which kernel takes which. The kernels say in their files what they cost and why they are fast.
 //
 // forward() and the packed forms take up to kFewRows rows with the kernels that read the weight once (linear_rows_*),
-// more with the tiles (linear_float, linear_half); matmul() and product() always take the tiles. Which kernel runs
-// depends on the dtypes and on whether rows are few, never on how x and the weight lie, so that forward() has the bits
-// of forward_packed(), and a row's bits depend on the number of rows only in whether they are few. Packing is a copy of
-// the weight's rows side by side: the kernels read weights as they are stored. Where cuBLASLt is found it takes the
-// products with more rows that it can do whole (libraries.h).
+// more with the tiles (linear_float, linear_half, on sm_90 linear_hopper); matmul() and product() always take the
+// tiles. Which kernel runs depends on the dtypes and on whether rows are few, never on how x and the weight lie, so
+// that forward() has the bits of forward_packed(), and a row's bits depend on the number of rows only in whether they
+// are few. Packing is a copy of the weight's rows side by side: the kernels read weights as they are stored. Where
+// cuBLASLt is found it takes the products with more rows that it can do whole (libraries.h).
 
 #include <algorithm>
 #include <array>

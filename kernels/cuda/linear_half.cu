@@ -1,7 +1,7 @@
 // Products of float16 and bfloat16 factors on the matrix units, summed in float32.
 //
 // Operations: 2 m n k; bytes at least those of a, b and y. The floor is the matrix units' rate for large tiles
-// (mma.sync reaches all of it on sm_80, some two thirds on sm_90, whose wgmma only cuBLASLt uses here), and the
+// (mma.sync reaches all of it on sm_80, some two thirds on sm_90, where linear_hopper.cu takes what it can), and the
 // memory's for thin products.
 // Why it is fast: a block multiplies 128 x 128 elements over pieces of 32 of the depth, so that each byte that comes
 // from the second-level cache is used 128 times; three pieces in shared memory, of which two are on their way in the
@@ -203,6 +203,7 @@ void start(CudaDevice& on, const char* name, const Product& p) {
 }  // namespace
 
 void multiply_half(CudaDevice& on, const char* name, const Product& product, DType factors) {
+  if (hopper_multiplies(on, product, factors)) return multiply_hopper(on, name, product, factors);
   const auto run = [&](auto zero) {
     using F = decltype(zero);
     // Fewer than a wave of large tiles leaves multiprocessors idle.

@@ -73,6 +73,10 @@ void multiply_float(CudaDevice& on, const char* name, const Product& product);
 void multiply_double(CudaDevice& on, const char* name, const Product& product);
 void multiply_half(CudaDevice& on, const char* name, const Product& product, DType factors);
 
+/// By the warpgroup instructions of sm_90a: factors of the type that is multiplied; batches in lines of whole 16 bytes.
+bool hopper_multiplies(const CudaDevice& on, const Product& product, DType factors);
+void multiply_hopper(CudaDevice& on, const char* name, const Product& product, DType factors);
+
 /// Whether the tiles add up the rows of the factors while they multiply: both as they lie, along their rows.
 bool sums_by_the_way(const Product& product, DType factors);
 

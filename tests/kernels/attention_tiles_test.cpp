@@ -88,6 +88,16 @@ Inputs make_inputs(const Case& c) {
   for (int64_t k = 0; k < c.key_rows(); ++k) {
     in.mask.push_back(k % 3 == 1 || (c.count() > 2 && k >= last && k < last + c.keys.back()) ? 0 : 1);
   }
+  // Rows that no sequence owns may hold anything.
+  for (int64_t k = 0; k < c.key_rows(); ++k) {
+    bool owned = false;
+    for (int64_t s = 0; s < c.count(); ++s) {
+      owned = owned || (k >= c.first_key(s) && k < c.first_key(s) + c.keys[static_cast<size_t>(s)]);
+    }
+    if (owned) continue;
+    std::fill_n(in.key.begin() + k * c.key_heads * c.size, c.key_heads * c.size, NAN);
+    std::fill_n(in.value.begin() + k * c.key_heads * c.values(), c.key_heads * c.values(), NAN);
+  }
   for (auto* x : {&in.query, &in.d_output, &in.bias, &in.slopes, &in.sinks}) round_to<T>(*x);
   for (auto* x : {&in.key, &in.value}) round_to<K>(*x);
   in.scale = static_cast<float>(1 / std::sqrt(static_cast<double>(c.size)));
@@ -367,32 +377,51 @@ TYPED_TEST(AttentionTilesTest, ExtrasOfEverySize) {
   }
 }
 
-TYPED_TEST(AttentionTilesTest, EveryOption) {
-  const int64_t n = 32;
-  check<TypeParam>({.what = "plain", .size = n});
-  check<TypeParam>({.what = "grouped", .size = n, .heads = 6, .key_heads = 2});
-  check<TypeParam>({.what = "causal", .size = n, .causal = true});
-  check<TypeParam>(
+// Keys for several rounds of a kernel's ring of tiles.
+TYPED_TEST(AttentionTilesTest, LongOfEverySize) {
+  for (const int64_t size : {32, 64, 128}) {
+    for (const float dropout : {0.0F, 0.2F}) {
+      check<TypeParam>({.what = "long, size " + std::to_string(size),
+                        .size = size,
+                        .heads = 1,
+                        .key_heads = 1,
+                        .queries = {140},
+                        .keys = {1000},
+                        .dropout = dropout});
+    }
+  }
+}
+
+template <typename T>
+void check_every_option(int64_t n) {
+  check<T>({.what = "plain", .size = n});
+  check<T>({.what = "grouped", .size = n, .heads = 6, .key_heads = 2});
+  check<T>({.what = "causal", .size = n, .causal = true});
+  check<T>(
       {.what = "long, causal", .size = n, .heads = 1, .key_heads = 1, .queries = {300}, .keys = {310}, .causal = true});
-  check<TypeParam>(
-      {.what = "first queries see nothing", .size = n, .queries = {150, 3}, .keys = {20, 1}, .causal = true});
-  check<TypeParam>({.what = "window", .size = n, .queries = {200}, .keys = {230}, .causal = true, .window = 20});
-  check<TypeParam>({.what = "window on both sides", .size = n, .queries = {200}, .keys = {230}, .window = 9});
-  check<TypeParam>({.what = "window beside the keys", .size = n, .queries = {100}, .keys = {20}, .window = 5});
-  check<TypeParam>({.what = "mask", .size = n, .mask = true});
-  check<TypeParam>({.what = "mask, dropout", .size = n, .queries = {70, 2, 33}, .mask = true, .dropout = 0.3F});
-  check<TypeParam>({.what = "softcap", .size = n, .softcap = 1.5});
-  check<TypeParam>({.what = "alibi", .size = n, .causal = true, .alibi = true});
-  check<TypeParam>({.what = "sinks", .size = n, .causal = true, .window = 12, .sinks = true});
-  check<TypeParam>(
+  check<T>({.what = "first queries see nothing", .size = n, .queries = {150, 3}, .keys = {20, 1}, .causal = true});
+  check<T>({.what = "window", .size = n, .queries = {200}, .keys = {230}, .causal = true, .window = 20});
+  check<T>({.what = "window on both sides", .size = n, .queries = {200}, .keys = {230}, .window = 9});
+  check<T>({.what = "window beside the keys", .size = n, .queries = {100}, .keys = {20}, .window = 5});
+  check<T>({.what = "mask", .size = n, .mask = true});
+  check<T>({.what = "mask, dropout", .size = n, .queries = {70, 2, 33}, .mask = true, .dropout = 0.3F});
+  check<T>({.what = "softcap", .size = n, .softcap = 1.5});
+  check<T>({.what = "alibi", .size = n, .causal = true, .alibi = true});
+  check<T>({.what = "sinks", .size = n, .causal = true, .window = 12, .sinks = true});
+  check<T>(
       {.what = "sinks alone", .size = n, .queries = {80}, .keys = {30}, .causal = true, .mask = true, .sinks = true});
-  check<TypeParam>({.what = "full bias", .size = n, .bias = {3, 2, 70, 90}});
-  check<TypeParam>({.what = "bias of heads", .size = n, .heads = 4, .bias = {1, 4, 70, 90}});
-  check<TypeParam>({.what = "bias of keys", .size = n, .mask = true, .bias = {3, 1, 1, 90}});
+  check<T>({.what = "full bias", .size = n, .bias = {3, 2, 70, 90}});
+  check<T>({.what = "bias of heads", .size = n, .heads = 4, .bias = {1, 4, 70, 90}});
+  check<T>({.what = "bias of keys", .size = n, .mask = true, .bias = {3, 1, 1, 90}});
+  check<T>({.what = "gaps", .size = n, .causal = true, .gaps = true});
+  check<T>({.what = "no keys", .size = n, .queries = {3, 2}, .keys = {0, 4}});
+  check<T>({.what = "lowest bias", .size = n, .mask = true, .bias = {1, 1, 1, 90}, .lowest_bias = true});
+}
+
+TYPED_TEST(AttentionTilesTest, EveryOption) {
+  check_every_option<TypeParam>(32);
   check<TypeParam>({.what = "small values", .size = 48, .value_size = 24});
   check<TypeParam>({.what = "large values", .size = 24, .causal = true, .value_size = 72});
-  check<TypeParam>({.what = "gaps", .size = n, .causal = true, .gaps = true});
-  check<TypeParam>({.what = "no keys", .size = n, .queries = {3, 2}, .keys = {0, 4}});
   check<TypeParam>({.what = "everything",
                     .size = 40,
                     .heads = 6,
@@ -407,8 +436,16 @@ TYPED_TEST(AttentionTilesTest, EveryOption) {
                     .sinks = true,
                     .value_size = 56,
                     .gaps = true});
-  check<TypeParam>({.what = "lowest bias", .size = n, .mask = true, .bias = {1, 1, 1, 90}, .lowest_bias = true});
   check<TypeParam>({.what = "size of no tile", .size = 20, .heads = 4, .causal = true});
+}
+
+// Sizes for which there are kernels of their own.
+TYPED_TEST(AttentionTilesTest, EveryOptionOfSize64) {
+  check_every_option<TypeParam>(64);
+}
+TYPED_TEST(AttentionTilesTest, EveryOptionOfSize128) {
+  if (std::is_same_v<TypeParam, float>) GTEST_SKIP() << "float32 has one kernel for both";
+  check_every_option<TypeParam>(128);
 }
 
 // Few queries over keys in several chunks, and more rows of a group than a block takes.
@@ -482,10 +519,10 @@ TYPED_TEST(AttentionTilesTest, NarrowerKeys) {
 }
 
 // The bits of a sequence's results, alone and with others around it: longer ones, and such as see nothing.
-TYPED_TEST(AttentionTilesTest, DoesNotDependOnOtherSequences) {
-  using T = TypeParam;
+template <typename T>
+void check_other_sequences(int64_t size) {
   const DType dtype = kDType<T>;
-  const int64_t heads = 2, size = 32;
+  const int64_t heads = 2;
   const auto run = [&](const std::vector<int32_t>& queries, const std::vector<int32_t>& keys, int64_t skip_queries,
                        int64_t skip_keys, size_t which) {
     std::vector<int32_t> query_first{0}, key_first{0};
@@ -534,6 +571,11 @@ TYPED_TEST(AttentionTilesTest, DoesNotDependOnOtherSequences) {
   const std::vector<int32_t> queries{150, 70, 3}, keys{20, 75, 140};
   EXPECT_EQ(run({70}, {75}, 150, 20, 0), run(queries, keys, 0, 0, 1));
   EXPECT_EQ(run({3}, {140}, 220, 95, 0), run(queries, keys, 0, 0, 2));
+}
+
+TYPED_TEST(AttentionTilesTest, DoesNotDependOnOtherSequences) {
+  check_other_sequences<TypeParam>(32);
+  check_other_sequences<TypeParam>(64);
 }
 
 }  // namespace

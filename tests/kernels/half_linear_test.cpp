@@ -70,6 +70,9 @@ TYPED_TEST(HalfLinearTest, MatmulInEveryOrientation) {
                            {0, 4, 3, 0},
                            {72, 80, 48, 0},
                            {256, 256, 40, 0},
+                           {256, 512, 328, 0},
+                           {130, 72, 600, 0},
+                           {248, 504, 72, 8},
                            {250, 134, 102, 2}}) {
     for (const bool transpose_a : {false, true}) {
       for (const bool transpose_b : {false, true}) check_matmul<TypeParam>(size, transpose_a, transpose_b);

@@ -54,6 +54,15 @@ struct Meeting {
   std::vector<Thread*> waiting;
 };
 
+// A bulk copy that has not landed yet.
+struct BulkCopy {
+  std::byte* to;
+  int64_t bytes;
+  std::function<void()> land;
+  const char* what;
+  Line line;
+};
+
 struct Waiting {
   Thread* thread;
   const std::function<bool()>* condition;
@@ -67,6 +76,7 @@ struct Block {
   std::byte* shared = nullptr;
   std::vector<Thread> threads;
   std::vector<std::unique_ptr<Meeting>> meetings;
+  std::unique_ptr<BlockState> state;  // of the wrappers
   unsigned done = 0;
 };
 
@@ -130,6 +140,8 @@ class Machine {
   void meet(const Gathering& gathering, void* mine, Collective collective, const char* what, Line line);
   void wait_until(const std::function<bool()>& condition, const char* what, Line line);
   bool lazy() const { return lazy_; }
+  void start_copy(BulkCopy copy);
+  void check_landed(const std::byte* address, int64_t bytes, const char* what, Line line) const;
   const std::vector<std::unique_ptr<Block>>& cluster() const { return cluster_; }
 
   [[noreturn]] void fault(const std::string& what, const Line& line) const {
@@ -143,6 +155,9 @@ class Machine {
   void work();
   void run_thread(Thread& thread);
   Thread* next();
+  bool release_waiting();
+  void land_any();
+  void check_end();
   void leave();
   Block& home(const Gathering& gathering) const {
     return gathering.across_cluster ? *cluster_.front() : *current->block;
@@ -162,13 +177,15 @@ class Machine {
   }();
   uint64_t state_ = 0, launches_ = 0;
   const std::function<void()>* body_ = nullptr;
-  bool lazy_ = false;  // copies land as late as they may
+  bool lazy_ = false;   // copies land as late as they may
+  bool mixed_ = false;  // and bulk copies at any time
   SharedMemory shared_;
   std::vector<std::unique_ptr<Worker>> workers_;  // all
   std::vector<Worker*> idle_;
   std::vector<std::unique_ptr<Block>> cluster_;
   std::vector<Thread*> ready_;
   std::vector<Waiting> waiting_;
+  std::vector<BulkCopy> copies_;
   unsigned left_ = 0;  // threads of the cluster that are not done
   std::exception_ptr failure_;
 };
@@ -202,6 +219,7 @@ void Machine::run(const char* name, const Geometry& shape, const std::function<v
       idle_.clear();
       ready_.clear();
       waiting_.clear();
+      copies_.clear();
       cluster_.clear();
       current = nullptr;
       std::rethrow_exception(std::exchange(failure_, nullptr));
@@ -210,7 +228,9 @@ void Machine::run(const char* name, const Geometry& shape, const std::function<v
 }
 
 void Machine::run_cluster(unsigned first) {
-  lazy_ = (random() & 1) != 0;
+  const uint64_t drawn = random();
+  lazy_ = (drawn & 1) != 0;
+  mixed_ = (drawn & 2) != 0;
   while (cluster_.size() < geometry.cluster) cluster_.push_back(std::make_unique<Block>());
   cluster_.resize(geometry.cluster);
   const unsigned threads = geometry.block.x * geometry.block.y * geometry.block.z;
@@ -222,6 +242,7 @@ void Machine::run_cluster(unsigned first) {
     block.rank = rank;
     block.shared = shared_.open(rank, geometry.shared_bytes);
     block.meetings.clear();
+    block.state = nullptr;
     block.done = 0;
     block.threads.resize(threads);
     for (unsigned t = 0; t < threads; ++t) {
@@ -252,6 +273,28 @@ void Machine::run_cluster(unsigned first) {
       idle_.pop_back();
     }
     thread->worker->fiber.resume();
+  }
+  if (!failure_) check_end();
+}
+
+// What a block must not leave behind.
+void Machine::check_end() {
+  const auto fail = [this](Block& block, const std::string& what, const Line& line) {
+    current = &block.threads.front();
+    try {
+      fault(what, line);
+    } catch (const Error&) {
+      failure_ = std::current_exception();
+    }
+  };
+  if (!copies_.empty()) {
+    fail(*cluster_.front(), "the block has ended while a " + std::string(copies_.front().what) + " is under way",
+         copies_.front().line);
+    return;
+  }
+  for (const auto& block : cluster_) {
+    const char* left = block->state != nullptr ? block->state->unfinished() : nullptr;
+    if (left != nullptr) return fail(*block, "the block has ended with " + std::string(left), {"kernels/?", 0});
   }
 }
 
@@ -289,22 +332,38 @@ void Machine::run_thread(Thread& thread) {
   }
 }
 
+// Makes those ready whose condition holds.
+bool Machine::release_waiting() {
+  bool any = false;
+  for (size_t i = waiting_.size(); i-- > 0;) {
+    if (!(*waiting_[i].condition)()) continue;
+    ready_.push_back(waiting_[i].thread);
+    waiting_[i] = waiting_.back();
+    waiting_.pop_back();
+    any = true;
+  }
+  return any;
+}
+
+void Machine::land_any() {
+  std::swap(copies_[random() % copies_.size()], copies_.back());
+  const BulkCopy copy = std::move(copies_.back());
+  copies_.pop_back();
+  copy.land();
+}
+
 // Who runs next; null when nobody can.
 Thread* Machine::next() {
+  if (mixed_ && !copies_.empty() && random() % 64 == 0) land_any();
+  // Who may go on does not wait for all others to stand: a slot of a ring that is given back too early is filled early.
+  if (!waiting_.empty() && random() % 16 == 0) release_waiting();
+  while (ready_.empty() && !release_waiting() && !copies_.empty()) land_any();
   if (!ready_.empty()) {
     // Those that have started may go before those that have not.
     std::swap(ready_.back(), ready_[random() % ready_.size()]);
     Thread* thread = ready_.back();
     ready_.pop_back();
     return thread;
-  }
-  shuffle(waiting_);
-  for (size_t i = 0; i < waiting_.size(); ++i) {
-    if ((*waiting_[i].condition)()) {
-      Thread* thread = waiting_[i].thread;
-      waiting_.erase(waiting_.begin() + static_cast<std::ptrdiff_t>(i));
-      return thread;
-    }
   }
   // Name the first that waits.
   std::string what = "threads wait for each other for ever";
@@ -382,9 +441,25 @@ void Machine::meet(const Gathering& gathering, void* mine, Collective collective
 }
 
 void Machine::wait_until(const std::function<bool()>& condition, const char* what, Line line) {
-  if (condition()) return;
-  waiting_.push_back({current, &condition, what, line});
-  leave();
+  while (!condition()) {
+    waiting_.push_back({current, &condition, what, line});
+    leave();
+  }
+}
+
+void Machine::start_copy(BulkCopy copy) {
+  if (!lazy_) return copy.land();
+  std::memset(copy.to, 0xff, static_cast<size_t>(copy.bytes));
+  copies_.push_back(std::move(copy));
+}
+
+void Machine::check_landed(const std::byte* address, int64_t bytes, const char* what, Line line) const {
+  for (const BulkCopy& copy : copies_) {
+    if (address + bytes <= copy.to || copy.to + copy.bytes <= address) continue;
+    fault(std::string(what) + ": reads shared memory while the " + copy.what + " of " + spelled(copy.line) +
+              " is under way there",
+          line);
+  }
 }
 
 }  // namespace
@@ -507,6 +582,22 @@ void wait_copies(int64_t groups_left) {
     }
     thread.copy_groups.pop_front();
   }
+}
+
+bool lazy() {
+  return machine().lazy();
+}
+
+void start_copy(void* to, int64_t bytes, std::function<void()> land, const char* what, Line line) {
+  machine().start_copy({static_cast<std::byte*>(to), bytes, std::move(land), what, line});
+}
+
+void check_landed(const void* address, int64_t bytes, const char* what, Line line) {
+  machine().check_landed(static_cast<const std::byte*>(address), bytes, what, line);
+}
+
+std::unique_ptr<BlockState>& block_state() {
+  return machine().current->block->state;
 }
 
 void fault(const char* what, Line line) {

@@ -14,6 +14,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <memory>
 
 namespace mica::cuda::emulate {
 
@@ -87,6 +88,23 @@ void check_global(const void* address, int64_t bytes, int64_t alignment, const c
 void copy_later(void* to, const void* from, int64_t bytes_read, int64_t filled);
 void commit_copies();
 void wait_copies(int64_t groups_left);
+
+/// Whether what goes on beside the threads is done as late as it may be, in this run of the block. By the seed.
+bool lazy();
+
+/// A copy that no thread waits for by itself (bulk copies): lands at once, or some time, or when no thread can go on,
+/// by the seed. Until then [to, to + bytes) holds bytes 0xff. A block must not end before its copies.
+void start_copy(void* to, int64_t bytes, std::function<void()> land, const char* what, Line line);
+/// Throws while such a copy into these bytes is under way.
+void check_landed(const void* address, int64_t bytes, const char* what, Line line);
+
+/// What wrappers keep of the running block; null when it starts.
+struct BlockState {
+  virtual ~BlockState() = default;
+  /// What is still under way that a block must not end with; null: nothing.
+  virtual const char* unfinished() const = 0;
+};
+std::unique_ptr<BlockState>& block_state();
 
 /// Throws an Error at this line of the running kernel.
 [[noreturn]] void fault(const char* what, Line line);

@@ -3,6 +3,8 @@
 #include "mica/kernels/cuda/runtime.h"
 
 #include <atomic>
+#include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <memory>
 #include <new>
@@ -37,6 +39,26 @@ std::atomic<int64_t>& counted() {
   return count;
 }
 
+DeviceProperties properties_of(int major, int minor) {
+  // Shared memory of the GPUs of data centres.
+  const int64_t shared_bytes = int64_t{major == 8 ? 163 : 227} << 10;
+  return {"emulated", major, minor, 4, emulate::arena_total(), shared_bytes, 1 << 20};
+}
+
+DeviceProperties& played() {
+  static DeviceProperties properties = [] {
+    const char* text = std::getenv("MICA_EMULATE_CAPABILITY");
+    if (text == nullptr) return properties_of(9, 0);
+    int major = 0, minor = 0, end = 0;
+    if (std::sscanf(text, "%d.%d%n", &major, &minor, &end) != 2 || text[end] != 0 || major < 8) {
+      throw Error("MICA_EMULATE_CAPABILITY is no compute capability from 8.0 on: " + printable(text), "emulated device",
+                  "use 8.0 or 9.0");
+    }
+    return properties_of(major, minor);
+  }();
+  return properties;
+}
+
 void refuse_while_recording(Stream stream, const char* what) {
   if (emulate::recording(stream)) {
     of(stream).spoiled = true;
@@ -54,6 +76,10 @@ bool recording(void* stream) {
 
 void record(void* stream, std::function<void()> work) {
   of(stream).recorded->work.push_back(std::move(work));
+}
+
+void set_capability(int major, int minor) {
+  played() = properties_of(major, minor);
 }
 
 }  // namespace emulate
@@ -88,8 +114,7 @@ std::string why_no_device() {
 }
 
 const DeviceProperties& properties(int /*device*/) {
-  static const DeviceProperties emulated{"emulated", 9, 0, 4, emulate::arena_total(), int64_t{227} << 10, 1 << 20};
-  return emulated;
+  return played();
 }
 
 void set_device(int device) {

@@ -1,5 +1,6 @@
 #pragma once
-// The part of the emulated runtime that the machine knows: streams that record graphs.
+// The emulated runtime beyond runtime.h: streams that record graphs, as the machine knows them, and which GPU is
+// played.
 
 #include <functional>
 
@@ -7,5 +8,9 @@ namespace mica::cuda::emulate {
 
 bool recording(void* stream);
 void record(void* stream, std::function<void()> work);
+
+/// The devices act as GPUs of this compute capability from here on: which kernels are chosen, what shared memory there
+/// is, which instructions there are. At first MICA_EMULATE_CAPABILITY ("8.0"), or 9.0.
+void set_capability(int major, int minor);
 
 }  // namespace mica::cuda::emulate
