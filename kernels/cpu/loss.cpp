@@ -2,12 +2,16 @@
 
 #include "mica/kernels/loss.h"
 
+#include <algorithm>
 #include <cmath>
+#include <limits>
 #include <string>
+#include <type_traits>
 
 #include "mica/base/error.h"
 #include "mica/kernels/cpu/backend.h"
 #include "mica/kernels/cpu/pointwise.h"
+#include "mica/kernels/cpu/simd/norm.h"
 #include "mica/kernels/cpu/support.h"
 
 namespace mica {
@@ -30,6 +34,21 @@ int64_t count_labels(const View& labels, int64_t ignore_index, int64_t classes) 
 }
 
 template <typename T>
+double log_sum_exp(const T* x, int64_t classes) {
+  if (classes == 0) return -std::numeric_limits<double>::infinity();
+  if constexpr (std::is_same_v<T, float>) return simd::log_sum_exp(x, classes);
+  const T largest = *std::max_element(x, x + classes);
+  return static_cast<double>(largest) + std::log(sum_of(classes, [&](int64_t i) { return std::exp(x[i] - largest); }));
+}
+
+// dx = factor * e^(x - level)
+template <typename T>
+void scaled_exp(const T* x, T level, T factor, T* dx, int64_t classes) {
+  if constexpr (std::is_same_v<T, float>) return simd::scaled_exp(x, level, factor, dx, classes);
+  for (int64_t i = 0; i < classes; ++i) dx[i] = factor * std::exp(x[i] - level);
+}
+
+template <typename T>
 void cross_entropy(const View& logits, const View& labels, int64_t ignore_index, const View& loss,
                    const View& log_sum_exp) {
   const int64_t rows = logits.size(0);
@@ -39,10 +58,7 @@ void cross_entropy(const View& logits, const View& labels, int64_t ignore_index,
   parallel_for(rows, row_grain(8 * classes), [&](int64_t begin, int64_t end) {
     for (int64_t row = begin; row < end; ++row) {
       const T* x = logits.as<const T>() + row * classes;
-      T largest = classes > 0 ? x[0] : T(0);
-      for (int64_t i = 1; i < classes; ++i) largest = std::max(largest, x[i]);
-      const double sum = sum_of(classes, [&](int64_t i) { return std::exp(x[i] - largest); });
-      const double total = static_cast<double>(largest) + std::log(sum);
+      const double total = cpu::log_sum_exp(x, classes);
       log_sum_exp.as<T>()[row] = static_cast<T>(total);
       const int64_t label = labels.as<const int64_t>()[row];
       losses[row] = label == ignore_index ? 0 : total - static_cast<double>(x[label]);
@@ -63,10 +79,12 @@ void cross_entropy_backward(const View& dloss, const View& logits, const View& l
       const T* x = logits.as<const T>() + row * classes;
       T* dx = dlogits.as<T>() + row * classes;
       const int64_t label = labels.as<const int64_t>()[row];
-      const T total = log_sum_exp.as<const T>()[row];
-      for (int64_t i = 0; i < classes; ++i) {
-        dx[i] = label == ignore_index ? T(0) : factor * (std::exp(x[i] - total) - (i == label ? T(1) : T(0)));
+      if (label == ignore_index) {
+        std::fill_n(dx, classes, T(0));
+        continue;
       }
+      scaled_exp(x, log_sum_exp.as<const T>()[row], factor, dx, classes);
+      dx[label] -= factor;
     }
   });
 }

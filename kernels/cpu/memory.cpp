@@ -22,6 +22,7 @@ namespace {
 
 constexpr int64_t kAlignment = 64;
 constexpr auto kHuge = static_cast<int64_t>(kHugePage);
+constexpr int64_t kLarge = int64_t{256} << 10;  // blocks from here on come from huge pages
 constexpr int64_t kGrain = int64_t{64} << 10;   // of large blocks: weights of 2.25 MiB must not take 4
 constexpr int64_t kChunk = int64_t{32} << 20;   // mapped at once for large blocks up to half of it
 constexpr int64_t kSlack = int64_t{64} << 20;   // of cached memory, allowed to a program of any size
@@ -46,7 +47,7 @@ int64_t class_of(int64_t bytes) {
 }
 
 bool is_large(int64_t block_bytes) {
-  return kCaching && block_bytes >= kHuge;
+  return kCaching && block_bytes >= kLarge;
 }
 
 void* system_allocate(int64_t bytes) {

@@ -1,5 +1,5 @@
 #pragma once
-// Layer norm, RMS norm and softmax over rows of float32.
+// Layer norm, RMS norm, softmax and its logarithm's sum over rows of float32.
 
 #include <cstdint>
 
@@ -81,5 +81,10 @@ void rms_norm_backward(const RmsNormBackward& norm, int64_t rows);
 void softmax(const float* x, float* y, int64_t rows, int64_t size, bool log);
 /// dx of softmax from its output; dx may be dy.
 void softmax_backward(const float* y, const float* dy, float* dx, int64_t rows, int64_t size, bool log);
+
+/// log(sum of e^x), on this thread.
+double log_sum_exp(const float* x, int64_t size);
+/// y = factor * e^(x - level), on this thread; y may be x.
+void scaled_exp(const float* x, float level, float factor, float* y, int64_t size);
 
 }  // namespace mica::cpu::simd

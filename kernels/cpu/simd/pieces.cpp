@@ -1,36 +1,25 @@
-// Taking floats to pieces, and the innermost block of their products: on the matrix unit (AMX), else with the
-// instruction that multiplies pairs of bfloat16.
+// Taking floats to pieces of bfloat16, in the order in which blocks of products read them.
 //
 // A float32 is h + m + l exactly, where h is it rounded to bfloat16 (8 bits), m what is left, rounded, and l the rest.
-// Of the nine products of two such sums six are made; m l, l m and l l stay below 2^-25 of the whole. The small ones
-// are summed first and the large ones upon them, so that sums round as often as those of plain multiply-adds. The unit
-// does 512 multiply-adds a cycle and core where AVX-512 does 32 in float32, so that six products cost less than half of
-// one.
+//
+// Reads each float once and writes 2 bytes a piece. Vectors that lie side by side are read four tiles at a time, 256
+// bytes of a row: rows are far apart, and a line of each of a thousand pages at a time costs several times as much.
 
 #include "mica/kernels/cpu/simd/pieces.h"
 
-#include <algorithm>
-
 #if defined(__x86_64__) && defined(__GNUC__) && defined(__linux__)
+
+#include <algorithm>
 
 // GCC's own header passes vectors that it leaves undefined on purpose, and warns of them (its bug 105593).
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wuninitialized"
 #include <immintrin.h>
 
-#include "mica/kernels/cpu/simd/matrix_tiles.h"
-#include "mica/kernels/cpu/simd/tile.h"
-
 namespace mica::cpu::simd {
 namespace {
 
 #define MICA_BF16 __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx512bf16")))
-#define MICA_AMX __attribute__((target("amx-tile,amx-bf16")))
-
-bool has_matrix_unit() {
-  static const bool found = bfloat16_tile_kernels() != nullptr && has_matrix_registers();
-  return found;
-}
 
 // Rounded to bfloat16 and back.
 MICA_BF16 inline __m512 widen(__m256i half) {
@@ -81,206 +70,114 @@ MICA_BF16 void transpose(__m512i* x) {
   }
 }
 
-// One step of 16 vectors whose depth is contiguous: words [vector][pair].
-template <int pieces>
-MICA_BF16 void step_along(const float* x, int64_t stride, int64_t vectors, int64_t depth, __m512i (*words)[16]) {
-  const auto low_mask = static_cast<__mmask16>(depth >= 16 ? 0xffffU : (1U << depth) - 1);
-  const auto high_mask = static_cast<__mmask16>(depth >= 32 ? 0xffffU : depth > 16 ? (1U << (depth - 16)) - 1 : 0U);
-  for (int64_t v = 0; v < 16; ++v) {
-    const bool there = v < vectors;
-    __m512 low = _mm512_maskz_loadu_ps(there ? low_mask : 0, x + v * stride);
-    __m512 high = _mm512_maskz_loadu_ps(there ? high_mask : 0, x + v * stride + 16);
+constexpr uint32_t first_lanes(int64_t count) {
+  return count >= 16 ? 0xffffU : count <= 0 ? 0U : (1U << count) - 1;
+}
+
+// A step: 32 depths of 16 vectors, of which `vectors` and `depth` are there. `stride` is what lies between vectors
+// whose depth is contiguous, else between depths.
+struct Step {
+  const float* x;
+  int64_t stride, vectors, depth;
+  bool whole() const { return vectors >= kPieceVectors && depth >= kPieceDepth; }
+};
+
+// Of vectors whose depth is contiguous: words [vector][pair].
+template <int pieces, bool whole>
+MICA_BF16 inline void read_along(const Step& step, __m512i (*words)[16]) {
+  const auto low_mask = static_cast<__mmask16>(first_lanes(step.depth));
+  const auto high_mask = static_cast<__mmask16>(first_lanes(step.depth - 16));
+  const float* x = step.x;
+#pragma GCC unroll 16
+  for (int64_t v = 0; v < 16; ++v, x += step.stride) {
+    __m512 low, high;
+    if constexpr (whole) {
+      low = _mm512_loadu_ps(x);
+      high = _mm512_loadu_ps(x + 16);
+    } else {
+      const bool there = v < step.vectors;
+      low = _mm512_maskz_loadu_ps(there ? low_mask : 0, x);
+      high = _mm512_maskz_loadu_ps(there ? high_mask : 0, x + 16);
+    }
     for (int p = 0; p < pieces; ++p) words[p][v] = next_piece(low, high, p + 1 == pieces);
   }
 }
 
-// One step of 16 vectors that lie side by side: words [pair][vector].
-template <int pieces>
-MICA_BF16 void step_across(const float* x, int64_t stride, int64_t vectors, int64_t depth, __m512i (*words)[16]) {
-  const auto mask = static_cast<__mmask16>(vectors >= 16 ? 0xffffU : (1U << vectors) - 1);
+// Of vectors that lie side by side: words [pair][vector].
+template <int pieces, bool whole>
+MICA_BF16 inline void read_across(const Step& step, __m512i (*words)[16]) {
   alignas(64) static constexpr uint16_t kOrder[32] = {0, 16, 1, 17, 2,  18, 3,  19, 4,  20, 5,  21, 6,  22, 7,  23,
                                                       8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31};
   const __m512i interleave = _mm512_load_si512(kOrder);
-  for (int64_t pair = 0; pair < 16; ++pair) {
-    __m512 even = _mm512_maskz_loadu_ps(2 * pair < depth ? mask : 0, x + 2 * pair * stride);
-    __m512 odd = _mm512_maskz_loadu_ps(2 * pair + 1 < depth ? mask : 0, x + (2 * pair + 1) * stride);
+  const auto mask = static_cast<__mmask16>(first_lanes(step.vectors));
+  const int64_t stride = step.stride;
+  const float* x = step.x;
+#pragma GCC unroll 16
+  for (int64_t pair = 0; pair < 16; ++pair, x += 2 * stride) {
+    __m512 even, odd;
+    if constexpr (whole) {
+      even = _mm512_loadu_ps(x);
+      odd = _mm512_loadu_ps(x + stride);
+    } else {
+      even = _mm512_maskz_loadu_ps(2 * pair < step.depth ? mask : 0, x);
+      odd = _mm512_maskz_loadu_ps(2 * pair + 1 < step.depth ? mask : 0, x + stride);
+    }
     for (int p = 0; p < pieces; ++p)
       words[p][pair] = _mm512_permutexvar_epi16(interleave, next_piece(even, odd, p + 1 == pieces));
   }
 }
 
-template <int pieces>
-MICA_BF16 void split(const float* x, int64_t vector_stride, int64_t depth_stride, int64_t vectors, int64_t depth,
-                     PieceLayout layout, float* tiles) {
-  const bool along = depth_stride == 1;
-  const bool turn = along == (layout == PieceLayout::of_b);
+template <int pieces, bool along, bool turn>
+MICA_BF16 void take(const Step& step, float* tiles) {
   __m512i words[pieces][16];
-  for (int64_t k = 0; k < depth; k += kPieceDepth, tiles += pieces * kPieceFloats) {
-    if (along) {
-      step_along<pieces>(x + k, vector_stride, vectors, depth - k, words);
-    } else {
-      step_across<pieces>(x + k * depth_stride, depth_stride, vectors, depth - k, words);
-    }
-    for (int p = 0; p < pieces; ++p) {
-      if (turn) transpose(words[p]);
-      for (int i = 0; i < 16; ++i) _mm512_store_si512(tiles + p * kPieceFloats + i * 16, words[p][i]);
-    }
+  if constexpr (along) {
+    step.whole() ? read_along<pieces, true>(step, words) : read_along<pieces, false>(step, words);
+  } else {
+    step.whole() ? read_across<pieces, true>(step, words) : read_across<pieces, false>(step, words);
+  }
+  for (int p = 0; p < pieces; ++p) {
+    if constexpr (turn) transpose(words[p]);
+#pragma GCC unroll 16
+    for (int i = 0; i < 16; ++i) _mm512_store_si512(tiles + p * kPieceFloats + i * 16, words[p][i]);
   }
 }
 
-// Tiles 0 to 3 are the sums, 4 and 5 hold A's, 6 and 7 B's.
-#define MICA_LOAD(tile, from, piece) _tile_loadd(tile, (from) + (piece)*kPieceFloats, 64)
-#define MICA_MULTIPLY        \
-  do {                       \
-    _tile_dpbf16ps(0, 4, 6); \
-    _tile_dpbf16ps(1, 4, 7); \
-    _tile_dpbf16ps(2, 5, 6); \
-    _tile_dpbf16ps(3, 5, 7); \
-  } while (false)
-
-MICA_AMX void block_by_unit(const PieceBlock& block, float* c) {
-  const int64_t steps = block.steps, a_next = block.a_next, b_next = block.b_next;
-  const int64_t step = block.pieces * kPieceFloats;
-  const float *a = block.a, *b = block.b, *fetch = block.fetch;
-  const float* const fetch_end = fetch + block.fetched * 16;
-  const int64_t turns = block.pieces == 3 ? 2 * steps : steps;
-  const int64_t fetch_step = (block.fetched + turns - 1) / turns * 16;
-  const auto fetch_some = [&] {
-    for (const float* end = std::min(fetch + fetch_step, fetch_end); fetch < end; fetch += 16)
-      __builtin_prefetch(fetch, 0, 2);
-  };
-  _tile_zero(0);
-  _tile_zero(1);
-  _tile_zero(2);
-  _tile_zero(3);
-  if (block.pieces == 3) {
-    for (int64_t s = 0; s < steps; ++s) {
-      const float *a0 = a + s * step, *a1 = a0 + a_next, *b0 = b + s * step, *b1 = b0 + b_next;
-      MICA_LOAD(4, a0, 0);
-      MICA_LOAD(5, a1, 0);
-      MICA_LOAD(6, b0, 2);
-      MICA_LOAD(7, b1, 2);
-      fetch_some();
-      MICA_MULTIPLY;
-      MICA_LOAD(6, b0, 1);
-      MICA_LOAD(7, b1, 1);
-      MICA_MULTIPLY;
-      MICA_LOAD(4, a0, 1);
-      MICA_LOAD(5, a1, 1);
-      MICA_MULTIPLY;
-      MICA_LOAD(6, b0, 0);
-      MICA_LOAD(7, b1, 0);
-      MICA_MULTIPLY;
-      MICA_LOAD(4, a0, 2);
-      MICA_LOAD(5, a1, 2);
-      MICA_MULTIPLY;
-    }
-  }
-  for (int64_t s = 0; s < steps; ++s) {
-    const float *a0 = a + s * step, *a1 = a0 + a_next, *b0 = b + s * step, *b1 = b0 + b_next;
-    MICA_LOAD(4, a0, 0);
-    MICA_LOAD(5, a1, 0);
-    MICA_LOAD(6, b0, 0);
-    MICA_LOAD(7, b1, 0);
-    fetch_some();
-    MICA_MULTIPLY;
-  }
-  constexpr int kRow = kPieceBlock * sizeof(float);
-  _tile_stored(0, c, kRow);
-  _tile_stored(1, c + 16, kRow);
-  _tile_stored(2, c + 16 * kPieceBlock, kRow);
-  _tile_stored(3, c + 16 * kPieceBlock + 16, kRow);
-}
-
-// Eight rows by 32 columns at a time: 16 chains.
-MICA_BF16 void block_by_pairs(const PieceBlock& block, float* c) {
-  const int64_t steps = block.steps, a_next = block.a_next, b_next = block.b_next;
-  const float *a = block.a, *b = block.b;
-  for (int64_t line = 0; line < block.fetched; ++line) __builtin_prefetch(block.fetch + line * 16, 0, 2);
-  for (int64_t first = 0; first < kPieceBlock; first += 8) {
-    const float* rows = a + first / 16 * a_next + first % 16 * 16;
-    __m512 sum[8][2];
-#pragma GCC unroll 8
-    for (auto& row : sum) row[0] = row[1] = _mm512_setzero_ps();
-    for (int64_t s = 0; s < steps; ++s) {
-      for (int64_t pair = 0; pair < 16; ++pair) {
-        const float* word = rows + s * kPieceFloats + pair;
-        const float* column = b + s * kPieceFloats + pair * 16;
-        const auto b0 = (__m512bh)_mm512_load_ps(column), b1 = (__m512bh)_mm512_load_ps(column + b_next);
-#pragma GCC unroll 8
-        for (int r = 0; r < 8; ++r) {
-          const auto x = (__m512bh)_mm512_set1_ps(word[r * 16]);
-          sum[r][0] = _mm512_dpbf16_ps(sum[r][0], x, b0);
-          sum[r][1] = _mm512_dpbf16_ps(sum[r][1], x, b1);
-        }
+template <int pieces, bool along, bool turn>
+void take_all(const PieceSource& source, float* tiles) {
+  constexpr int64_t kTogether = along ? 1 : 4;  // tiles
+  const int64_t words = tile_words(source.depth, pieces);
+  const int64_t stride = along ? source.vector_stride : source.depth_stride;
+  const int64_t count = (source.vectors + kPieceBlock - 1) / kPieceBlock * (kPieceBlock / kPieceVectors);
+  for (int64_t first = 0; first < count; first += kTogether) {
+    const int64_t last = std::min(count, first + kTogether);
+    for (int64_t k = 0; k < source.depth; k += kPieceDepth) {
+      for (int64_t tile = first; tile < last; ++tile) {
+        const int64_t vector = tile * kPieceVectors;
+        take<pieces, along, turn>({.x = source.x + vector * source.vector_stride + k * source.depth_stride,
+                                   .stride = stride,
+                                   .vectors = source.vectors - vector,
+                                   .depth = source.depth - k},
+                                  tiles + tile * words + k / kPieceDepth * pieces * kPieceFloats);
       }
     }
-#pragma GCC unroll 8
-    for (int r = 0; r < 8; ++r) {
-      _mm512_store_ps(c + (first + r) * kPieceBlock, sum[r][0]);
-      _mm512_store_ps(c + (first + r) * kPieceBlock + 16, sum[r][1]);
-    }
   }
 }
 
-MICA_BF16 void store(const float* sums, int64_t rows, int64_t columns, const float* bias, bool add, float* c,
-                     int64_t c_row) {
-  for (int64_t i = 0; i < columns; i += 16) {
-    const int64_t left = columns - i;
-    const auto mask = static_cast<__mmask16>(left >= 16 ? 0xffffU : (1U << left) - 1);
-    const __m512 shift = bias != nullptr ? _mm512_maskz_loadu_ps(mask, bias + i) : _mm512_setzero_ps();
-    for (int64_t r = 0; r < rows; ++r) {
-      __m512 x = _mm512_load_ps(sums + r * kPieceBlock + i);
-      float* to = c + r * c_row + i;
-      if (add) x = _mm512_add_ps(_mm512_maskz_loadu_ps(mask, to), x);
-      if (bias != nullptr) x = _mm512_add_ps(x, shift);
-      _mm512_mask_storeu_ps(to, mask, x);
-    }
+template <int pieces>
+void take_any(const PieceSource& source, PieceLayout layout, float* tiles) {
+  if (source.depth_stride == 1) {
+    layout == PieceLayout::of_a ? take_all<pieces, true, false>(source, tiles)
+                                : take_all<pieces, true, true>(source, tiles);
+  } else {
+    layout == PieceLayout::of_a ? take_all<pieces, false, true>(source, tiles)
+                                : take_all<pieces, false, false>(source, tiles);
   }
-}
-
-struct TileConfig {
-  uint8_t palette = 1, start = 0, reserved[14] = {};
-  uint16_t row_bytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
-  uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
-};
-static_assert(sizeof(TileConfig) == 64);
-
-MICA_AMX void configure() {
-  static constexpr TileConfig kConfig;
-  _tile_loadconfig(&kConfig);
-}
-
-MICA_AMX void release() {
-  _tile_release();
 }
 
 }  // namespace
 
-bool multiplies_pieces(int pieces) {
-  return pieces == 1 ? bfloat16_tile_kernels() != nullptr : has_matrix_unit();
-}
-
-void take_to_pieces(const float* x, int64_t vector_stride, int64_t depth_stride, int64_t vectors, int64_t depth,
-                    int pieces, PieceLayout layout, float* tiles) {
-  (pieces == 3 ? split<3> : split<1>)(x, vector_stride, depth_stride, vectors, depth, layout, tiles);
-}
-
-void multiply_piece_block(const PieceBlock& block, float* c) {
-  has_matrix_unit() ? block_by_unit(block, c) : block_by_pairs(block, c);
-}
-
-void store_piece_block(const float* sums, int64_t rows, int64_t columns, const float* bias, bool add, float* c,
-                       int64_t c_row) {
-  store(sums, rows, columns, bias, add, c, c_row);
-}
-
-void begin_pieces() {
-  if (has_matrix_unit()) configure();
-}
-
-void end_pieces() {
-  if (has_matrix_unit()) release();
+void take_to_pieces(const PieceSource& source, int pieces, PieceLayout layout, float* tiles) {
+  pieces == 3 ? take_any<3>(source, layout, tiles) : take_any<1>(source, layout, tiles);
 }
 
 }  // namespace mica::cpu::simd
@@ -291,14 +188,7 @@ void end_pieces() {
 
 namespace mica::cpu::simd {
 
-bool multiplies_pieces(int) {
-  return false;
-}
-void take_to_pieces(const float*, int64_t, int64_t, int64_t, int64_t, int, PieceLayout, float*) {}
-void multiply_piece_block(const PieceBlock&, float*) {}
-void store_piece_block(const float*, int64_t, int64_t, const float*, bool, float*, int64_t) {}
-void begin_pieces() {}
-void end_pieces() {}
+void take_to_pieces(const PieceSource&, int, PieceLayout, float*) {}
 
 }  // namespace mica::cpu::simd
 

@@ -41,11 +41,21 @@ constexpr int64_t kPieceBlock = 32;    ///< rows and columns of what one kernel 
 /// Where the words of a tile lie: word (vector, pair of k) at vector * 16 + pair, or at pair * 16 + vector.
 enum class PieceLayout : uint8_t { of_a, of_b };
 
-/// The tiles of `vectors` <= 16 vectors along the whole depth, step by step, in each step its pieces from the largest
-/// down; zeros stand for vectors and depths that are missing. Element (vector, k) at x + vector * vector_stride + k *
-/// depth_stride, one of which is 1.
-void take_to_pieces(const float* x, int64_t vector_stride, int64_t depth_stride, int64_t vectors, int64_t depth,
-                    int pieces, PieceLayout layout, float* tiles);
+/// Floats of the tiles of 16 vectors.
+constexpr int64_t tile_words(int64_t depth, int pieces) {
+  return (depth + kPieceDepth - 1) / kPieceDepth * pieces * kPieceFloats;
+}
+
+/// Element (vector, k) at x + vector * vector_stride + k * depth_stride, one of which is 1.
+struct PieceSource {
+  const float* x = nullptr;
+  int64_t vector_stride = 0, depth_stride = 1;
+  int64_t vectors = 0, depth = 0;
+};
+
+/// Tiles of 16 vectors each, one behind the other, as many as whole blocks have: along the whole depth, step by step,
+/// in each step its pieces from the largest down; zeros stand for vectors and depths that are missing.
+void take_to_pieces(const PieceSource& source, int pieces, PieceLayout layout, float* tiles);
 
 /// One block: c[32][32] = the products of two rows of tiles of A (the second after `a_next` words) by two columns of
 /// tiles of B. Meanwhile `fetched` lines from `fetch` on are brought into L2. Between begin_pieces() and end_pieces()

@@ -13,7 +13,7 @@
 namespace mica::cpu::simd {
 namespace {
 
-constexpr int64_t kDepthBlock = 768;
+constexpr int64_t kDepthBlock = 1024;
 constexpr int64_t kRightWords = int64_t{4} << 20;   // of B's pieces: 16 MB
 constexpr int64_t kLeftWords = int64_t{192} << 10;  // of A's: 768 KB
 
@@ -30,18 +30,19 @@ struct Part {
   bool first, last;  // of the depth
 
   int64_t steps() const { return ceil_div(depth, kPieceDepth); }
-  int64_t tile_words() const { return steps() * pieces * kPieceFloats; }  // of 16 vectors
+  int64_t words() const { return tile_words(depth, pieces); }  // of 16 vectors
   int64_t column_blocks() const { return ceil_div(columns, kPieceBlock); }
 };
 
 void pack_columns(const Part& part, int64_t begin, int64_t end, float* panels) {
   const PieceProduct& p = part.product;
-  for (int64_t tile = begin; tile < end; ++tile) {
-    const int64_t first = tile * kPieceVectors;
-    take_to_pieces(p.b + part.depth_begin * p.b_depth + (part.column + first) * p.b_column, p.b_column, p.b_depth,
-                   std::clamp<int64_t>(part.columns - first, 0, kPieceVectors), part.depth, part.pieces,
-                   PieceLayout::of_b, panels + tile * part.tile_words());
-  }
+  const int64_t first = begin * kPieceBlock;
+  take_to_pieces({.x = p.b + part.depth_begin * p.b_depth + (part.column + first) * p.b_column,
+                  .vector_stride = p.b_column,
+                  .depth_stride = p.b_depth,
+                  .vectors = std::min(part.columns, end * kPieceBlock) - first,
+                  .depth = part.depth},
+                 part.pieces, PieceLayout::of_b, panels + 2 * begin * part.words());
 }
 
 // One block of C, at `row` and `column`, the latter of the part.
@@ -66,18 +67,18 @@ void make_block(const Part& part, const PieceBlock& block, int64_t row, int64_t 
 // The blocks of rows and of columns [.., ..) on this thread.
 void multiply_blocks(const Part& part, int64_t row_begin, int64_t row_end, int64_t column_begin, int64_t column_end) {
   const PieceProduct& p = part.product;
-  const int64_t words = part.tile_words();
+  const int64_t words = part.words();
   const int64_t most = std::clamp<int64_t>(kLeftWords / (2 * words), 1, 16);
   begin_pieces();
   for (int64_t first = row_begin; first < row_end; first += most) {
     const int64_t count = std::min(most, row_end - first);
     float* rows = scratch(Scratch::rows, 2 * count * words);
-    for (int64_t tile = 0; tile < 2 * count; ++tile) {
-      const int64_t row = first * kPieceBlock + tile * kPieceVectors;
-      take_to_pieces(p.a + row * p.a_row + part.depth_begin * p.a_depth, p.a_row, p.a_depth,
-                     std::clamp<int64_t>(p.rows - row, 0, kPieceVectors), part.depth, part.pieces, PieceLayout::of_a,
-                     rows + tile * words);
-    }
+    take_to_pieces({.x = p.a + first * kPieceBlock * p.a_row + part.depth_begin * p.a_depth,
+                    .vector_stride = p.a_row,
+                    .depth_stride = p.a_depth,
+                    .vectors = std::min(p.rows, (first + count) * kPieceBlock) - first * kPieceBlock,
+                    .depth = part.depth},
+                   part.pieces, PieceLayout::of_a, rows);
     for (int64_t j = column_begin; j < column_end; ++j) {
       // While the rows pass by these columns, the next ones come.
       const float* columns = part.panels + 2 * j * words;
@@ -101,9 +102,9 @@ void multiply_blocks(const Part& part, int64_t row_begin, int64_t row_end, int64
 }
 
 void multiply_part(Part part) {
-  const int64_t words = part.tile_words(), columns = part.column_blocks();
+  const int64_t words = part.words(), columns = part.column_blocks();
   float* panels = scratch(Scratch::shared, 2 * columns * words);
-  parallel_for(2 * columns, std::max<int64_t>(1, 16384 / words),
+  parallel_for(columns, std::max<int64_t>(1, 8192 / words),
                [&](int64_t begin, int64_t end) { pack_columns(part, begin, end, panels); });
   part.panels = panels;
   const int64_t rows = ceil_div(part.product.rows, kPieceBlock);

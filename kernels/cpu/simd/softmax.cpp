@@ -1,4 +1,4 @@
-// Softmax over rows.
+// Softmax over rows, and the cross entropy that follows it.
 //
 // Must read and write each element once and take one power of 2 of it: about 16 operations a vector. Three passes over
 // a row (largest, powers with their sum, scale), each on data that the pass before left in L1 or L2.
@@ -101,6 +101,21 @@ void backward(const float* y, const float* dy, float* dx, int64_t rows, int64_t 
   }
 }
 
+// Of a vocabulary's many thousands: parts in float32, which are added in double.
+double log_sum(const float* x, int64_t size) {
+  constexpr int64_t kPart = 4096;
+  const float largest = largest_of(x, size);
+  double sum = 0;
+  for (int64_t i = 0; i < size; i += kPart) sum += powers(x + i, largest, size - i < kPart ? size - i : kPart, nullptr);
+  return largest + std::log(sum);
+}
+
+void scaled_powers(const float* x, float level, float factor, float* y, int64_t size) {
+  const Vector m = constant(level), f = constant(factor);
+  for_vectors(size,
+              [=](int64_t i, int64_t n) HWY_ATTR { store(hn::Mul(exp(hn::Sub(load(x + i, n), m)), f), y + i, n); });
+}
+
 }  // namespace
 }  // namespace mica::cpu::simd::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
@@ -109,6 +124,8 @@ HWY_AFTER_NAMESPACE();
 namespace mica::cpu::simd {
 HWY_EXPORT(forward);
 HWY_EXPORT(backward);
+HWY_EXPORT(log_sum);
+HWY_EXPORT(scaled_powers);
 
 namespace {
 int64_t row_grain(int64_t size) {
@@ -127,6 +144,14 @@ void softmax_backward(const float* y, const float* dy, float* dx, int64_t rows, 
     const int64_t at = begin * size;
     HWY_DYNAMIC_DISPATCH(backward)(y + at, dy + at, dx + at, end - begin, size, log);
   });
+}
+
+double log_sum_exp(const float* x, int64_t size) {
+  return HWY_DYNAMIC_DISPATCH(log_sum)(x, size);
+}
+
+void scaled_exp(const float* x, float level, float factor, float* y, int64_t size) {
+  HWY_DYNAMIC_DISPATCH(scaled_powers)(x, level, factor, y, size);
 }
 
 }  // namespace mica::cpu::simd
