@@ -37,4 +37,6 @@ elseif(MICA_EMULATE AND NOT MICA_SANITIZE MATCHES thread)  # which does not know
   target_link_libraries(mica_emulated PRIVATE mica_settings)
   # "#pragma unroll"; what GCC 4.6 changed for arguments of more than 16-byte alignment (tensor maps).
   target_compile_options(mica_emulated PRIVATE -Wno-unknown-pragmas -Wno-psabi)
+  # The scheduler of threads takes most of an emulated kernel's time.
+  set_source_files_properties(kernels/cuda/emulate/machine.cpp kernels/cuda/emulate/fiber.cpp PROPERTIES COMPILE_OPTIONS -O2)
 endif()

@@ -20,7 +20,8 @@
 namespace mica::cuda::emulate {
 namespace {
 
-constexpr int64_t kAlignment = 256, kBehind = 256, kPage = 4096;
+constexpr int64_t kAlignment = 256, kBehind = 256;
+constexpr int64_t kHugePage = int64_t{2} << 20;
 
 int64_t round_up(int64_t n, int64_t multiple) {
   return (n + multiple - 1) / multiple * multiple;
@@ -32,10 +33,11 @@ class Arena {
       : total_([] {
           const char* text = std::getenv("MICA_EMULATE_BYTES");
           const long long given = text != nullptr ? std::atoll(text) : 0;
-          return given > 0 ? round_up(given, kPage) : int64_t{4} << 30;
+          return given > 0 ? round_up(given, kHugePage) : int64_t{4} << 30;
         }()),
         base_(map_region(total_)) {
     poison(base_, total_);
+    madvise(base_, static_cast<size_t>(total_), MADV_HUGEPAGE);
     mprotect(base_, static_cast<size_t>(total_), PROT_NONE);
   }
 
@@ -128,9 +130,10 @@ class Arena {
     body();
     if (opened_ == 0) protect(PROT_NONE);
   }
-  // The region up to the end of what was ever handed out.
+  // The region up to the end of what was ever handed out: by huge pages, since each page of it is changed twice a
+  // launch.
   void protect(int access) const {
-    if (end_ > 0) mprotect(base_, static_cast<size_t>(round_up(end_, kPage)), access);
+    if (end_ > 0) mprotect(base_, static_cast<size_t>(round_up(end_, kHugePage)), access);
   }
 
   int64_t total_;
@@ -152,13 +155,14 @@ Arena& arena() {
 }  // namespace
 
 std::byte* map_region(int64_t bytes) {
-  void* data = mmap(nullptr, static_cast<size_t>(bytes), PROT_READ | PROT_WRITE,
+  void* data = mmap(nullptr, static_cast<size_t>(bytes + kHugePage), PROT_READ | PROT_WRITE,
                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (data == MAP_FAILED) {
     throw Error("no address space for " + std::to_string(bytes) + " bytes", "emulated device",
                 "set MICA_EMULATE_BYTES");
   }
-  return static_cast<std::byte*>(data);
+  auto* start = static_cast<std::byte*>(data);
+  return start + round_up(reinterpret_cast<intptr_t>(data), kHugePage) - reinterpret_cast<intptr_t>(data);
 }
 
 #if defined(__SANITIZE_ADDRESS__)

@@ -23,9 +23,14 @@ class Fiber {
   /// Called inside: goes back to who resumed it. Throws Abandoned, for the body to let through, when the fiber is
   /// destroyed meanwhile.
   void leave();
+  /// Called inside: enters another fiber, which has not begun or was left. When that one leaves, it goes back to who
+  /// resumed this one. Half the switches of leaving and being resumed. Throws as leave().
+  void switch_to(Fiber& other);
   struct Abandoned {};
 
  private:
+  void arrive(boost::context::fiber&& from, void* frames);
+
   std::function<void()> body_;
   boost::context::fiber inside_, outside_;
   // Of the sanitizer: where each side's stack lies, and its record of frames while it is away.

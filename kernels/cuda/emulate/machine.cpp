@@ -22,6 +22,7 @@ namespace {
 
 struct Worker;
 struct Block;
+struct Meeting;
 
 // A copy that has not landed yet.
 struct PendingCopy {
@@ -40,6 +41,7 @@ struct Thread {
   Block* block = nullptr;
   Worker* worker = nullptr;  // once it has started
   bool done = false;
+  Meeting* last = nullptr;  // where it met others
   std::vector<PendingCopy> open_copies;
   std::deque<std::vector<PendingCopy>> copy_groups;
 };
@@ -155,10 +157,12 @@ class Machine {
   void work();
   void run_thread(Thread& thread);
   Thread* next();
+  Fiber& fiber_of(Thread& thread);
   bool release_waiting();
   void land_any();
   void check_end();
   void leave();
+  Meeting& meeting_of(const Gathering& gathering);
   Block& home(const Gathering& gathering) const {
     return gathering.across_cluster ? *cluster_.front() : *current->block;
   }
@@ -200,6 +204,9 @@ Machine& machine() {
   static Machine instance;
   return instance;
 }
+
+// The one that runs a kernel: what the kernel itself asks for comes from here, without a check that it is there.
+Machine* running = nullptr;
 
 void Machine::run(const char* name, const Geometry& shape, const std::function<void()>& body) {
   kernel = name;
@@ -253,6 +260,7 @@ void Machine::run_cluster(unsigned first) {
       thread.block = &block;
       thread.worker = nullptr;
       thread.done = false;
+      thread.last = nullptr;
       thread.open_copies.clear();
       thread.copy_groups.clear();
       ready_.push_back(&thread);
@@ -264,17 +272,21 @@ void Machine::run_cluster(unsigned first) {
     Thread* thread = next();
     if (thread == nullptr) break;
     current = thread;
-    if (thread->worker == nullptr) {
-      if (idle_.empty()) {
-        workers_.push_back(std::make_unique<Worker>([this] { work(); }));
-        idle_.push_back(workers_.back().get());
-      }
-      thread->worker = idle_.back();
-      idle_.pop_back();
-    }
-    thread->worker->fiber.resume();
+    fiber_of(*thread).resume();
   }
   if (!failure_) check_end();
+}
+
+Fiber& Machine::fiber_of(Thread& thread) {
+  if (thread.worker == nullptr) {
+    if (idle_.empty()) {
+      workers_.push_back(std::make_unique<Worker>([this] { work(); }));
+      idle_.push_back(workers_.back().get());
+    }
+    thread.worker = idle_.back();
+    idle_.pop_back();
+  }
+  return thread.worker->fiber;
 }
 
 // What a block must not leave behind.
@@ -391,32 +403,43 @@ Thread* Machine::next() {
 }
 
 void Machine::leave() {
-  Thread* thread = current;
-  thread->worker->fiber.leave();
+  Thread* const thread = current;
+  Thread* const following = next();
+  if (following == thread) return;
+  Fiber& own = thread->worker->fiber;
+  if (following == nullptr) {
+    own.leave();
+  } else {
+    current = following;
+    own.switch_to(fiber_of(*following));
+  }
   current = thread;
+}
+
+// The one with this key, mostly where the thread has met others before.
+Meeting& Machine::meeting_of(const Gathering& gathering) {
+  if (current->last != nullptr && current->last->key == gathering.key) return *current->last;
+  std::vector<std::unique_ptr<Meeting>>& meetings = home(gathering).meetings;
+  const auto found = std::find_if(meetings.begin(), meetings.end(),
+                                  [&](const auto& meeting) { return meeting->key == gathering.key; });
+  if (found != meetings.end()) return *(current->last = found->get());
+  meetings.push_back(std::make_unique<Meeting>());
+  Meeting& made = *meetings.back();
+  made.key = gathering.key;
+  made.members.assign(gathering.positions, nullptr);  // those of absent threads stay so
+  return *(current->last = &made);
 }
 
 void Machine::meet(const Gathering& gathering, void* mine, Collective collective, const char* what, Line line) {
   Thread* self = current;
-  Block& block = home(gathering);
   const bool whole_block = gathering.key >> 60 == 0;
   if (whole_block && self->block->done > 0) {
     fault("threads have ended before this " + std::string(what) + ", which waits for all of the block", line);
   }
-  Meeting* meeting = nullptr;
-  for (const auto& each : block.meetings) {
-    if (each->key == gathering.key) meeting = each.get();
-  }
-  if (meeting == nullptr) {
-    block.meetings.push_back(std::make_unique<Meeting>());
-    meeting = block.meetings.back().get();
-    meeting->key = gathering.key;
-  }
+  Meeting* const meeting = &meeting_of(gathering);
   if (meeting->arrived == 0) {
     meeting->line = line;
     meeting->what = what;
-    meeting->members.assign(gathering.positions, nullptr);
-    meeting->waiting.clear();
   } else if (meeting->line.number != line.number || differs(meeting->line.file, line.file) ||
              differs(meeting->what, what)) {
     fault("threads that should meet stand apart: in a " + std::string(meeting->what) + " at " + spelled(meeting->line) +
@@ -472,7 +495,8 @@ void launch(const char* kernel, void* stream, const Geometry& geometry, std::fun
   const std::scoped_lock lock(launching());
   check_arena();
   const OpenArena open;
-  machine().run(kernel, geometry, body);
+  running = &machine();
+  running->run(kernel, geometry, body);
 }
 
 void set_seed(uint64_t seed) {
@@ -481,48 +505,48 @@ void set_seed(uint64_t seed) {
 }
 
 Index thread_index() {
-  return machine().current->index;
+  return running->current->index;
 }
 Index block_index() {
-  return machine().current->block->index;
+  return running->current->block->index;
 }
 Index block_size() {
-  return machine().geometry.block;
+  return running->geometry.block;
 }
 Index grid_size() {
-  return machine().geometry.grid;
+  return running->geometry.grid;
 }
 unsigned thread_rank() {
-  return machine().current->rank;
+  return running->current->rank;
 }
 unsigned cluster_rank() {
-  return machine().current->block->rank;
+  return running->current->block->rank;
 }
 std::byte* shared_memory() {
-  return machine().current->block->shared;
+  return running->current->block->shared;
 }
 int64_t shared_bytes() {
-  return machine().geometry.shared_bytes;
+  return running->geometry.shared_bytes;
 }
 std::byte* shared_memory_of(unsigned rank) {
-  if (rank >= machine().cluster().size()) fault("no such block in the cluster", Line::here());
-  return machine().cluster()[rank]->shared;
+  if (rank >= running->cluster().size()) fault("no such block in the cluster", Line::here());
+  return running->cluster()[rank]->shared;
 }
 
 void meet(const Gathering& gathering, void* mine, Collective collective, const char* what, Line line) {
-  machine().meet(gathering, mine, collective, what, line);
+  running->meet(gathering, mine, collective, what, line);
 }
 
 // Keys: barriers of the block have 0 in the upper four bits when they take all threads, 1 when they take some; 2 and 3
 // are the cluster's and the warpgroups', 4 and up the warps'.
 void barrier(unsigned id, unsigned threads, Line line) {
-  const auto all = static_cast<unsigned>(machine().current->block->threads.size());
+  const auto all = static_cast<unsigned>(running->current->block->threads.size());
   const bool some = threads < all;
   meet({(some ? uint64_t{1} << 60 : 0) | id, threads, 0, 0}, nullptr, nullptr, "barrier", line);
 }
 
 void cluster_barrier(Line line) {
-  const auto& blocks = machine().cluster();
+  const auto& blocks = running->cluster();
   const auto threads = static_cast<unsigned>(blocks.size() * blocks.front()->threads.size());
   meet({uint64_t{2} << 60, threads, 0, 0, true}, nullptr, nullptr, "cluster barrier", line);
 }
@@ -540,7 +564,7 @@ void meet_warpgroup(void* mine, Collective collective, const char* what, Line li
 }
 
 void wait_until(const std::function<bool()>& condition, const char* what, Line line) {
-  machine().wait_until(condition, what, line);
+  running->wait_until(condition, what, line);
 }
 
 void check_shared(const void* address, int64_t bytes, int64_t alignment, const char* what, Line line) {
@@ -548,7 +572,7 @@ void check_shared(const void* address, int64_t bytes, int64_t alignment, const c
   if (reinterpret_cast<uintptr_t>(address) % static_cast<uintptr_t>(alignment) != 0) {
     fault(std::string(what).append(": an address in shared memory is not aligned").c_str(), line);
   }
-  for (const auto& block : machine().cluster()) {
+  for (const auto& block : running->cluster()) {
     if (at >= block->shared && at + bytes <= block->shared + shared_bytes()) return;
   }
   fault(std::string(what).append(": an address lies outside shared memory").c_str(), line);
@@ -565,19 +589,19 @@ void check_global(const void* address, int64_t bytes, int64_t alignment, const c
 
 void copy_later(void* to, const void* from, int64_t bytes_read, int64_t filled) {
   const PendingCopy copy{to, from, bytes_read, filled};
-  if (!machine().lazy()) copy.land();
-  machine().current->open_copies.push_back(copy);
+  if (!running->lazy()) copy.land();
+  running->current->open_copies.push_back(copy);
 }
 
 void commit_copies() {
-  Thread& thread = *machine().current;
+  Thread& thread = *running->current;
   thread.copy_groups.push_back(std::exchange(thread.open_copies, {}));
 }
 
 void wait_copies(int64_t groups_left) {
-  Thread& thread = *machine().current;
+  Thread& thread = *running->current;
   while (static_cast<int64_t>(thread.copy_groups.size()) > groups_left) {
-    if (machine().lazy()) {
+    if (running->lazy()) {
       for (const PendingCopy& copy : thread.copy_groups.front()) copy.land();
     }
     thread.copy_groups.pop_front();
@@ -585,23 +609,23 @@ void wait_copies(int64_t groups_left) {
 }
 
 bool lazy() {
-  return machine().lazy();
+  return running->lazy();
 }
 
 void start_copy(void* to, int64_t bytes, std::function<void()> land, const char* what, Line line) {
-  machine().start_copy({static_cast<std::byte*>(to), bytes, std::move(land), what, line});
+  running->start_copy({static_cast<std::byte*>(to), bytes, std::move(land), what, line});
 }
 
 void check_landed(const void* address, int64_t bytes, const char* what, Line line) {
-  machine().check_landed(static_cast<const std::byte*>(address), bytes, what, line);
+  running->check_landed(static_cast<const std::byte*>(address), bytes, what, line);
 }
 
 std::unique_ptr<BlockState>& block_state() {
-  return machine().current->block->state;
+  return running->current->block->state;
 }
 
 void fault(const char* what, Line line) {
-  machine().fault(what, line);
+  running->fault(what, line);
 }
 
 }  // namespace mica::cuda::emulate
