@@ -165,6 +165,15 @@ bool RecordedTraining::room() {
   return true;
 }
 
+std::pair<std::map<std::string, bool>::iterator, bool> RecordedTraining::known(const std::string& shape) {
+  if (known_.size() >= kMostShapes) known_.clear();
+  return known_.emplace(shape, true);
+}
+
+void RecordedTraining::meet(const ModelInputs& batch) {
+  if (const auto inputs = recordable(model_, batch)) known(shape_of(*inputs, model_.training()));
+}
+
 std::optional<double> RecordedTraining::run(const ModelInputs& batch, uint64_t seed, Tensor* loss_sum,
                                             double loss_before) {
   if (optimizer_.step_numbers() == 0 || refused_ >= kMostRefused) return std::nullopt;
@@ -178,12 +187,11 @@ std::optional<double> RecordedTraining::run(const ModelInputs& batch, uint64_t s
     found = steps_.end();
   }
   if (found == steps_.end()) {
-    if (known_.size() >= kMostShapes) known_.clear();
-    const auto [known, first] = known_.emplace(shape, true);
-    if (first || !known->second || !room()) return std::nullopt;
+    const auto [met, first] = known(shape);
+    if (first || !met->second || !room()) return std::nullopt;
     std::shared_ptr<Step> made = record(*inputs);
     if (made == nullptr) {
-      known->second = false;
+      met->second = false;
       ++refused_;
       return std::nullopt;
     }

@@ -9,6 +9,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "mica/kernels/recording.h"
@@ -32,12 +33,16 @@ class RecordedTraining {
   /// finite, nothing has moved) and adds its loss to `loss_sum`, a float64 on the device; undefined, it starts from
   /// `loss_before`. Nothing is done, and nothing returned, where the batch's step is not recorded.
   std::optional<double> run(const ModelInputs& batch, uint64_t seed, Tensor* loss_sum, double loss_before);
+  /// A batch whose step is the caller's: its shape is known from here on.
+  void meet(const ModelInputs& batch);
   /// Gives the recordings and their memory back. Shapes stay known: the next batch of one is recorded.
   void forget() { steps_.clear(); }
   bool empty() const { return steps_.empty(); }
 
  private:
   struct Step;
+  /// Its shape with whether it can be recorded; whether it is the first of it.
+  std::pair<std::map<std::string, bool>::iterator, bool> known(const std::string& shape);
   std::unique_ptr<Step> record(const ModelInputs& batch);
   bool room();
 

@@ -120,10 +120,11 @@ std::unique_ptr<RecordedTraining> Trainer::Impl::recorded_training() {
 
 // A step that is started as a whole. Nothing, where it is not recorded; then nothing was done.
 std::optional<double> Trainer::Impl::step_recorded(const StepBatches& taken) {
-  const bool whole = recorded != nullptr && taken.batches.size() == 1 &&
-                     std::all_of(callbacks.begin(), callbacks.end(),
-                                 [](const auto& each) { return each->ignores_gradients(); });
-  if (!whole) return std::nullopt;
+  if (recorded == nullptr || taken.batches.size() != 1) return std::nullopt;
+  if (!std::all_of(callbacks.begin(), callbacks.end(), [](const auto& each) { return each->ignores_gradients(); })) {
+    recorded->meet(taken.batches[0]);
+    return std::nullopt;
+  }
   const std::optional<double> norm = recorded->run(
       taken.batches[0], dropout_seed(arguments.seed, state.global_step, 0), &unread_loss, state.loss_since_log);
   if (norm) check_norm(*norm);
