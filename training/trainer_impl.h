@@ -44,8 +44,8 @@ struct Trainer::Impl {
   TrainerControl control;
   std::unique_ptr<Optimizer> optimizer;
   std::optional<Schedule> schedule;
-  std::shared_ptr<Communicator> group;       // null: this process alone
-  std::unique_ptr<GradientBuckets> buckets;  // of the group, while it trains
+  std::shared_ptr<Communicator> group;         // null: this process alone
+  std::unique_ptr<GradientBuckets> buckets;    // of the group, while it trains
   std::unique_ptr<RecordedTraining> recorded;  // while it trains; null: no step is
   std::chrono::steady_clock::time_point start{};
   Tensor unread_loss;        // state.loss_since_log as a device has it, where nobody waited for it since

@@ -125,8 +125,8 @@ std::optional<double> Trainer::Impl::step_recorded(const StepBatches& taken) {
     recorded->meet(taken.batches[0]);
     return std::nullopt;
   }
-  const std::optional<double> norm = recorded->run(
-      taken.batches[0], dropout_seed(arguments.seed, state.global_step, 0), &unread_loss, state.loss_since_log);
+  const std::optional<double> norm = recorded->run(taken.batches[0], dropout_seed(arguments.seed, state.global_step, 0),
+                                                   &unread_loss, state.loss_since_log);
   if (norm) check_norm(*norm);
   return norm;
 }

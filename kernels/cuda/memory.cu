@@ -35,11 +35,12 @@ std::string megabytes(int64_t bytes) {
 
 void* CudaMemory::allocate(int64_t bytes) {
   const auto refuse = [&](int64_t free_bytes) {
-    throw OutOfMemory("no memory on the device for " + megabytes(bytes),
-                "cuda:" + std::to_string(index_) + ", " + megabytes(free_bytes) + " free, " + megabytes(used_) +
-                    " in use by this program",
-                "use a smaller batch, shorter texts, bfloat16 weights or gradient checkpointing, or end other programs "
-                "on the device");
+    throw OutOfMemory(
+        "no memory on the device for " + megabytes(bytes),
+        "cuda:" + std::to_string(index_) + ", " + megabytes(free_bytes) + " free, " + megabytes(used_) +
+            " in use by this program",
+        "use a smaller batch, shorter texts, bfloat16 weights or gradient checkpointing, or end other programs "
+        "on the device");
   };
   if (bytes < 0 || bytes > kLargest) refuse(device_free_bytes());
   const int64_t size = class_of(bytes);

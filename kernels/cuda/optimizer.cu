@@ -3,8 +3,8 @@
 // Bytes (float32): AdamW reads p, g, m, v and writes p, m, v: 28 a parameter, and nothing else comes near it. A launch
 // takes up to kItems tensors, whose descriptions travel with its arguments, and cuts them into blocks of kChunk
 // elements: a model of 200 tensors is stepped by a handful of launches in one pass over memory, 16 bytes a lane, with
-// the gradient's scale folded in. In recorded steps AdamW's scale and factors lie in the device's memory: three numbers a
-// block read once. adafactor.cu has the one optimizer that needs sums over whole tensors.
+// the gradient's scale folded in. In recorded steps AdamW's scale and factors lie in the device's memory: three numbers
+// a block read once. adafactor.cu has the one optimizer that needs sums over whole tensors.
 
 #include <array>
 #include <cmath>

@@ -100,8 +100,8 @@ __global__ void dropout_kernel(DropoutCall<T> a) {
 void CudaRandom::uniform(uint64_t seed, uint64_t stream, double low, double high, const View& y) {
   with_floating("random.uniform", y.dtype, device_.device(), [&](auto zero) {
     using T = decltype(zero);
-    launch("random.uniform", device_.stream, over(ceil_div(y.numel(), 4)), uniform_kernel<T>, Seed(seed), stream, low, high,
-           y.numel(), y.as<T>());
+    launch("random.uniform", device_.stream, over(ceil_div(y.numel(), 4)), uniform_kernel<T>, Seed(seed), stream, low,
+           high, y.numel(), y.as<T>());
   });
 }
 

@@ -122,8 +122,9 @@ class LanguageModel : public Head {
                ModelOutput* output) const override {
     if (inputs.labels.defined() && inputs.loss_only) {
       flat_labels(inputs.labels, rows.rows(), "labels");
-      output->loss = unknown(inputs.labels) ? loss_of(predictions_on_device(inputs.labels, rows.offsets, causal_), hidden)
-                                            : loss_of_labelled(hidden, language_targets(inputs, causal_));
+      output->loss = unknown(inputs.labels)
+                         ? loss_of(predictions_on_device(inputs.labels, rows.offsets, causal_), hidden)
+                         : loss_of_labelled(hidden, language_targets(inputs, causal_));
       return;
     }
     const Tensor logits = head_(hidden);

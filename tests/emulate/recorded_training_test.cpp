@@ -148,7 +148,8 @@ class RecordedTraining : public ::testing::Test {
     return arguments;
   }
 
-  static Trained run(const Model& model, const TrainingArguments& arguments, const Dataset& rows, TrainerParts parts = {}) {
+  static Trained run(const Model& model, const TrainingArguments& arguments, const Dataset& rows,
+                     TrainerParts parts = {}) {
     const auto launches = std::make_shared<Launches>();
     parts.callbacks.push_back(launches);
     if (!parts.data_collator) parts.data_collator = std::make_shared<DefaultDataCollator>();
@@ -158,11 +159,11 @@ class RecordedTraining : public ::testing::Test {
             parameters_of(model), launches->counts};
   }
   static Trained run(const char* config, Task task, const TrainingArguments& arguments, const Dataset& rows,
-                 const TrainerParts& parts = {}) {
+                     const TrainerParts& parts = {}) {
     return run(model_of(config, task), arguments, rows, parts);
   }
   static Trained without(const char* config, Task task, const TrainingArguments& arguments, const Dataset& rows,
-                     const TrainerParts& parts = {}) {
+                         const TrainerParts& parts = {}) {
     ::setenv("MICA_CUDA_GRAPHS", "0", 1);
     Trained result = run(config, task, arguments, rows, parts);
     ::unsetenv("MICA_CUDA_GRAPHS");
@@ -317,8 +318,8 @@ TEST_F(RecordedTraining, MakesWayWhereMemoryIsShort) {
   for (const int64_t length : {11, 12, 12}) all.insert(all.end(), 2, length);
   const Trained wanted = without(kGpt2, Task::causal_lm, settings(7), texts(all));
   for (const int64_t bytes : {0, 6000}) {
-    const Trained have = run(kGpt2, Task::causal_lm, settings(7), texts(all),
-                         {.callbacks = {std::make_shared<Limit>(bytes)}});
+    const Trained have =
+        run(kGpt2, Task::causal_lm, settings(7), texts(all), {.callbacks = {std::make_shared<Limit>(bytes)}});
     emulate::limit_memory(std::numeric_limits<int64_t>::max());
     expect_same(have, wanted);
     EXPECT_EQ(have.launches[3], 1);
@@ -408,7 +409,7 @@ TEST_F(RecordedTraining, WrongIdsAndLabelsAreErrorsBeforeAnythingMoves) {
     };
     rows.resize(8);
     const Trained four = run(kGpt2, Task::causal_lm, settings(6), Dataset::from_list(rows),
-                         {.callbacks = {std::make_shared<StopsAfterFour>()}});
+                             {.callbacks = {std::make_shared<StopsAfterFour>()}});
     EXPECT_EQ(parameters_of(model), four.parameters);
   }
 }
@@ -427,8 +428,7 @@ TEST_F(RecordedTraining, GradientsThatAreNoNumbersMoveNothing) {
   };
   const auto spoils = std::make_shared<Spoils>();
   const Model model = model_of(kGpt2, Task::causal_lm);
-  const std::string error =
-      error_of([&] { run(model, settings(6), texts(lengths(12)), {.callbacks = {spoils}}); });
+  const std::string error = error_of([&] { run(model, settings(6), texts(lengths(12)), {.callbacks = {spoils}}); });
   EXPECT_NE(error.find("the loss of step 5 is not a number"), std::string::npos) << error;
   for (const auto& [name, tensor] : model.parameters()) {
     if (name.ends_with("wte.weight")) {

@@ -199,7 +199,8 @@ TEST(Recording, RepeatsUploadsWhereTheTermsSaySo) {
   EXPECT_EQ(memory().used(), before);
   // The other way it stays refused, and terms end with their recording.
   EXPECT_NE(error_of([&] {
-              static_cast<void>(record(device(), {.repeats_uploads = true}, [&] { static_cast<void>(y.to_vector<float>()); }));
+              static_cast<void>(
+                  record(device(), {.repeats_uploads = true}, [&] { static_cast<void>(y.to_vector<float>()); }));
             }).find("a copy to the host while a graph"),
             std::string::npos);
   EXPECT_EQ(recording_terms(), nullptr);

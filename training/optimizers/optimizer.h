@@ -49,9 +49,9 @@ class Optimizer {
   /// Those of the next step, [parameters, step_numbers()].
   std::vector<double> next_numbers() const;
   /// In the work of a recording: the sum of the gradients' squares into `squares` (float64, one element), and the step,
-  /// by gradients that are clipped to the norm `max_norm` (0: they are not) and by the numbers in `numbers`, next_numbers()
-  /// in the device's memory. Where the norm is not finite the step moves nothing. Returns the parameters that it moves.
-  /// Throws Error for a parameter's first step, which makes its state.
+  /// by gradients that are clipped to the norm `max_norm` (0: they are not) and by the numbers in `numbers`,
+  /// next_numbers() in the device's memory. Where the norm is not finite the step moves nothing. Returns the parameters
+  /// that it moves. Throws Error for a parameter's first step, which makes its state.
   std::vector<size_t> record_step(const Tensor& numbers, const Tensor& squares, double max_norm);
   /// After a replay that moved them.
   void count_step(const std::vector<size_t>& parameters);

@@ -57,8 +57,9 @@ std::vector<size_t> Optimizer::record_step(const Tensor& numbers, const Tensor& 
   for (size_t i = 0; i < slots_.size(); ++i) {
     if (!gradients[i]) continue;
     if (slots_[i].step == 0 || !slots_[i].mine) {
-      throw Error("the first step of parameter " + printable(slots_[i].name) + ", or one of another process, in a recording",
-                  "optimizer", "call step() first");
+      throw Error(
+          "the first step of parameter " + printable(slots_[i].name) + ", or one of another process, in a recording",
+          "optimizer", "call step() first");
     }
     views.push_back(gradients[i].view());
     moves.push_back(move_of(slots_[i]));
