@@ -176,7 +176,7 @@ void RecordedTraining::meet(const ModelInputs& batch) {
 
 std::optional<double> RecordedTraining::run(const ModelInputs& batch, uint64_t seed, Tensor* loss_sum,
                                             double loss_before) {
-  if (optimizer_.step_numbers() == 0 || refused_ >= kMostRefused) return std::nullopt;
+  if (optimizer_.step_numbers() == 0) return std::nullopt;
   ++count_;
   const std::optional<ModelInputs> inputs = recordable(model_, batch);
   if (!inputs) return std::nullopt;
@@ -188,7 +188,7 @@ std::optional<double> RecordedTraining::run(const ModelInputs& batch, uint64_t s
   }
   if (found == steps_.end()) {
     const auto [met, first] = known(shape);
-    if (first || !met->second || !room()) return std::nullopt;
+    if (first || !met->second || refused_ >= kMostRefused || !room()) return std::nullopt;
     std::shared_ptr<Step> made = record(*inputs);
     if (made == nullptr) {
       met->second = false;
