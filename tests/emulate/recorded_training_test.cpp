@@ -33,6 +33,9 @@ const char* const kGpt2 = R"({"model_type": "gpt2", "vocab_size": 40, "n_embd": 
 const char* const kBert = R"({"model_type": "bert", "vocab_size": 40, "hidden_size": 16, "num_attention_heads": 2,
     "num_hidden_layers": 1, "intermediate_size": 32, "max_position_embeddings": 12, "initializer_range": 0.3,
     "hidden_dropout_prob": 0.1, "attention_probs_dropout_prob": 0.2, "num_labels": 3})";
+const char* const kLlama = R"({"model_type": "llama", "vocab_size": 40, "hidden_size": 16, "num_attention_heads": 2,
+    "num_key_value_heads": 1, "num_hidden_layers": 1, "intermediate_size": 24, "max_position_embeddings": 12,
+    "initializer_range": 0.3, "attention_dropout": 0.2})";
 const char* const kRoberta = R"({"model_type": "roberta", "vocab_size": 40, "hidden_size": 16,
     "num_attention_heads": 2, "num_hidden_layers": 1, "intermediate_size": 32, "max_position_embeddings": 14,
     "pad_token_id": 1, "initializer_range": 0.3, "num_labels": 3})";
@@ -228,6 +231,34 @@ TEST_F(RecordedTraining, OfBert) {
   ASSERT_EQ(have.launches.size(), 9U);
   for (const size_t i : {3, 4, 5, 6, 8}) EXPECT_EQ(have.launches[i], 1) << i;
   for (const size_t i : {2, 7}) EXPECT_GT(have.launches[i], 40) << i;
+}
+
+TEST_F(RecordedTraining, OfOtherModelsAndHeads) {
+  std::vector<Example> tags, scores;
+  for (int64_t i = 0; i < 10; ++i) {
+    Example row;
+    row.set("input_ids", some_ids(i, 6));
+    row.set("labels", std::vector<int64_t>{-100, i % 3, 1, 2, i % 2 == 0 ? -100 : 0, -100});
+    tags.push_back(row);
+    row.set("labels", 0.25 * static_cast<double>(i));
+    scores.push_back(std::move(row));
+  }
+  const std::string bert = kBert;
+  const std::string one = bert.substr(0, bert.rfind("\"num_labels\"")) + R"("num_labels": 1})";
+  const struct {
+    const char* config;
+    Task task;
+    Dataset rows;
+  } cases[] = {{kLlama, Task::causal_lm, texts(lengths(10))},
+               {kBert, Task::token_classification, Dataset::from_list(tags)},
+               {one.c_str(), Task::sequence_classification, Dataset::from_list(scores)}};
+  for (const auto& each : cases) {
+    SCOPED_TRACE(each.config + std::string(name(each.task)));
+    const Trained have = run(each.config, each.task, settings(4), each.rows);
+    expect_same(have, without(each.config, each.task, settings(4), each.rows));
+    EXPECT_EQ(have.launches[2], 1);
+    EXPECT_EQ(have.launches[3], 1);
+  }
 }
 
 TEST_F(RecordedTraining, OfShapesThatComeBack) {
