@@ -274,6 +274,43 @@ TEST_F(RecordedTraining, OfShapesThatComeBack) {
   EXPECT_EQ(have.launches[7], 2) << "the loss so far is another tensor, once";
 }
 
+TEST_F(RecordedTraining, KeepsFourShapes) {
+  std::vector<int64_t> all;
+  for (int round = 0; round < 3; ++round) {
+    for (const int64_t length : {2, 3, 4, 5, 6}) all.insert(all.end(), 2, length);
+  }
+  const Trained have = run(kGpt2, Task::causal_lm, settings(15), texts(all));
+  expect_same(have, without(kGpt2, Task::causal_lm, settings(15), texts(all)));
+  for (size_t i = 10; i < 14; ++i) EXPECT_EQ(have.launches[i], 1) << i;
+  EXPECT_GT(have.launches[14], 40);
+}
+
+// Parameters that a callback moves, or freezes.
+TEST_F(RecordedTraining, FollowsItsParameters) {
+  class Moves : public TrainerCallback {
+   public:
+    void on_step_end(const TrainerContext& context) override {
+      for (const auto& [name, tensor] : context.model.parameters()) {
+        if (!name.ends_with("wpe.weight")) continue;
+        if (context.state.global_step == 4) {
+          old_ = tensor.detach();
+          tensor.set_data(old_.clone());
+        }
+        if (context.state.global_step == 7) tensor.set_requires_grad(false);
+      }
+    }
+
+   private:
+    Tensor old_;  // which the recording still moves
+  };
+  const Dataset rows = texts(lengths(20));
+  const auto parts = [] { return TrainerParts{.callbacks = {std::make_shared<Moves>()}}; };
+  const Trained have = run(kGpt2, Task::causal_lm, settings(10), rows, parts());
+  expect_same(have, without(kGpt2, Task::causal_lm, settings(10), rows, parts()));
+  for (const size_t i : {2, 5, 6, 8, 9}) EXPECT_EQ(have.launches[i], 1) << i;
+  for (const size_t i : {4, 7}) EXPECT_GT(have.launches[i], 40) << i;
+}
+
 TEST_F(RecordedTraining, IsSavedAndResumed) {
   const Dataset rows = texts(lengths(10));
   TrainingArguments arguments = settings(8);
