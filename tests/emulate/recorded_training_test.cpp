@@ -311,6 +311,47 @@ TEST_F(RecordedTraining, FollowsItsParameters) {
   for (const size_t i : {4, 7}) EXPECT_GT(have.launches[i], 40) << i;
 }
 
+// Training multiplies by query, key and value at once, and moves them side by side for it: not while it is recorded.
+TEST_F(RecordedTraining, LosesNoParametersThatHaveToMove) {
+  class Moves : public TrainerCallback {
+   public:
+    void on_step_end(const TrainerContext& context) override {
+      if (context.state.global_step != 4) return;
+      for (const auto& [name, tensor] : context.model.parameters()) {
+        if (name.ends_with("key.weight")) tensor.set_data(tensor.detach().clone());
+      }
+    }
+  };
+  const auto parts = [] { return TrainerParts{.callbacks = {std::make_shared<Moves>()}}; };
+  expect_same(run(kBert, Task::sequence_classification, settings(7), padded(4), parts()),
+              without(kBert, Task::sequence_classification, settings(7), padded(4), parts()));
+}
+
+// Rows one after the other, without padding.
+TEST_F(RecordedTraining, OfRaggedBatches) {
+  class Joins : public DataCollator {
+    ModelInputs collate(std::span<const Example> rows, const BatchContext&) const override {
+      std::vector<int64_t> ids;
+      ModelInputs inputs;
+      for (const Example& row : rows) {
+        const auto values = row["input_ids"].as_ints();
+        ids.insert(ids.end(), values.begin(), values.end());
+        inputs.lengths.push_back(static_cast<int64_t>(values.size()));
+      }
+      inputs.input_ids = Tensor::from(ids);
+      inputs.labels = inputs.input_ids;
+      return inputs;
+    }
+  };
+  const TrainerParts parts{.data_collator = std::make_shared<Joins>()};
+  // Batches of 10 tokens, cut in two ways.
+  const Dataset rows = texts({6, 4, 6, 4, 5, 5, 6, 4, 1, 9, 6, 4});
+  const Trained have = run(kGpt2, Task::causal_lm, settings(6), rows, parts);
+  expect_same(have, without(kGpt2, Task::causal_lm, settings(6), rows, parts));
+  for (const size_t i : {3, 5}) EXPECT_EQ(have.launches[i], 1) << i;
+  for (const size_t i : {2, 4}) EXPECT_GT(have.launches[i], 40) << i;
+}
+
 TEST_F(RecordedTraining, IsSavedAndResumed) {
   const Dataset rows = texts(lengths(10));
   TrainingArguments arguments = settings(8);
