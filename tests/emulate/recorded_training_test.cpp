@@ -261,6 +261,28 @@ TEST_F(RecordedTraining, OfOtherModelsAndHeads) {
   }
 }
 
+TEST_F(RecordedTraining, OfMultipleChoice) {
+  class Choices : public DataCollator {
+    ModelInputs collate(std::span<const Example> rows, const BatchContext&) const override {
+      std::vector<int64_t> ids, labels;
+      for (const Example& row : rows) {
+        const auto values = row["input_ids"].as_ints();
+        ids.insert(ids.end(), values.begin(), values.end());
+        labels.push_back(values[0] % 2);
+      }
+      ModelInputs inputs;
+      inputs.input_ids = Tensor::from(ids, {static_cast<int64_t>(labels.size()), 2, 4});
+      inputs.labels = Tensor::from(labels);
+      return inputs;
+    }
+  };
+  const TrainerParts parts{.data_collator = std::make_shared<Choices>()};
+  const Dataset rows = texts(lengths(8, 8));
+  const Trained have = run(kBert, Task::multiple_choice, settings(4), rows, parts);
+  expect_same(have, without(kBert, Task::multiple_choice, settings(4), rows, parts));
+  EXPECT_EQ(have.launches[3], 1);
+}
+
 TEST_F(RecordedTraining, OfShapesThatComeBack) {
   std::vector<int64_t> all;
   for (const int64_t length : {6, 8, 6, 8, 8, 6, 5, 6}) all.insert(all.end(), 2, length);
