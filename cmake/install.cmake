@@ -18,7 +18,7 @@ list(APPEND MICA_PUBLIC_HEADERS models/generation/constraints/constraints.h toke
      training/metrics/retrieval.h training/metrics/rouge.h training/metrics/squad.h training/metrics/threshold.h
      training/optimizers/adafactor.h training/optimizers/adamw.h training/optimizers/lion.h
      training/optimizers/optimizer.h training/optimizers/sgd.h training/reports/reports.h training/tasks/recipe.h)
-list(REMOVE_ITEM MICA_PUBLIC_HEADERS models/auto/adapter_parts.h models/auto/lora_targets.h models/auto/virtual_inputs.h training/trainer_impl.h base/json.h models/generation/beam_item.h models/generation/choice.h
+list(REMOVE_ITEM MICA_PUBLIC_HEADERS models/auto/adapter_parts.h models/auto/lora_targets.h models/auto/virtual_inputs.h training/recorded_training.h training/trainer_impl.h base/json.h models/generation/beam_item.h models/generation/choice.h
      models/generation/decoding.h models/generation/draft.h models/generation/draws.h models/generation/scores.h
      models/generation/stopping.h models/heads/parts.h models/pipelines/json_writer.h
      models/pipelines/sentence_modules.h tensor/mapped_tensors.h)

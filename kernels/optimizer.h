@@ -6,11 +6,23 @@
 // as zeros. g is the gradient times gradient_scale (1, or what clipping shrinks gradients by). Gradients are not
 // written. Settings stand with each item, since groups of parameters differ in them.
 
+#include <cmath>
 #include <span>
 
 #include "mica/kernels/backend.h"
 
 namespace mica {
+
+/// What of a step of AdamW is another number at each step.
+struct AdamWFactors {
+  double decay;         ///< 1 - lr weight_decay
+  double step_size;     ///< lr / (1 - beta1^t)
+  double inverse_root;  ///< 1 / sqrt(1 - beta2^t)
+};
+inline AdamWFactors adamw_factors(double lr, double beta1, double beta2, double weight_decay, int64_t step) {
+  const auto t = static_cast<double>(step);
+  return {1 - lr * weight_decay, lr / (1 - std::pow(beta1, t)), 1 / std::sqrt(1 - std::pow(beta2, t))};
+}
 
 /// AdamW (Loshchilov and Hutter 2019), t = step:
 ///   p *= 1 - lr weight_decay;  m = beta1 m + (1 - beta1) g;  v = beta2 v + (1 - beta2) g^2
@@ -20,6 +32,10 @@ struct AdamWItem {
   View mean, variance;  ///< m, v
   double lr = 0, beta1 = 0, beta2 = 0, eps = 0, weight_decay = 0;
   int64_t step = 1;  ///< of this parameter, this one included
+  /// Empty, or float64 [3], AdamWFactors in the device's memory: read by the kernel in place of lr, weight_decay and
+  /// step, which change from step to step (recorded ones, kernels/recording.h).
+  View factors;
+  AdamWFactors own_factors() const { return adamw_factors(lr, beta1, beta2, weight_decay, step); }
 };
 
 /// Stochastic gradient descent:  d = g + weight_decay p;  b = momentum b + (1 - dampening) d, at the first step b = d;
@@ -57,12 +73,15 @@ struct AdafactorItem {
 class OptimizerKernels {
  public:
   virtual ~OptimizerKernels() = default;
-  virtual void adamw(std::span<const AdamWItem> items, double gradient_scale) = 0;
+  /// With device_scale (float64, one element, in the device's memory) its number is read in place of gradient_scale;
+  /// where that one is not finite, nothing is moved. All items have factors then, and else none.
+  virtual void adamw(std::span<const AdamWItem> items, double gradient_scale, const View& device_scale = {}) = 0;
   virtual void sgd(std::span<const SgdItem> items, double gradient_scale) = 0;
   virtual void lion(std::span<const LionItem> items, double gradient_scale) = 0;
   virtual void adafactor(std::span<const AdafactorItem> items, double gradient_scale) = 0;
   /// y (float64, one element) = the sum of the squares of all elements of all tensors: contiguous, each float32 or
-  /// float64. Squares and sums are float64, so that no float32 gradient overflows.
+  /// float64. Squares and sums are float64, so that no float32 gradient overflows. In recorded work y is NaN where an
+  /// earlier kernel found something wrong with its operands, of which the host hears when it waits.
   virtual void sum_of_squares(std::span<const View> tensors, const View& y) = 0;
 };
 

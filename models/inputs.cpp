@@ -28,6 +28,12 @@ constexpr NamedInput kInputs[] = {
     {"sentence_order_label", &ModelInputs::sentence_order_label},
 };
 
+// Whether an input stays where it is: while work of its device is recorded the host knows none of it, and what the host
+// checks here was checked before.
+bool stays(const Tensor& input) {
+  return !input.device().is_cpu() && backend(input.device()).recording();
+}
+
 // An optional per-token input as int64 [rows] on the host; it may have batch size 1 where the batch is larger.
 Tensor flatten(const Tensor& input, const char* name, const Shape& expected) {
   if (!input.defined()) return {};
@@ -35,7 +41,7 @@ Tensor flatten(const Tensor& input, const char* name, const Shape& expected) {
     throw Error("input \"" + std::string(name) + "\" is " + std::string(mica::name(input.dtype())), "model inputs",
                 "it must be an integer tensor");
   }
-  Tensor result = input.to(Device{});
+  Tensor result = stays(input) ? input : input.to(Device{});
   if (!(input.shape() == expected)) {
     bool broadcasts = input.rank() == expected.rank() && input.rank() > 1 && input.size(0) == 1;
     for (int i = 1; broadcasts && i < expected.rank(); ++i) broadcasts = input.size(i) == expected[i];
@@ -149,9 +155,9 @@ Rows to_rows(const ModelInputs& inputs, Device device) {
   if (!by_ids) rows.inputs_embeds = inputs.inputs_embeds.to(device);
   if (inputs.attention_mask.defined()) {
     const Tensor mask = flatten(inputs.attention_mask, "attention_mask", shape);
-    const int64_t* values = mask.data<int64_t>();
-    bool all = true;
-    for (int64_t i = 0; i < mask.numel(); ++i) {
+    bool all = !stays(mask);
+    const int64_t* values = all ? mask.data<int64_t>() : nullptr;
+    for (int64_t i = 0; values != nullptr && i < mask.numel(); ++i) {
       if (values[i] != 0 && values[i] != 1) {
         throw Error("attention_mask holds " + std::to_string(values[i]), "model inputs",
                     "use 1 for visible and 0 for hidden");

@@ -38,8 +38,11 @@ class TrainerCallback {
   virtual void on_step_begin(const TrainerContext&) {}
   /// After each batch that does not yet make a step.
   virtual void on_substep_end(const TrainerContext&) {}
-  /// With all gradients there and clipped.
-  virtual void on_pre_optimizer_step(const TrainerContext&) {}
+  /// With all gradients there. A Trainer that replays whole steps on a GPU (docs/cuda.md) does so only while all its
+  /// callbacks leave this to be what it is here.
+  virtual void on_pre_optimizer_step(const TrainerContext&) { ignores_gradients_ = true; }
+  /// Known after the first step: nothing is done between a step's gradients and the move by them.
+  bool ignores_gradients() const { return ignores_gradients_; }
   virtual void on_step_end(const TrainerContext&) {}
   virtual void on_epoch_end(const TrainerContext&) {}
   /// `entry` is the newest of state.log_history.
@@ -50,6 +53,9 @@ class TrainerCallback {
   /// `folder` is the new checkpoint.
   virtual void on_save(const TrainerContext&, const std::string& /*folder*/) {}
   virtual void on_train_end(const TrainerContext&) {}
+
+ private:
+  bool ignores_gradients_ = false;
 };
 
 using Callbacks = std::vector<std::shared_ptr<TrainerCallback>>;

@@ -19,6 +19,7 @@ PredictionOutput Trainer::Impl::predict(const Dataset& dataset, const std::strin
   if (dataset.empty()) throw Error("no rows to evaluate on", "trainer", "give a data set with at least one row");
   const Autocast products(arguments.bf16 ? std::optional(DType::bfloat16) : std::nullopt);
   const auto begin = Clock::now();
+  if (recorded != nullptr) recorded->forget();  // the memory is needed here
   model.eval();
   EvaluationOptions how;
   how.loss_only = loss_only;

@@ -37,16 +37,20 @@ std::vector<size_t> as_made(const NamedTensors& model, const std::vector<Tensor>
 }  // namespace
 
 TrainOutput Trainer::Impl::train_in_group() {
+  // What only training needs.
+  struct Release {
+    Impl* trainer;
+    ~Release() {
+      trainer->buckets.reset();
+      trainer->recorded.reset();
+    }
+  } const release{this};
   try {
-    TrainOutput output = train();
-    buckets.reset();
-    return output;
+    return train();
   } catch (const GroupError&) {
-    buckets.reset();
     throw;
   } catch (const std::exception& error) {
     if (group != nullptr) group->fail(error.what());
-    buckets.reset();
     throw;
   }
 }

@@ -11,6 +11,7 @@
 #include "mica/training/distributed/communicator.h"
 #include "mica/training/distributed/gradient_buckets.h"
 #include "mica/training/parameter_groups.h"
+#include "mica/training/recorded_training.h"
 #include "mica/training/schedule.h"
 #include "mica/training/trainer.h"
 
@@ -43,8 +44,9 @@ struct Trainer::Impl {
   TrainerControl control;
   std::unique_ptr<Optimizer> optimizer;
   std::optional<Schedule> schedule;
-  std::shared_ptr<Communicator> group;       // null: this process alone
-  std::unique_ptr<GradientBuckets> buckets;  // of the group, while it trains
+  std::shared_ptr<Communicator> group;         // null: this process alone
+  std::unique_ptr<GradientBuckets> buckets;    // of the group, while it trains
+  std::unique_ptr<RecordedTraining> recorded;  // while it trains; null: no step is
   std::chrono::steady_clock::time_point start{};
   Tensor unread_loss;        // state.loss_since_log as a device has it, where nobody waited for it since
   bool in_training = false;  // what an evaluation in between returns the model to
@@ -56,14 +58,20 @@ struct Trainer::Impl {
   void prepare(const RunPlan& plan);
   TrainOutput train();
   bool run_epoch(const RunPlan& plan, const DataLoader& loader, int64_t epoch, int64_t first_step);
-  double step(StepBatches taken);
-  double differentiate(StepBatches* taken);
-  void read_loss(int64_t step);
   NamedTensors trained_parameters() const;
   void zero_grad() const;
-  Tensor loss_of(const ModelInputs& batch) const;
   void log_save_evaluate(double gradient_norm, double learning_rate);
   void log(LogEntry entry);
+
+  // trainer_step.cpp: one step.
+  double step(StepBatches taken);
+  double step_unrecorded(StepBatches taken);
+  std::optional<double> step_recorded(const StepBatches& taken);
+  std::unique_ptr<RecordedTraining> recorded_training();
+  double differentiate(StepBatches* taken);
+  Tensor loss_of(const ModelInputs& batch) const;
+  void read_loss(int64_t step);
+  void check_norm(double norm);
 
   // trainer_group.cpp: what several processes do together. All of it is nothing, or plain, without a group.
   TrainOutput train_in_group();

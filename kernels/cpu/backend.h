@@ -101,7 +101,7 @@ class CpuNorm final : public NormKernels {
 
 class CpuOptimizer final : public OptimizerKernels {
  public:
-  void adamw(std::span<const AdamWItem> items, double gradient_scale) override;
+  void adamw(std::span<const AdamWItem> items, double gradient_scale, const View& device_scale) override;
   void sgd(std::span<const SgdItem> items, double gradient_scale) override;
   void lion(std::span<const LionItem> items, double gradient_scale) override;
   void adafactor(std::span<const AdafactorItem> items, double gradient_scale) override;

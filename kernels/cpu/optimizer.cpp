@@ -88,20 +88,23 @@ void for_pieces(const char* kernel, std::span<const Item> items, const Body& bod
 
 using namespace cpu;
 
-void CpuOptimizer::adamw(std::span<const AdamWItem> items, double gradient_scale) {
+void CpuOptimizer::adamw(std::span<const AdamWItem> items, double gradient_scale, const View& device_scale) {
+  const double scale = device_scale ? *device_scale.as<const double>() : gradient_scale;
+  if (device_scale && !std::isfinite(scale)) return;
   for_pieces("optimizer.adamw", items, [&](auto tag, const AdamWItem& item, int64_t first, int64_t count) {
     using T = decltype(tag);
-    const auto t = static_cast<double>(item.step);
+    const auto* given = item.factors.as<const double>();
+    const AdamWFactors factors = given != nullptr ? AdamWFactors{given[0], given[1], given[2]} : item.own_factors();
     const simd::AdamWStep<T> step{
-        .decay = static_cast<T>(1 - item.lr * item.weight_decay),
-        .step_size = static_cast<T>(item.lr / (1 - std::pow(item.beta1, t))),
-        .inverse_root = static_cast<T>(1 / std::sqrt(1 - std::pow(item.beta2, t))),
+        .decay = static_cast<T>(factors.decay),
+        .step_size = static_cast<T>(factors.step_size),
+        .inverse_root = static_cast<T>(factors.inverse_root),
         .beta1 = static_cast<T>(item.beta1),
         .beta1_rest = static_cast<T>(1 - item.beta1),
         .beta2 = static_cast<T>(item.beta2),
         .beta2_rest = static_cast<T>(1 - item.beta2),
         .eps = static_cast<T>(item.eps),
-        .scale = static_cast<T>(gradient_scale),
+        .scale = static_cast<T>(scale),
     };
     cpu::adamw(step, at<T>(item.parameter, first), at<const T>(item.gradient, first), at<T>(item.mean, first),
                at<T>(item.variance, first), count);

@@ -10,6 +10,7 @@
 
 #include "mica/kernels/attention.h"
 #include "mica/kernels/cuda/device/number.h"
+#include "mica/kernels/cuda/device/seed.h"
 #include "mica/kernels/random.h"
 
 namespace mica::cuda {
@@ -71,7 +72,7 @@ struct AttentionRule {
   const T *slopes = nullptr, *sinks = nullptr;
   int64_t slopes_stride = 0, sinks_stride = 0;
   float dropout = 0;
-  uint64_t seed = 0;
+  Seed seed;
 
   explicit AttentionRule(const AttentionArguments& a)
       : queries(a.query_segments),
@@ -187,7 +188,7 @@ struct AttentionHead {
     const auto stream = static_cast<uint64_t>(int64_t{sequence} * rule.heads + head);
     return philox({static_cast<uint32_t>(block), static_cast<uint32_t>(block >> 32), static_cast<uint32_t>(stream),
                    static_cast<uint32_t>(stream >> 32)},
-                  rule.seed);
+                  rule.seed.get());
   }
   __device__ __forceinline__ C kept(const std::array<uint32_t, 4>& four, unsigned place) const {
     // Chosen, not indexed: an index would put the words in memory.

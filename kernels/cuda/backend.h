@@ -1,6 +1,7 @@
 #pragma once
 // The CUDA backend's kernels: one class a subject, each in the file of the subject's name. One backend a device.
 
+#include <cstddef>
 #include <map>
 #include <mutex>
 #include <vector>
@@ -30,8 +31,15 @@ void check_fault(Fault* fault);
 /// Memory of a recording: blocks that were handed out while it was made. Those that were freed then wait for requests
 /// of the same recording, and for nobody else.
 struct MemoryPool {
+  /// What copies from the host brought: the recording copies it from here.
+  struct Upload {
+    void* data = nullptr;
+    std::vector<std::byte> bytes;
+  };
   std::map<int64_t, std::vector<void*>> free;  // by class
   std::map<void*, int64_t> all;                // and the class of each
+  std::vector<Upload> uploads;
+  bool keeps_uploads = false;
 };
 
 /// A caching allocator over the device's memory. Sizes are rounded up to classes at most an eighth apart; a freed block
@@ -62,6 +70,7 @@ class CudaMemory final : public Memory {
  private:
   void release_cached();
   void* allocate_pooled(int64_t size);
+  void keep_upload(void* device_data, const void* host_data, int64_t bytes);
   void keep(void* data, int64_t size) noexcept;
   int index_;
   const Stream& stream_;
@@ -216,7 +225,7 @@ class CudaNorm final : public NormKernels {
 class CudaOptimizer final : public OptimizerKernels {
  public:
   explicit CudaOptimizer(CudaDevice& device) : device_(device) {}
-  void adamw(std::span<const AdamWItem> items, double gradient_scale) override;
+  void adamw(std::span<const AdamWItem> items, double gradient_scale, const View& device_scale) override;
   void sgd(std::span<const SgdItem> items, double gradient_scale) override;
   void lion(std::span<const LionItem> items, double gradient_scale) override;
   void adafactor(std::span<const AdafactorItem> items, double gradient_scale) override;

@@ -5,8 +5,8 @@
 #include <bit>
 #include <string>
 
-#include "mica/base/error.h"
 #include "mica/kernels/cuda/backend.h"
+#include "mica/kernels/out_of_memory.h"
 
 namespace mica::cuda {
 namespace {
@@ -35,11 +35,12 @@ std::string megabytes(int64_t bytes) {
 
 void* CudaMemory::allocate(int64_t bytes) {
   const auto refuse = [&](int64_t free_bytes) {
-    throw Error("no memory on the device for " + megabytes(bytes),
-                "cuda:" + std::to_string(index_) + ", " + megabytes(free_bytes) + " free, " + megabytes(used_) +
-                    " in use by this program",
-                "use a smaller batch, shorter texts, bfloat16 weights or gradient checkpointing, or end other programs "
-                "on the device");
+    throw OutOfMemory(
+        "no memory on the device for " + megabytes(bytes),
+        "cuda:" + std::to_string(index_) + ", " + megabytes(free_bytes) + " free, " + megabytes(used_) +
+            " in use by this program",
+        "use a smaller batch, shorter texts, bfloat16 weights or gradient checkpointing, or end other programs "
+        "on the device");
   };
   if (bytes < 0 || bytes > kLargest) refuse(device_free_bytes());
   const int64_t size = class_of(bytes);
@@ -133,7 +134,16 @@ void CudaMemory::release_pool(MemoryPool& pool) noexcept {
 }
 
 void CudaMemory::copy_from_host(void* device_data, const void* host_data, int64_t bytes) {
-  if (bytes > 0) cuda::copy_from_host(device_data, host_data, bytes, stream_);
+  if (bytes <= 0) return;
+  if (pool_ != nullptr && pool_->keeps_uploads) return keep_upload(device_data, host_data, bytes);
+  cuda::copy_from_host(device_data, host_data, bytes, stream_);
+}
+
+// The block that keeps the bytes is not freed before the recording is.
+void CudaMemory::keep_upload(void* device_data, const void* host_data, int64_t bytes) {
+  const auto* first = static_cast<const std::byte*>(host_data);
+  pool_->uploads.push_back({allocate(bytes), {first, first + bytes}});
+  copy(device_data, pool_->uploads.back().data, bytes);
 }
 
 void CudaMemory::copy_to_host(void* host_data, const void* device_data, int64_t bytes) {

@@ -3,10 +3,12 @@
 // Bytes (float32): AdamW reads p, g, m, v and writes p, m, v: 28 a parameter, and nothing else comes near it. A launch
 // takes up to kItems tensors, whose descriptions travel with its arguments, and cuts them into blocks of kChunk
 // elements: a model of 200 tensors is stepped by a handful of launches in one pass over memory, 16 bytes a lane, with
-// the gradient's scale folded in. adafactor.cu has the one optimizer that needs sums over whole tensors.
+// the gradient's scale folded in. In recorded steps AdamW's scale and factors lie in the device's memory: three numbers
+// a block read once. adafactor.cu has the one optimizer that needs sums over whole tensors.
 
 #include <array>
 #include <cmath>
+#include <limits>
 
 #include "mica/kernels/cuda/backend.h"
 #include "mica/kernels/cuda/device/combine.h"
@@ -60,6 +62,13 @@ struct AdamW : Moved<T> {
   }
 };
 
+// AdamW whose numbers of this step lie in the device's memory.
+template <typename T>
+struct RecordedAdamW : Moved<T> {
+  const double *factors, *scale;
+  T beta1, beta1_rest, beta2, beta2_rest, eps;
+};
+
 template <typename T>
 struct Sgd : Moved<T> {
   T lr, weight_decay, momentum, dampening_rest, scale;
@@ -103,24 +112,46 @@ __device__ __forceinline__ void step_packs(const Item& item, int64_t first, int6
 }
 
 template <typename T, typename Item>
+__device__ __forceinline__ void step_chunk(const Item& item, int64_t first, int64_t last) {
+  const int64_t whole = item.wide ? first + (last - first) / kWide<T> * kWide<T> : first;
+  step_packs<kWide<T>, T>(item, first, whole);
+  step_packs<1, T>(item, whole, last);
+}
+
+template <typename T, typename Item>
 __global__ void step_kernel(Batch<Item> batch) {
-  for_chunk(batch, [](const Item& item, int64_t first, int64_t last) {
-    const int64_t whole = item.wide ? first + (last - first) / kWide<T> * kWide<T> : first;
-    step_packs<kWide<T>, T>(item, first, whole);
-    step_packs<1, T>(item, whole, last);
+  for_chunk(batch, [](const Item& item, int64_t first, int64_t last) { step_chunk<T>(item, first, last); });
+}
+
+template <typename T>
+__global__ void step_recorded_kernel(Batch<RecordedAdamW<T>> batch) {
+  for_chunk(batch, [](const RecordedAdamW<T>& item, int64_t first, int64_t last) {
+    const double scale = *item.scale;
+    if (!(scale - scale == 0)) return;  // not finite
+    const AdamW<T> now{static_cast<const Moved<T>&>(item),
+                       static_cast<T>(item.factors[0]),
+                       static_cast<T>(item.factors[1]),
+                       static_cast<T>(item.factors[2]),
+                       item.beta1,
+                       item.beta1_rest,
+                       item.beta2,
+                       item.beta2_rest,
+                       item.eps,
+                       static_cast<T>(scale)};
+    step_chunk<T>(now, first, last);
   });
 }
 
-// Launches for all items, kItems at a time; make(item) describes one for the kernel. T is the items' type.
-template <typename T, typename Make, typename Item>
-void step_all(CudaDevice& on, const char* name, std::span<const Item> items, const Make& make) {
-  using Made = decltype(make(items[0]));
+// Launches of a kernel for all items, kItems at a time; make(item) describes one for it. T is the items' type.
+template <typename T, typename Made, typename Make, typename Item>
+void step_all(CudaDevice& on, const char* name, std::span<const Item> items, const Make& make,
+              void (*kernel)(Batch<Made>)) {
   Batch<Made> batch{};
   int32_t blocks = 0;
   const auto flush = [&] {
     if (batch.count == 0) return;
     batch.first_block[batch.count] = blocks;
-    launch(name, on.stream, {{static_cast<unsigned>(blocks)}, {kThreads}}, step_kernel<T, Made>, batch);
+    launch(name, on.stream, {{static_cast<unsigned>(blocks)}, {kThreads}}, kernel, batch);
     batch.count = 0;
     blocks = 0;
   };
@@ -183,38 +214,55 @@ __global__ void squares_kernel(Batch<Squares<T>> batch, double* sums) {
   if (thread_x() == 0) sums[block_x()] = sum;
 }
 
-__global__ void sum_kernel(const double* sums, int64_t n, double* y) {
+// NaN where a fault is given and holds something.
+__global__ void sum_kernel(const double* sums, int64_t n, const Fault* fault, double* y) {
   double sum = 0;
   for (int64_t i = thread_x(); i < n; i += threads_x()) sum += sums[i];
   sum = combine_block(sum, Add{}, &shared_memory<double>());
-  if (thread_x() == 0) *y = sum;
+  if (thread_x() != 0) return;
+  *y = fault != nullptr && fault->kind != FaultKind::none ? std::numeric_limits<double>::quiet_NaN() : sum;
 }
 
 }  // namespace
 
-void CudaOptimizer::adamw(std::span<const AdamWItem> items, double gradient_scale) {
+void CudaOptimizer::adamw(std::span<const AdamWItem> items, double gradient_scale, const View& device_scale) {
   for_types(device_, "optimizer.adamw", items, [&](auto zero) {
     using T = decltype(zero);
-    step_all<T>(device_, "optimizer.adamw", items, [&](const AdamWItem& item) {
-      const auto t = static_cast<double>(item.step);
+    const auto recorded = [&](const AdamWItem& item) {
+      return RecordedAdamW<T>{moved<T>(item.parameter, item.gradient, item.mean, item.variance),
+                              item.factors.as<const double>(),
+                              device_scale.as<const double>(),
+                              static_cast<T>(item.beta1),
+                              static_cast<T>(1 - item.beta1),
+                              static_cast<T>(item.beta2),
+                              static_cast<T>(1 - item.beta2),
+                              static_cast<T>(item.eps)};
+    };
+    const auto now = [&](const AdamWItem& item) {
+      const AdamWFactors factors = item.own_factors();
       return AdamW<T>{moved<T>(item.parameter, item.gradient, item.mean, item.variance),
-                      static_cast<T>(1 - item.lr * item.weight_decay),
-                      static_cast<T>(item.lr / (1 - std::pow(item.beta1, t))),
-                      static_cast<T>(1 / std::sqrt(1 - std::pow(item.beta2, t))),
+                      static_cast<T>(factors.decay),
+                      static_cast<T>(factors.step_size),
+                      static_cast<T>(factors.inverse_root),
                       static_cast<T>(item.beta1),
                       static_cast<T>(1 - item.beta1),
                       static_cast<T>(item.beta2),
                       static_cast<T>(1 - item.beta2),
                       static_cast<T>(item.eps),
                       static_cast<T>(gradient_scale)};
-    });
+    };
+    if (device_scale) {
+      step_all<T, RecordedAdamW<T>>(device_, "optimizer.adamw", items, recorded, step_recorded_kernel<T>);
+    } else {
+      step_all<T, AdamW<T>>(device_, "optimizer.adamw", items, now, step_kernel<T, AdamW<T>>);
+    }
   });
 }
 
 void CudaOptimizer::sgd(std::span<const SgdItem> items, double gradient_scale) {
   for_types(device_, "optimizer.sgd", items, [&](auto zero) {
     using T = decltype(zero);
-    step_all<T>(device_, "optimizer.sgd", items, [&](const SgdItem& item) {
+    const auto make = [&](const SgdItem& item) {
       return Sgd<T>{moved<T>(item.parameter, item.gradient, item.buffer, {}),
                     static_cast<T>(item.lr),
                     static_cast<T>(item.weight_decay),
@@ -223,14 +271,15 @@ void CudaOptimizer::sgd(std::span<const SgdItem> items, double gradient_scale) {
                     static_cast<T>(gradient_scale),
                     item.nesterov,
                     item.first_step};
-    });
+    };
+    step_all<T, Sgd<T>>(device_, "optimizer.sgd", items, make, step_kernel<T, Sgd<T>>);
   });
 }
 
 void CudaOptimizer::lion(std::span<const LionItem> items, double gradient_scale) {
   for_types(device_, "optimizer.lion", items, [&](auto zero) {
     using T = decltype(zero);
-    step_all<T>(device_, "optimizer.lion", items, [&](const LionItem& item) {
+    const auto make = [&](const LionItem& item) {
       return Lion<T>{moved<T>(item.parameter, item.gradient, item.mean, {}),
                      static_cast<T>(1 - item.lr * item.weight_decay),
                      static_cast<T>(item.lr),
@@ -239,7 +288,8 @@ void CudaOptimizer::lion(std::span<const LionItem> items, double gradient_scale)
                      static_cast<T>(item.beta2),
                      static_cast<T>(1 - item.beta2),
                      static_cast<T>(gradient_scale)};
-    });
+    };
+    step_all<T, Lion<T>>(device_, "optimizer.lion", items, make, step_kernel<T, Lion<T>>);
   });
 }
 
@@ -278,7 +328,7 @@ void CudaOptimizer::sum_of_squares(std::span<const View> tensors, const View& y)
   add(float{});
   add(double{});
   launch("optimizer.sum_of_squares", device_.stream, {{1}, {kThreads}, 32 * sizeof(double)}, sum_kernel, sums, done,
-         y.as<double>());
+         device_.memory.pools() ? device_.fault : nullptr, y.as<double>());
 }
 
 }  // namespace mica::cuda

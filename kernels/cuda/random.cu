@@ -6,6 +6,7 @@
 
 #include "mica/kernels/cuda/backend.h"
 #include "mica/kernels/cuda/device/dropped.h"
+#include "mica/kernels/cuda/device/seed.h"
 #include "mica/kernels/cuda/device/thread.h"
 #include "mica/kernels/cuda/support.h"
 #include "mica/kernels/random.h"
@@ -15,10 +16,11 @@ namespace {
 
 // Calls body(block, u) for the blocks of four elements that cover n.
 template <typename Body>
-__device__ __forceinline__ void for_blocks(uint64_t seed, uint64_t stream, int64_t n, const Body& body) {
+__device__ __forceinline__ void for_blocks(const Seed& seed, uint64_t stream, int64_t n, const Body& body) {
+  const uint64_t key = seed.get();
   const int64_t step = int64_t{blocks_x()} * threads_x();
   for (int64_t block = int64_t{block_x()} * threads_x() + thread_x(); block * 4 < n; block += step) {
-    body(block, uniform_block(seed, stream, static_cast<uint64_t>(block)));
+    body(block, uniform_block(key, stream, static_cast<uint64_t>(block)));
   }
 }
 
@@ -33,7 +35,7 @@ __device__ T rounded(double value) {
 }
 
 template <typename T>
-__global__ void uniform_kernel(uint64_t seed, uint64_t stream, double low, double high, int64_t n, T* y) {
+__global__ void uniform_kernel(Seed seed, uint64_t stream, double low, double high, int64_t n, T* y) {
   for_blocks(seed, stream, n, [&](int64_t block, const FourUniforms& four) {
     for (int i = 0; i < 4 && block * 4 + i < n; ++i) {
       y[block * 4 + i] = rounded<T>(low + (high - low) * static_cast<double>(four.u[i]));
@@ -44,7 +46,7 @@ __global__ void uniform_kernel(uint64_t seed, uint64_t stream, double low, doubl
 // Elements 2j and 2j + 1 share the words w = 2j and v = 2j + 1 (Box and Muller):
 //   r = sqrt(-2 ln(1 - u_w)),  n_2j = r cos(2 pi u_v),  n_2j+1 = r sin(2 pi u_v).
 template <typename T>
-__global__ void normal_kernel(uint64_t seed, uint64_t stream, double mean, double deviation, int64_t n, T* y) {
+__global__ void normal_kernel(Seed seed, uint64_t stream, double mean, double deviation, int64_t n, T* y) {
   for_blocks(seed, stream, n, [&](int64_t block, const FourUniforms& four) {
     for (int i = 0; i < 4; i += 2) {
       const int64_t at = block * 4 + i;
@@ -98,15 +100,15 @@ __global__ void dropout_kernel(DropoutCall<T> a) {
 void CudaRandom::uniform(uint64_t seed, uint64_t stream, double low, double high, const View& y) {
   with_floating("random.uniform", y.dtype, device_.device(), [&](auto zero) {
     using T = decltype(zero);
-    launch("random.uniform", device_.stream, over(ceil_div(y.numel(), 4)), uniform_kernel<T>, seed, stream, low, high,
-           y.numel(), y.as<T>());
+    launch("random.uniform", device_.stream, over(ceil_div(y.numel(), 4)), uniform_kernel<T>, Seed(seed), stream, low,
+           high, y.numel(), y.as<T>());
   });
 }
 
 void CudaRandom::normal(uint64_t seed, uint64_t stream, double mean, double deviation, const View& y) {
   with_floating("random.normal", y.dtype, device_.device(), [&](auto zero) {
     using T = decltype(zero);
-    launch("random.normal", device_.stream, over(ceil_div(y.numel(), 4)), normal_kernel<T>, seed, stream, mean,
+    launch("random.normal", device_.stream, over(ceil_div(y.numel(), 4)), normal_kernel<T>, Seed(seed), stream, mean,
            deviation, y.numel(), y.as<T>());
   });
 }

@@ -33,28 +33,29 @@ class Pooling {
 class CudaRecording final : public Recording {
  public:
   CudaRecording(CudaDevice& on, const std::function<void()>& work) : on_(on) {
+    const RecordingTerms* terms = recording_terms();
+    pool_.keeps_uploads = terms != nullptr && terms->repeats_uploads;
     begin_recording(on_.stream);
     try {
       const Pooling pooling(on_, pool_);
       work();
     } catch (...) {
       abandon_recording(on_.stream);
-      on_.memory.release_pool(pool_);
+      release();
       throw;
     }
     try {
       graph_ = end_recording(on_.stream);
+      for (MemoryPool::Upload& each : pool_.uploads) {
+        copy_from_host(each.data, each.bytes.data(), static_cast<int64_t>(each.bytes.size()), on_.stream);
+      }
     } catch (...) {
-      on_.memory.release_pool(pool_);
+      destroy();
       throw;
     }
   }
 
-  // What is on its way still is ahead of whatever gets the memory next.
-  ~CudaRecording() override {
-    destroy_graph(graph_);
-    on_.memory.release_pool(pool_);
-  }
+  ~CudaRecording() override { destroy(); }
   CudaRecording(const CudaRecording&) = delete;
   CudaRecording& operator=(const CudaRecording&) = delete;
 
@@ -64,6 +65,18 @@ class CudaRecording final : public Recording {
   }
 
  private:
+  // What is on its way still is ahead of whatever gets the memory next.
+  void destroy() noexcept {
+    if (graph_ != nullptr) destroy_graph(graph_);
+    release();
+  }
+  void release() noexcept {
+    for (const MemoryPool::Upload& each : pool_.uploads) {
+      on_.memory.free(each.data, static_cast<int64_t>(each.bytes.size()));
+    }
+    on_.memory.release_pool(pool_);
+  }
+
   CudaDevice& on_;
   MemoryPool pool_;
   Graph graph_ = nullptr;

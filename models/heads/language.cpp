@@ -83,6 +83,35 @@ Tensor language_loss(const Tensor& logits, const ModelInputs& inputs, bool causa
   return cross_entropy(logits, Tensor::from(language_targets(inputs, causal)));
 }
 
+// While a step is recorded its labels lie on the device, and the host knows none of them: every row counts as labelled
+// that can predict one. (Those without a label are ignored all the same, but their logits are computed.)
+bool unknown(const Tensor& labels) {
+  return !labels.device().is_cpu() && backend(labels.device()).recording();
+}
+
+// The rows that predict a label, and which labels those are. Causal: none of a sequence's last row.
+struct Predictions {
+  Tensor rows;  ///< undefined: all
+  Tensor labels;
+};
+Predictions predictions_on_device(const Tensor& given, const SequenceOffsets& offsets, bool causal) {
+  const Tensor labels = flat_labels(given, offsets.rows(), "labels");
+  if (!causal) return {{}, labels};
+  std::vector<int64_t> rows;
+  std::vector<Tensor> next;
+  const int64_t longest = offsets.longest();
+  const bool equal = offsets.count() * longest == offsets.rows();
+  for (int64_t s = 0; s < offsets.count(); ++s) {
+    const int64_t begin = offsets.begin(s), end = begin + offsets.length(s);
+    for (int64_t row = begin; row + 1 < end; ++row) rows.push_back(row);
+    if (!equal && begin + 1 < end) next.push_back(labels.slice(0, begin + 1, end));
+  }
+  if (rows.empty()) return {{}, Tensor::full({offsets.rows()}, -100, DType::int64, labels.device())};
+  const Tensor index = Tensor::from(rows).to(labels.device());
+  if (!equal) return {index, cat(next, 0)};
+  return {index, labels.reshape({offsets.count(), longest}).slice(1, 1, longest).contiguous().flatten(0)};
+}
+
 constexpr int64_t kMostLogits = int64_t{1} << 26;  // at once; 256 MB of float32
 
 class LanguageModel : public Head {
@@ -93,7 +122,9 @@ class LanguageModel : public Head {
                ModelOutput* output) const override {
     if (inputs.labels.defined() && inputs.loss_only) {
       flat_labels(inputs.labels, rows.rows(), "labels");
-      output->loss = loss_of_labelled(hidden, language_targets(inputs, causal_));
+      output->loss = unknown(inputs.labels)
+                         ? loss_of(predictions_on_device(inputs.labels, rows.offsets, causal_), hidden)
+                         : loss_of_labelled(hidden, language_targets(inputs, causal_));
       return;
     }
     const Tensor logits = head_(hidden);
@@ -113,21 +144,26 @@ class LanguageModel : public Head {
       labels.push_back(all[i]);
     }
     if (labelled.empty()) return cross_entropy(head_(hidden), Tensor::from(all));
-    if (labelled.size() == all.size()) return loss_of_rows(hidden, all);
-    return loss_of_rows(index_select(hidden, Tensor::from(labelled).to(hidden.device())), labels);
+    if (labelled.size() == all.size()) return loss_of_rows(hidden, Tensor::from(all));
+    return loss_of({Tensor::from(labelled).to(hidden.device()), Tensor::from(labels)}, hidden);
+  }
+
+  Tensor loss_of(const Predictions& predictions, const Tensor& hidden) const {
+    const Tensor& rows = predictions.rows;
+    return loss_of_rows(rows.defined() ? index_select(hidden, rows) : hidden, predictions.labels);
   }
 
   // The mean over rows that all have a label, in chunks of rows where there are too many logits for once: a step then
   // holds those of one chunk, whose backward pass makes them again.
-  Tensor loss_of_rows(const Tensor& hidden, const std::vector<int64_t>& labels) const {
+  Tensor loss_of_rows(const Tensor& hidden, const Tensor& labels) const {
     const int64_t rows = hidden.size(0);
     const int64_t most = std::max<int64_t>(1, kMostLogits / head_.vocab_size());
-    if (rows <= most) return cross_entropy(head_(hidden), Tensor::from(labels));
+    if (rows <= most) return cross_entropy(head_(hidden), labels);
     Tensor loss;
     for (int64_t begin = 0; begin < rows; begin += most) {
       const int64_t end = std::min(begin + most, rows);
       const Tensor part = slice(hidden, 0, begin, end);
-      const Tensor own = Tensor::from(std::vector<int64_t>(labels.begin() + begin, labels.begin() + end));
+      const Tensor own = labels.slice(0, begin, end);
       const Tensor mean = checkpoint([head = head_, part, own] { return cross_entropy(head(part), own); });
       const Tensor share = affine(mean, static_cast<double>(end - begin) / static_cast<double>(rows));
       loss = loss.defined() ? add(loss, share) : share;

@@ -350,6 +350,10 @@ void LinearGroup::join_parameters() const {
   const auto join = [&](const Tensor& (*of)(const Linear&), Shape shape) {
     const Tensor& one = of(first);
     if (!one.defined() || lie_joined(of)) return;
+    // What is recorded is done later: the parameters would be lost.
+    if (backend(one.device()).recording()) {
+      throw Error("parameters that move while a step is recorded", "linear", "run the step once before");
+    }
     shape.set(0, out);
     const Tensor whole = Tensor::empty(shape, one.dtype(), one.device());
     int64_t row = 0;

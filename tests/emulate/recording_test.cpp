@@ -6,6 +6,8 @@
 #include <memory>
 #include <vector>
 
+#include "mica/autograd/attention.h"
+#include "mica/autograd/random.h"
 #include "mica/kernels/cuda/backend.h"
 #include "mica/tensor/tensor.h"
 #include "mica/tests/emulate/support.h"
@@ -140,6 +142,69 @@ TEST(Recording, RefusesWhatADeviceCannotRepeat) {
   EXPECT_NE(refused([&] { error_of([&] { static_cast<void>(x.to_vector<float>()); }); }), "");
   EXPECT_EQ(memory().used(), before);
   EXPECT_EQ(x.to_vector<float>(), std::vector<float>(5, 1));
+}
+
+// Dropout, alone and in attention, of a seed that the device holds.
+TEST(Recording, DrawsByASeedInTheDevicesMemory) {
+  const Tensor seed = Tensor::full({}, 0, DType::int64, kDevice);
+  const Tensor x = Tensor::full({90}, 1, DType::float32, kDevice), y = Tensor::full({90}, 0, DType::float32, kDevice);
+  const Tensor noise = Tensor::full({20}, 0, DType::float32, kDevice);
+  const Tensor rows = Tensor::full({12, 2, 8}, 0.1, DType::float32, kDevice);
+  const SequenceOffsets offsets = SequenceOffsets::uniform(2, 6, kDevice);
+  const Tensor mixed = Tensor::full(rows.shape(), 0, DType::float32, kDevice);
+  const auto draw = [&](uint64_t first) {
+    device().random().dropout({0.5, first, 3}, x.view(), {}, y.view());
+    device().random().uniform(first, 4, 0, 1, noise.slice(0, 0, 10).view());
+    device().random().normal(first, 5, 0, 1, noise.slice(0, 10, 20).view());
+    manual_seed(first);
+    mixed.copy_(attention(rows, rows, rows, offsets, offsets, {.dropout = 0.5}));
+  };
+  const auto all = [&] {
+    std::vector<float> values = y.to_vector<float>();
+    for (const Tensor* each : {&noise, &mixed}) {
+      const std::vector<float> more = each->to_vector<float>();
+      values.insert(values.end(), more.begin(), more.end());
+    }
+    return values;
+  };
+  const auto recording = record(device(), {.seed = seed.view()}, [&] { draw(uint64_t{9} << 40 | 5); });
+  std::vector<float> last;
+  for (const int64_t each : {int64_t{0}, int64_t{77}, int64_t{-3}}) {
+    draw((uint64_t{9} << 40 | 5) ^ static_cast<uint64_t>(each));
+    const std::vector<float> wanted = all();
+    EXPECT_NE(wanted, last);
+    device().memory().copy_from_host(seed.raw_data(), &each, sizeof(each));
+    for (const Tensor* old : {&y, &noise, &mixed}) old->fill_(-1);
+    recording->replay();
+    EXPECT_EQ(all(), wanted);
+    last = wanted;
+  }
+}
+
+TEST(Recording, RepeatsUploadsWhereTheTermsSaySo) {
+  const Tensor y = Tensor::full({3}, 0, DType::float32, kDevice);
+  const int64_t before = memory().used();
+  auto recording = record(device(), {.repeats_uploads = true}, [&] {
+    const Tensor once = Tensor::from<float>({1, 2, 3}).to(kDevice);
+    add(once, y, y);
+    add(once, once, once);  // over what was brought
+  });
+  for (int i = 1; i < 4; ++i) {
+    disturb(3);
+    recording->replay();
+    const auto n = static_cast<float>(i);
+    EXPECT_EQ(y.to_vector<float>(), (std::vector<float>{n, 2 * n, 3 * n}));
+  }
+  recording.reset();
+  EXPECT_EQ(memory().used(), before);
+  // The other way it stays refused, and terms end with their recording.
+  EXPECT_NE(error_of([&] {
+              static_cast<void>(
+                  record(device(), {.repeats_uploads = true}, [&] { static_cast<void>(y.to_vector<float>()); }));
+            }).find("a copy to the host while a graph"),
+            std::string::npos);
+  EXPECT_EQ(recording_terms(), nullptr);
+  EXPECT_EQ(memory().used(), before);
 }
 
 TEST(Recording, CanBeTurnedOff) {

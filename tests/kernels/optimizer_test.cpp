@@ -226,6 +226,41 @@ TEST(Optimizer, OneElementByHand) {
   EXPECT_NEAR(p.values()[0], 2 * 0.98 - step, 1e-14);
 }
 
+// Numbers in the device's memory are those of the items, to the bit; a scale that is no number moves nothing.
+template <typename T>
+void expect_factors_are_read() {
+  const Tensors<T> wanted, given;
+  adamw(wanted);
+  std::vector<AdamWItem> items;
+  std::vector<Array<double>> factors;
+  for (size_t i = 0; i < kShapes.size(); ++i) {
+    const AdamWFactors f = adamw_factors(0.1, 0.9, 0.99, i == 0 ? 0.5 : 0, static_cast<int64_t>(i) + 7);
+    factors.push_back(Array<double>({3}, {f.decay, f.step_size, f.inverse_root}));
+    items.push_back({.parameter = given.p[i].view(),
+                     .gradient = given.g[i].view(),
+                     .mean = given.m[i].view(),
+                     .variance = given.v[i].view(),
+                     .lr = 100,  // not looked at
+                     .beta1 = 0.9,
+                     .beta2 = 0.99,
+                     .eps = 1e-3,
+                     .weight_decay = 100,
+                     .factors = factors.back().view()});
+  }
+  const Array<double> scale({1}, {kScale});
+  tested().optimizer().adamw(items, 1, scale.view());
+  EXPECT_EQ(given.all(), wanted.all());
+  for (const double none : {std::numeric_limits<double>::infinity(), std::nan("")}) {
+    const Array<double> no_scale({1}, {none});
+    tested().optimizer().adamw(items, 1, no_scale.view());
+    EXPECT_EQ(given.all(), wanted.all());
+  }
+}
+TEST(Optimizer, AdamWReadsItsFactorsFromMemory) {
+  expect_factors_are_read<float>();
+  expect_factors_are_read<double>();
+}
+
 TEST(Optimizer, LionLeavesWhatHasNoSign) {
   const Array<float> p({2}, {1, 1}), g({2}, {0, std::nanf("")}), m({2}, {0, 0});
   const LionItem item{.parameter = p.view(), .gradient = g.view(), .mean = m.view(), .lr = 0.5, .beta1 = 0.9};

@@ -109,7 +109,7 @@ class GuardedCall {
     check(step.y);
   }
   void check(const AdamWItem& of) const {
-    for (const View* each : {&of.parameter, &of.gradient, &of.mean, &of.variance}) check(*each);
+    for (const View* each : {&of.parameter, &of.gradient, &of.mean, &of.variance, &of.factors}) check(*each);
   }
   void check(const SgdItem& of) const {
     for (const View* each : {&of.parameter, &of.gradient, &of.buffer}) check(*each);

@@ -231,9 +231,9 @@ class GuardedNorm final : public NormKernels {
 
 class GuardedOptimizer final : public OptimizerKernels {
  public:
-  void adamw(std::span<const AdamWItem> items, double gradient_scale) override {
-    GuardedCall call("optimizer.adamw", items);
-    cpu().optimizer().adamw(items, gradient_scale);
+  void adamw(std::span<const AdamWItem> items, double gradient_scale, const View& device_scale) override {
+    GuardedCall call("optimizer.adamw", items, device_scale);
+    cpu().optimizer().adamw(items, gradient_scale, device_scale);
   }
   void sgd(std::span<const SgdItem> items, double gradient_scale) override {
     GuardedCall call("optimizer.sgd", items);

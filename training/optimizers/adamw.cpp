@@ -16,7 +16,7 @@ std::vector<Optimizer::StateShape> AdamW::state_of(const Tensor& parameter) cons
   return {{"exp_avg", parameter.shape()}, {"exp_avg_sq", parameter.shape()}};
 }
 
-void AdamW::move(const std::vector<Move>& moves, double gradient_scale) {
+std::vector<AdamWItem> AdamW::items(const std::vector<Move>& moves) const {
   std::vector<AdamWItem> items;
   items.reserve(moves.size());
   for (const Move& each : moves) {
@@ -29,9 +29,24 @@ void AdamW::move(const std::vector<Move>& moves, double gradient_scale) {
                      .beta2 = options_.beta2,
                      .eps = options_.eps,
                      .weight_decay = each.weight_decay,
-                     .step = each.step});
+                     .step = each.step,
+                     .factors = each.numbers});
   }
-  backend(device()).optimizer().adamw(items, gradient_scale);
+  return items;
+}
+
+void AdamW::move(const std::vector<Move>& moves, double gradient_scale) {
+  backend(device()).optimizer().adamw(items(moves), gradient_scale);
+}
+
+std::vector<double> AdamW::numbers_of(const Move& move) const {
+  const AdamWFactors factors =
+      adamw_factors(move.learning_rate, options_.beta1, options_.beta2, move.weight_decay, move.step);
+  return {factors.decay, factors.step_size, factors.inverse_root};
+}
+
+void AdamW::move_recorded(const std::vector<Move>& moves, const View& gradient_scale) {
+  backend(device()).optimizer().adamw(items(moves), 1, gradient_scale);
 }
 
 }  // namespace mica

@@ -75,6 +75,18 @@ std::vector<Tensor> Optimizer::gradients() const {
   return gradients;
 }
 
+// Of the step that the slot has counted to, but for the gradient.
+Optimizer::Move Optimizer::move_of(const Slot& slot) const {
+  const ParameterGroup& group = groups_[slot.group];
+  return {.parameter = slot.parameter.view(),
+          .gradient = {},
+          .step = slot.step,
+          .learning_rate = learning_rate_ * group.learning_rate_scale,
+          .learning_rate_scale = group.learning_rate_scale,
+          .weight_decay = group.weight_decay,
+          .state = &slot.state};
+}
+
 void Optimizer::step(double gradient_scale) {
   if (!std::isfinite(gradient_scale)) {
     throw Error("gradient scale " + std::to_string(gradient_scale), "optimizer",
@@ -91,14 +103,8 @@ void Optimizer::step(double gradient_scale) {
     if (!gradients[i]) continue;
     ++slot.step;
     if (!slot.mine) continue;
-    const ParameterGroup& group = groups_[slot.group];
-    moves.push_back({.parameter = slot.parameter.view(),
-                     .gradient = gradients[i].view(),
-                     .step = slot.step,
-                     .learning_rate = learning_rate_ * group.learning_rate_scale,
-                     .learning_rate_scale = group.learning_rate_scale,
-                     .weight_decay = group.weight_decay,
-                     .state = &slot.state});
+    moves.push_back(move_of(slot));
+    moves.back().gradient = gradients[i].view();
     slot.parameter.storage()->bump_version();
   }
   if (!moves.empty()) move(moves, gradient_scale);

@@ -42,6 +42,23 @@ class Optimizer {
   /// infinite exactly when a gradient is.
   double gradient_norm() const;
 
+  // Steps that are recorded together with the kernels that make the gradients, and replayed (kernels/recording.h):
+  // recorded_step.cpp.
+  /// How many numbers of a parameter's step are others at the next one; 0: steps of this optimizer are not recorded.
+  virtual int64_t step_numbers() const { return 0; }
+  /// Those of the next step, [parameters, step_numbers()].
+  std::vector<double> next_numbers() const;
+  /// In the work of a recording: the sum of the gradients' squares into `squares` (float64, one element), and the step,
+  /// by gradients that are clipped to the norm `max_norm` (0: they are not) and by the numbers in `numbers`,
+  /// next_numbers() in the device's memory. Where the norm is not finite the step moves nothing. Returns the parameters
+  /// that it moves. Throws Error for a parameter's first step, which makes its state.
+  std::vector<size_t> record_step(const Tensor& numbers, const Tensor& squares, double max_norm);
+  /// After a replay that moved them.
+  void count_step(const std::vector<size_t>& parameters);
+  /// Where the parameters and their state lie: a recording holds as long as they stay there. Null for those that need
+  /// no gradient.
+  std::vector<const void*> addresses() const;
+
   /// For processes that share the work: this one moves, and keeps the state of, only the parameters (counted through
   /// all groups) that `mine` says yes to. Call it before the first step.
   void set_share(const std::function<bool(size_t parameter)>& mine);
@@ -74,6 +91,7 @@ class Optimizer {
     double learning_rate_scale = 1;  ///< which has this factor in it
     double weight_decay = 0;
     const std::vector<Tensor>* state = nullptr;
+    View numbers{};  ///< of a recorded step: step_numbers() of them, in the device's memory
   };
   /// One tensor of a parameter's state: what it is called, and its shape.
   using StateShape = std::pair<std::string, Shape>;
@@ -84,11 +102,16 @@ class Optimizer {
 
   virtual std::vector<StateShape> state_of(const Tensor& parameter) const = 0;
   virtual void move(const std::vector<Move>& moves, double gradient_scale) = 0;
+  /// What an optimizer with step_numbers() has: those of a step, and a move that reads them, and the gradients' scale,
+  /// in the device's memory; one that is not finite moves nothing.
+  virtual std::vector<double> numbers_of(const Move& move) const;
+  virtual void move_recorded(const std::vector<Move>& moves, const View& gradient_scale);
   Device device() const { return device_; }
 
  private:
   std::vector<Tensor> new_state(const Tensor& parameter) const;
   std::vector<Tensor> gradients() const;
+  Move move_of(const Slot& slot) const;
 
   std::vector<ParameterGroup> groups_;
   std::vector<Slot> slots_;

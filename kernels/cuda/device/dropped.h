@@ -2,6 +2,7 @@
 // Dropout on the way: what becomes of neighbouring elements of a tensor that is being dropped (kernels/random.h).
 
 #include "mica/kernels/cuda/device/number.h"
+#include "mica/kernels/cuda/device/seed.h"
 #include "mica/kernels/random.h"
 
 namespace mica::cuda {
@@ -22,7 +23,8 @@ __device__ __forceinline__ FourUniforms uniform_block(uint64_t seed, uint64_t st
 /// A dropout as a kernel takes it, for elements computed in C.
 template <typename C>
 struct DroppedElements {
-  uint64_t seed = 0, stream = 0;
+  Seed seed;
+  uint64_t stream = 0;
   float threshold = 0;  ///< 0: nothing is dropped
   C scale = 1;
 
@@ -39,18 +41,19 @@ struct DroppedElements {
   template <int kCount>
   __device__ __forceinline__ void drop(int64_t first, C (&values)[kCount]) const {
     if constexpr (kCount == 1) {
-      const float u = uniform_from_word(philox_word(seed, stream, static_cast<uint64_t>(first)));
+      const float u = uniform_from_word(philox_word(seed.get(), stream, static_cast<uint64_t>(first)));
       values[0] = u >= threshold ? values[0] * scale : C(0);
     } else if constexpr (kCount == 2) {
-      const FourUniforms four = uniform_block(seed, stream, static_cast<uint64_t>(first) / 4);
+      const FourUniforms four = uniform_block(seed.get(), stream, static_cast<uint64_t>(first) / 4);
       const bool upper = first % 4 != 0;
       values[0] = (upper ? four.u[2] : four.u[0]) >= threshold ? values[0] * scale : C(0);
       values[1] = (upper ? four.u[3] : four.u[1]) >= threshold ? values[1] * scale : C(0);
     } else {
       static_assert(kCount % 4 == 0);
+      const uint64_t key = seed.get();
 #pragma unroll
       for (int i = 0; i < kCount; i += 4) {
-        const FourUniforms four = uniform_block(seed, stream, static_cast<uint64_t>(first + i) / 4);
+        const FourUniforms four = uniform_block(key, stream, static_cast<uint64_t>(first + i) / 4);
 #pragma unroll
         for (int j = 0; j < 4; ++j) values[i + j] = four.u[j] >= threshold ? values[i + j] * scale : C(0);
       }

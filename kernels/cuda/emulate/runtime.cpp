@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <limits>
 #include <memory>
 #include <new>
 #include <string>
@@ -59,6 +60,11 @@ DeviceProperties& played() {
   return properties;
 }
 
+std::atomic<int64_t>& limit() {
+  static std::atomic<int64_t> bytes{std::numeric_limits<int64_t>::max()};
+  return bytes;
+}
+
 void refuse_while_recording(Stream stream, const char* what) {
   if (emulate::recording(stream)) {
     of(stream).spoiled = true;
@@ -80,6 +86,10 @@ void record(void* stream, std::function<void()> work) {
 
 void set_capability(int major, int minor) {
   played() = properties_of(major, minor);
+}
+
+void limit_memory(int64_t bytes) {
+  limit() = bytes;
 }
 
 }  // namespace emulate
@@ -122,7 +132,7 @@ void set_device(int device) {
 }
 
 void* device_allocate(int64_t bytes) {
-  return emulate::arena_allocate(bytes);
+  return emulate::arena_used() + bytes > limit() ? nullptr : emulate::arena_allocate(bytes);
 }
 void device_free(void* data) noexcept {
   emulate::arena_free(data);

@@ -13,4 +13,7 @@ void record(void* stream, std::function<void()> work);
 /// is, which instructions there are. At first MICA_EMULATE_CAPABILITY ("8.0"), or 9.0.
 void set_capability(int major, int minor);
 
+/// From here on the devices have no more memory than this, even if the arena does.
+void limit_memory(int64_t bytes);
+
 }  // namespace mica::cuda::emulate
