@@ -13,7 +13,7 @@ using float_tile::Large;
 using float_tile::Small;
 
 template <typename Tile, Source kSource, bool kAlongB>
-__global__ void __launch_bounds__(Tile::kThreads, kSource == Source::same ? 2 : 1)
+__global__ void __launch_bounds__(Tile::kThreads, kSource == Source::same && kAlongB ? 2 : 1)
     experts_float_kernel(ExpertsProduct g) {
   Product p;
   TilePlace at{};
@@ -57,7 +57,7 @@ void start_rows(CudaDevice& on, const ExpertsProduct& g) {
   const Product& p = g.product;
   const bool wide = p.k % kWide<W> == 0 && g.aligned && source_of(p.a, DType::float32) == Source::same &&
                     source_of(p.b, dtype_of<W>()) == Source::same;
-  if (!wide) return g.most_rows <= 4 ? start_rows<W, 4, false>(on, g) : start_rows<W, 16, false>(on, g);
+  if (!wide) return start_rows<W, 4, false>(on, g);  // sizes of no model: one kernel for all
   if (g.most_rows == 1) return start_rows<W, 1, true>(on, g);
   return g.most_rows <= 4 ? start_rows<W, 4, true>(on, g) : start_rows<W, 16, true>(on, g);
 }

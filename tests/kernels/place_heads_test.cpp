@@ -41,7 +41,7 @@ void check(const Sizes& s, RotaryLayout layout, bool normed, bool indexed, bool 
   const Array<W> query_weight({s.size}, rounded<W>(numbers(s.size, 4))),
       key_weight({s.size}, rounded<W>(numbers(s.size, 5)));
   std::vector<int64_t> where;
-  for (int64_t row = 0; row < s.rows; ++row) where.push_back(indexed ? (row * 7 + 3) % slots : row);
+  for (int64_t row = 0; row < s.rows; ++row) where.push_back(indexed ? 3 * (s.rows - row) - 1 : row);
   const Array<int64_t> index({s.rows}, where);
 
   HeadRows r;
