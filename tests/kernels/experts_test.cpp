@@ -215,6 +215,18 @@ TEST_F(ExpertsTest, RowsGoToTheirExpertsAndBack) {
   check_moves<double>(kernels(), 5);
 }
 
+// 2^24 + 1 rounds to 2^24: from the other end the sum would be 1.
+TEST_F(ExpertsTest, SumsRunInTheOrderOfChoicesAndOfRows) {
+  const std::vector<float> terms{0x1p24F, 1, -0x1p24F};
+  const Routes choices(1, 3, 3, [](int64_t, int64_t j) { return j; }), rows = all_to(1, 3, 2);
+  const Placed of_row(choices), of_expert(rows);
+  const Array<float> x({3, 1}, terms), ones({3, 1}, std::vector<float>(3, 1)), y({1, 1}), gradient({1, 2, 1, 1});
+  kernels().combine(x.view(), {}, of_row.view(), y.view());
+  EXPECT_EQ(y.values(), std::vector<float>{0});
+  kernels().weight_gradients(x.view(), ones.view(), of_expert.view(), DType::float32, gradient.view());
+  EXPECT_EQ(gradient.values(), (std::vector<float>{0, 0}));
+}
+
 struct Sizes {
   int64_t in, out, parts;
 };
