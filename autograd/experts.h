@@ -1,5 +1,6 @@
 #pragma once
-// Mixtures of experts: which expert gets which row, and the rows in the order of their experts.
+// Mixtures of experts: which expert gets which row, and the rows in the order of their experts, as the host sees them
+// (on the device: autograd/grouped_experts.h).
 //
 // A layer of experts is then
 //

@@ -47,6 +47,8 @@ struct ChainStep {
   View y;             ///< [rows, out]; empty where only the next step reads it
 };
 
+class ExpertsKernels;
+
 class LinearKernels {
  public:
   virtual ~LinearKernels() = default;
@@ -83,6 +85,10 @@ class LinearKernels {
   /// Layer after layer on the same rows: each step's x is the y of the one before, the first's is `x`; the last one has
   /// a y. The same results as forward_packed() step by step; rows between two steps need not reach memory.
   virtual void forward_packed_chain(const View& x, std::span<const ChainStep> steps) = 0;
+
+  /// Products of all experts of a mixture at once, with their routing on the device (kernels/experts.h); null where it
+  /// is better to look at the routing and to multiply an expert at a time.
+  virtual ExpertsKernels* experts() { return nullptr; }
 };
 
 }  // namespace mica

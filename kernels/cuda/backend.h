@@ -12,6 +12,7 @@
 #include "mica/kernels/cuda/runtime.h"
 #include "mica/kernels/elementwise.h"
 #include "mica/kernels/embedding.h"
+#include "mica/kernels/experts.h"
 #include "mica/kernels/linear.h"
 #include "mica/kernels/loss.h"
 #include "mica/kernels/norm.h"
@@ -171,9 +172,28 @@ class CudaEmbedding final : public EmbeddingKernels {
   CudaDevice& device_;
 };
 
+class CudaExperts final : public ExpertsKernels {
+ public:
+  explicit CudaExperts(CudaDevice& device) : device_(device) {}
+  void choose(const View& scores, const ExpertChoice& choice, const View& experts, const View& weights) override;
+  void choose_backward(const View& experts, const View& dweights, const View& dscores) override;
+  void order(const View& experts, const ExpertPlaces& places) override;
+  void gather(const View& x, const View& weights, const ExpertPlaces& places, const View& y) override;
+  void combine(const View& x, const View& weights, const ExpertPlaces& places, const View& y) override;
+  void combine_weights_backward(const View& dy, const View& x, const ExpertPlaces& places,
+                                const View& dweights) override;
+  void product(const View& x, const ExpertMatrices& weights, const ExpertVectors& biases, const ExpertPlaces& places,
+               DType factors, bool add, const View& y) override;
+  void weight_gradients(const View& a, const View& b, const ExpertPlaces& places, DType factors,
+                        const View& c) override;
+
+ private:
+  CudaDevice& device_;
+};
+
 class CudaLinear final : public LinearKernels {
  public:
-  explicit CudaLinear(CudaDevice& device) : device_(device) {}
+  explicit CudaLinear(CudaDevice& device) : device_(device), experts_(device) {}
   void matmul(const View& a, bool transpose_a, const View& b, bool transpose_b, const View& c, double alpha,
               double beta) override;
   void product(const View& a, bool transpose_a, const View& b, bool transpose_b, const View& bias, const View& c,
@@ -184,9 +204,11 @@ class CudaLinear final : public LinearKernels {
   void pack(const View& weight, int64_t first_row, const PackedWeight& packed) override;
   void forward_packed(const View& x, const PackedWeight& weight, const Epilogue& epilogue, const View& y) override;
   void forward_packed_chain(const View& x, std::span<const ChainStep> steps) override;
+  ExpertsKernels* experts() override { return &experts_; }
 
  private:
   CudaDevice& device_;
+  CudaExperts experts_;
 };
 
 class CudaLoss final : public LossKernels {
@@ -276,6 +298,8 @@ class CudaRotary final : public RotaryKernels {
   explicit CudaRotary(CudaDevice& device) : device_(device) {}
   void rotate(const View& x, const View& cos, const View& sin, RotaryLayout layout, int64_t offset, bool inverse,
               const View& y) override;
+  bool places_heads() const override { return true; }
+  void place_heads(const mica::HeadRows& heads) override;
 
  private:
   CudaDevice& device_;

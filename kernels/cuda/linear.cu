@@ -51,13 +51,6 @@ Parameter parameter_of(const View& view) {
   return {view.data, view.dtype, view ? view.stride(0) : 0};
 }
 
-// Whether rows can be moved four elements at a time.
-bool in_fours(const void* data, DType dtype, int64_t row_stride, const int64_t (&batch_strides)[2]) {
-  const auto bytes = static_cast<uintptr_t>(4 * item_size(dtype));
-  return reinterpret_cast<uintptr_t>(data) % bytes == 0 && row_stride % 4 == 0 && batch_strides[0] % 4 == 0 &&
-         batch_strides[1] % 4 == 0;
-}
-
 // Of the last two dimensions of y, with nothing else to be done.
 Finish finish_of(const View& y) {
   Finish f{};

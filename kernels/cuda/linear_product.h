@@ -59,6 +59,13 @@ struct Product {
   void *a_sums, *b_sums;
 };
 
+/// Whether rows can be moved four elements at a time.
+inline bool in_fours(const void* data, DType dtype, int64_t row_stride, const int64_t (&batch_strides)[2]) {
+  const auto bytes = static_cast<uintptr_t>(4 * item_size(dtype));
+  return reinterpret_cast<uintptr_t>(data) % bytes == 0 && row_stride % 4 == 0 && batch_strides[0] % 4 == 0 &&
+         batch_strides[1] % 4 == 0;
+}
+
 /// In which type factors of these dtypes are multiplied when b is a weight: its own, but float32 where the other would
 /// not fit: a weight of float16 with anything but float16, one of bfloat16 with float16.
 DType multiplied_as(DType x, DType weight);
@@ -128,13 +135,18 @@ __device__ __forceinline__ int64_t batch_offset(const int64_t (&strides)[2], int
 struct TilePlace {
   int64_t batch, row, column;
 };
-__device__ __forceinline__ TilePlace tile_place(const Product& p, int64_t block, int tile_rows, int tile_columns) {
+/// Of `rows` x `columns` tiles a batch, the block-th.
+__device__ __forceinline__ TilePlace tile_place(int64_t rows, int64_t columns, int64_t block, int tile_rows,
+                                                int tile_columns) {
   constexpr int64_t kGroup = 8;
-  const int64_t rows = (p.m + tile_rows - 1) / tile_rows, columns = (p.n + tile_columns - 1) / tile_columns;
   const int64_t tile = block % (rows * columns), in_group = kGroup * columns;
   const int64_t first = tile / in_group * kGroup, rest = tile % in_group;
   const int64_t height = rows - first < kGroup ? rows - first : kGroup;
   return {block / (rows * columns), (first + rest % height) * tile_rows, rest / height * tile_columns};
+}
+__device__ __forceinline__ TilePlace tile_place(const Product& p, int64_t block, int tile_rows, int tile_columns) {
+  return tile_place((p.m + tile_rows - 1) / tile_rows, (p.n + tile_columns - 1) / tile_columns, block, tile_rows,
+                    tile_columns);
 }
 inline unsigned tile_count(const Product& p, int64_t tile_rows, int64_t tile_columns) {
   const int64_t tiles = (p.m + tile_rows - 1) / tile_rows * ((p.n + tile_columns - 1) / tile_columns);

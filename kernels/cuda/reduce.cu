@@ -12,6 +12,7 @@
 
 #include "mica/base/error.h"
 #include "mica/kernels/cuda/backend.h"
+#include "mica/kernels/cuda/device/best.h"
 #include "mica/kernels/cuda/device/combine.h"
 #include "mica/kernels/cuda/support.h"
 #include "mica/kernels/reduce.h"
@@ -25,16 +26,6 @@ constexpr int64_t kColumnPart = 512;  // elements of a column that a thread redu
 
 template <typename T>
 using Sum = std::conditional_t<std::is_integral_v<T>, uint64_t, double>;
-
-template <typename C>
-__device__ __forceinline__ bool is_nan(C x) {
-  return x != x;
-}
-// NaN wins over everything.
-template <typename C>
-__device__ __forceinline__ bool beats(C candidate, C best) {
-  return candidate > best || (is_nan(candidate) && !is_nan(best));
-}
 
 // Two numbers joined: sums add, the others pick.
 template <typename A>
@@ -145,21 +136,8 @@ void reduce(CudaDevice& on, ReduceOp op, const View& x, const View& y) {
 // ---- argmax ---------------------------------------------------------------------------------------------------------
 
 template <typename C>
-struct Best {
-  C value;
-  int64_t index;  // -1: none yet
-};
-template <typename C>
-__device__ __forceinline__ bool comes_first(const Best<C>& a, const Best<C>& b) {
-  if (a.index < 0 || b.index < 0) return b.index < 0;
-  return beats(a.value, b.value) || (!beats(b.value, a.value) && a.index < b.index);
-}
-template <typename C>
 __device__ Best<C> best_of_block(Best<C> mine, Best<C>* scratch) {
-  for (unsigned bits = kWarp / 2; bits > 0; bits /= 2) {
-    const Best<C> other{shuffle_xor(mine.value, bits), shuffle_xor(mine.index, bits)};
-    if (comes_first(other, mine)) mine = other;
-  }
+  mine = best_of_warp(mine);
   if (lane_index() == 0) scratch[warp_index()] = mine;
   block_barrier();
   mine = scratch[0];

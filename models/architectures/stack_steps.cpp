@@ -49,11 +49,12 @@ RecycledVector<RotaryAngles> Stack::angles(const Rows& rows, std::span<const int
 }
 
 std::optional<StepTables> Stack::step_tables(int64_t positions, Device device) const {
-  // Sines of positions, buckets of distances, routes to experts and the share of masked words are the host's.
+  // Sines of positions, buckets of distances and the share of masked words are the host's.
   const bool of_host = spec_.positions == PositionTable::sinusoidal || types_.defined() || spec_.zeroed_token_id >= 0 ||
                        attention_ != nullptr;
-  const bool simple = std::all_of(layers_.begin(), layers_.end(), [](const Layer& each) {
-    return !each.experts.defined() && !each.cross && !each.attention.relative_table().defined();
+  const bool simple = std::all_of(layers_.begin(), layers_.end(), [device](const Layer& each) {
+    const bool routed = each.experts.defined() && !each.experts.stays_on(device);  // by the host
+    return !routed && !each.cross && !each.attention.relative_table().defined();
   });
   const bool fixed =
       std::all_of(rotary_.begin(), rotary_.end(), [&](const Rotary& each) { return each.fixed(positions); });

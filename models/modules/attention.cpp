@@ -6,6 +6,7 @@
 
 #include "mica/autograd/elementwise.h"
 #include "mica/autograd/shape.h"
+#include "mica/autograd/tape.h"
 #include "mica/base/error.h"
 
 namespace mica {
@@ -133,8 +134,7 @@ Attention::Parts Attention::project_latent(const Tensor& x, const AttentionConte
   return parts;
 }
 
-Attention::Parts Attention::project(const Tensor& x, const AttentionContext& context) const {
-  if (spec_.latent) return project_latent(x, context);
+Attention::Parts Attention::project(const Tensor& x) const {
   const int64_t rows = x.size(0);
   const int64_t heads = spec_.num_attention_heads;
   const int64_t key_heads = spec_.num_key_value_heads;
@@ -167,18 +167,71 @@ Attention::Parts Attention::project(const Tensor& x, const AttentionContext& con
   if (spec_.clip > 0) {
     for (Tensor* each : {&parts.query, &parts.key, &parts.value}) *each = clamp(*each, -spec_.clip, spec_.clip);
   }
+  return parts;
+}
+
+// Norms and rotary positions of queries and keys, one after the other.
+void Attention::turn(Parts* parts, const AttentionContext& context) const {
   const auto norms = [&] {
-    parts.query = normalise(parts.query, query_norm_, query_norms_, query_weights_);
-    parts.key = normalise(parts.key, key_norm_, key_norms_, key_weights_);
+    parts->query = normalise(parts->query, query_norm_, query_norms_, query_weights_);
+    parts->key = normalise(parts->key, key_norm_, key_norms_, key_weights_);
   };
   if (!spec_.norm_after_rotary) norms();
   if (spec_.rotary >= 0) {
     const RotaryAngles& angles = context.rotary[static_cast<size_t>(spec_.rotary)];
-    parts.query = rotary(parts.query, angles.cos, angles.sin, spec_.rotary_layout);
-    parts.key = rotary(parts.key, angles.cos, angles.sin, spec_.rotary_layout);
+    parts->query = rotary(parts->query, angles.cos, angles.sin, spec_.rotary_layout);
+    parts->key = rotary(parts->key, angles.cos, angles.sin, spec_.rotary_layout);
   }
   if (spec_.norm_after_rotary) norms();
-  return parts;
+}
+
+HeadNorms Attention::head_norms() const {
+  if (spec_.query_key_norm != QueryKeyNorm::per_head) return {};
+  return {query_norm_.weight(), key_norm_.weight(), spec_.norm.weight_offset, spec_.norm.eps};
+}
+
+// Whether one kernel does all that turn() does, and brings keys and values to the cache.
+bool Attention::placeable(const Parts& parts) const {
+  const bool norms = spec_.query_key_norm == QueryKeyNorm::per_head && spec_.norm.kind == NormKind::rms_norm &&
+                     !spec_.norm_after_rotary;
+  if (spec_.rotary < 0 || !(norms || spec_.query_key_norm == QueryKeyNorm::none)) return false;
+  const HeadNorms weights = head_norms();
+  return places_heads(parts.query, weights) &&
+         !wants_grad({&parts.query, &parts.key, &parts.value, &weights.query, &weights.key});
+}
+
+// True: keys and values are those of the cache now.
+bool Attention::place(Parts* parts, const AttentionContext& context, int64_t layer) const {
+  const RotaryAngles& angles = context.rotary[static_cast<size_t>(spec_.rotary)];
+  const HeadNorms norms = head_norms();
+  const Tensor query = Tensor::empty(parts->query.shape(), parts->query.dtype(), parts->query.device());
+  const auto run = [&](int64_t from, int64_t count, const HeadPlaces& places) {
+    const auto rows = [&](const Tensor& of) { return of.slice(0, from, from + count); };
+    place_heads(rows(parts->query), rows(parts->key), rows(parts->value), norms, rows(angles.cos), rows(angles.sin),
+                spec_.rotary_layout, rows(query), places);
+  };
+  std::optional<CacheTargets> targets;
+  if (context.cache != nullptr) targets = context.cache->targets(layer, parts->key, parts->value);
+  if (!targets || targets->rows.defined()) {
+    HeadPlaces places;
+    if (targets) {
+      places = {targets->keys, targets->values, targets->rows};
+    } else {
+      places.keys = Tensor::empty(parts->key.shape(), parts->key.dtype(), parts->key.device());
+    }
+    run(0, query.size(0), places);
+    parts->key = places.keys;
+    if (targets) parts->value = places.values;
+  } else {
+    for (const CacheTargets::Run& each : targets->runs) {
+      const auto rows = [&](const Tensor& of) { return of.slice(0, each.to, each.to + each.count); };
+      run(each.from, each.count, {rows(targets->keys), rows(targets->values), {}});
+    }
+    parts->key = targets->keys;
+    parts->value = targets->values;
+  }
+  parts->query = query;
+  return targets.has_value();
 }
 
 Tensor Attention::mix(const Parts& parts, const SequenceOffsets& keys, const Tensor& key_mask,
@@ -200,10 +253,16 @@ Tensor Attention::mix(const Parts& parts, const SequenceOffsets& keys, const Ten
 
 Tensor Attention::operator()(const Tensor& x, const AttentionContext& context, int64_t layer,
                              const After& after) const {
-  Parts parts = project(x, context);
+  Parts parts = spec_.latent ? project_latent(x, context) : project(x);
   const SequenceOffsets* keys = context.queries;
+  bool kept = false;
+  if (!spec_.latent && placeable(parts)) {
+    kept = place(&parts, context, layer);
+  } else if (!spec_.latent) {
+    turn(&parts, context);
+  }
   if (context.cache != nullptr) {
-    std::tie(parts.key, parts.value) = context.cache->append(layer, parts.key, parts.value);
+    if (!kept) std::tie(parts.key, parts.value) = context.cache->append(layer, parts.key, parts.value);
     keys = &context.cache->offsets(layer);
   }
   const PrefixedKeys* prefix = context.prefix.get();

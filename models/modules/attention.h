@@ -119,7 +119,11 @@ class Attention {
   struct Parts {
     Tensor query, key, value;  // [rows, heads, size]
   };
-  Parts project(const Tensor& x, const AttentionContext& context) const;
+  Parts project(const Tensor& x) const;
+  void turn(Parts* parts, const AttentionContext& context) const;
+  HeadNorms head_norms() const;
+  bool placeable(const Parts& parts) const;
+  bool place(Parts* parts, const AttentionContext& context, int64_t layer) const;
   Parts project_latent(const Tensor& x, const AttentionContext& context) const;
   Tensor normalise(const Tensor& x, const Norm& norm, const std::vector<Norm>& norms, const Tensor& weights) const;
   Tensor mix(const Parts& parts, const SequenceOffsets& keys, const Tensor& key_mask, const AttentionContext& context,

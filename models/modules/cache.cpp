@@ -64,6 +64,11 @@ std::pair<Tensor, Tensor> KeyValueCache::append(int64_t layer, const Tensor& key
   return groups_[place.group].append(place.layer, key, value);
 }
 
+std::optional<CacheTargets> KeyValueCache::targets(int64_t layer, const Tensor& key, const Tensor& value) {
+  const Place& place = places_[static_cast<size_t>(layer)];
+  return groups_[place.group].targets(place.layer, key, value);
+}
+
 const SequenceOffsets& KeyValueCache::offsets(int64_t layer) const {
   return groups_[places_[static_cast<size_t>(layer)].group].offsets();
 }

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <utility>
 #include <vector>
@@ -41,6 +42,9 @@ class KeyValueCache {
   /// Stores the new rows' keys and values [new rows, heads, size], in the order of rows; gives what the layer's queries
   /// read, [rows, heads, size].
   std::pair<Tensor, Tensor> append(int64_t layer, const Tensor& key, const Tensor& value);
+  /// The same, but the caller writes the rows, of the shapes and dtype of these; nothing where append() has more to do:
+  /// rows in 8 bits, or more of them than a window's slot has room for.
+  std::optional<CacheTargets> targets(int64_t layer, const Tensor& key, const Tensor& value);
   /// Where the keys of each row lie in that, the new ones included.
   const SequenceOffsets& offsets(int64_t layer) const;
   /// The call is over: the new tokens count.

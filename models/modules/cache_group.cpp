@@ -214,6 +214,33 @@ Tensor CacheGroup::add_quantized(CacheRows& kept, const Tensor& added, Tensor& w
   return wide;
 }
 
+// The buffers of a layer, when its first rows come.
+void CacheGroup::make(Layer* layer, const Tensor& key, const Tensor& value) const {
+  if ((*layer)[0].defined()) return;
+  const CacheSlots room = slots(num_slots_, capacity_);
+  check_memory(room, key, value);
+  (*layer)[0].make(key, room, quantization_);
+  (*layer)[1].make(value, room, quantization_);
+}
+
+std::optional<CacheTargets> CacheGroup::targets(size_t layer, const Tensor& key, const Tensor& value) {
+  if (quantization_ != nullptr || spills_) return std::nullopt;
+  Layer& kept = layers_[layer];
+  make(&kept, key, value);
+  CacheTargets result{kept[0].rows(), kept[1].rows(), {}, {}};
+  if (result.keys.dtype() != key.dtype() || result.values.dtype() != value.dtype()) return std::nullopt;
+  if (step_ != nullptr) {
+    result.rows = step_->rows;
+    return result;
+  }
+  int64_t from = 0;
+  for (const Row& row : rows_) {
+    result.runs.push_back({from, row.count, row.slot * capacity_ + row.stored});
+    from += row.count;
+  }
+  return result;
+}
+
 std::pair<Tensor, Tensor> CacheGroup::append(size_t layer, const Tensor& key, const Tensor& value) {
   Layer& kept = layers_[layer];
   if (step_ != nullptr) {
@@ -223,12 +250,7 @@ std::pair<Tensor, Tensor> CacheGroup::append(size_t layer, const Tensor& key, co
     kernels.put_rows(values.view(), step_->rows.view(), kept[1].rows().view());
     return {kept[0].rows(), kept[1].rows()};
   }
-  if (!kept[0].defined()) {
-    const CacheSlots room = slots(num_slots_, capacity_);
-    check_memory(room, key, value);
-    kept[0].make(key, room, quantization_);
-    kept[1].make(value, room, quantization_);
-  }
+  make(&kept, key, value);
   if (quantization_ == nullptr) return {add_rows(kept[0].rows(), key), add_rows(kept[1].rows(), value)};
   return {add_quantized(kept[0], key, wide_[0]), add_quantized(kept[1], value, wide_[1])};
 }

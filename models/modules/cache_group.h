@@ -35,6 +35,7 @@ class CacheGroup {
   /// See KeyValueCache.
   const SequenceOffsets& offsets() const { return step_ != nullptr ? step_->offsets : offsets_; }
   std::pair<Tensor, Tensor> append(size_t layer, const Tensor& key, const Tensor& value);
+  std::optional<CacheTargets> targets(size_t layer, const Tensor& key, const Tensor& value);
   void end();
 
   void set_slots(int64_t slots) { resize(slots, capacity_); }
@@ -61,6 +62,7 @@ class CacheGroup {
   CacheSlots slots(int64_t count, int64_t capacity) const;
   void resize(int64_t slots, int64_t capacity);
   void check_memory(const CacheSlots& slots, const Tensor& key, const Tensor& value) const;
+  void make(Layer* layer, const Tensor& key, const Tensor& value) const;
   void drop(int64_t slot, int64_t stored, int64_t tokens);
   int64_t droppable(int64_t stored) const;
   int64_t rows_held(int64_t slot, int64_t stored) const;

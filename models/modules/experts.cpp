@@ -6,7 +6,9 @@
 #include <utility>
 
 #include "mica/autograd/activation.h"
+#include "mica/autograd/autocast.h"
 #include "mica/autograd/elementwise.h"
+#include "mica/autograd/random.h"
 #include "mica/autograd/reduce.h"
 #include "mica/autograd/shape.h"
 
@@ -42,7 +44,8 @@ void keep_groups(float* values, int64_t count, int64_t groups, int64_t chosen) {
 
 }  // namespace
 
-Experts::Experts(const Scope& scope, int64_t hidden_size, const ExpertsSpec& spec) : spec_(spec) {
+Experts::Experts(const Scope& scope, int64_t hidden_size, const ExpertsSpec& spec)
+    : spec_(spec), product_dtype_(scope.options().dtype) {
   const ExpertsNames& names = spec.names;
   const int64_t count = spec.num_experts;
   const int64_t inner = spec.expert.intermediate_size;
@@ -70,6 +73,40 @@ Experts::Experts(const Scope& scope, int64_t hidden_size, const ExpertsSpec& spe
     shared_ = Mlp(scope / names.shared, hidden_size, shared);
   }
   if (!names.shared_gate.empty()) shared_gate_ = Linear(scope / names.shared_gate, hidden_size, 1, false);
+  group_layers();
+}
+
+// Puts the experts' parameters in the order in which all are multiplied at once. Those that files hold the other way
+// round are multiplied one by one.
+void Experts::group_layers() {
+  if (spec_.stacked) {
+    inputs_.weights = {gate_up_};
+    inputs_.biases = {gate_up_bias_};
+    outputs_.weights = {down_};
+    outputs_.biases = {down_bias_};
+    return;
+  }
+  if (spec_.expert.transposed) return;
+  const size_t parts = experts_[0].inputs().size();
+  std::vector<std::vector<Linear>> by_part(parts + 1);
+  for (const Mlp& expert : experts_) {
+    const std::vector<Linear> inputs = expert.inputs();
+    for (size_t part = 0; part < parts; ++part) by_part[part].push_back(inputs[part]);
+    by_part[parts].push_back(expert.down());
+  }
+  for (size_t part = 0; part <= parts; ++part) {
+    ExpertLayers& group = part < parts ? inputs_ : outputs_;
+    for (const Linear& each : by_part[part]) {
+      group.weights.push_back(each.weight());
+      if (each.bias().defined()) group.biases.push_back(each.bias());
+      layers_.push_back(each);
+    }
+  }
+}
+
+bool Experts::stays_on(Device device) const {
+  return !inputs_.weights.empty() && groups_experts(device) &&
+         std::none_of(layers_.begin(), layers_.end(), [](const Linear& each) { return each.adapted(); });
 }
 
 // Scores choose experts; a correction, or the best groups alone, may choose other ones than the scores by themselves.
@@ -83,17 +120,24 @@ Tensor Experts::choice(const Tensor& scores) const {
   return Tensor::from(values, scores.shape()).to(scores.device());
 }
 
-Routing Experts::choose(const Tensor& x) const {
+Routing Experts::choose(const Tensor& x, bool on_device) const {
   const Tensor logits = router_(x);
   const Tensor scores = spec_.router == RouterKind::softmax_all ? softmax(logits)
                         : spec_.router == RouterKind::sigmoid   ? activate(logits, Activation::sigmoid)
                                                                 : logits;
-  Routing routing = route(scores, choice(scores.detach()), spec_.num_experts_per_tok);
+  Routing routing;
+  if (on_device) {
+    const Tensor correction = correction_.defined() ? correction_.detach().to(scores.dtype()) : Tensor();
+    routing =
+        choose_experts(scores, spec_.num_experts_per_tok, {correction, spec_.num_groups, spec_.num_chosen_groups});
+  } else {
+    routing = route(scores, choice(scores.detach()), spec_.num_experts_per_tok);
+  }
   Tensor& weights = routing.weights;
   if (spec_.router == RouterKind::softmax_chosen) weights = softmax(weights);
   if (spec_.normalize) {
-    const double least = spec_.router == RouterKind::sigmoid ? 1e-20 : 0;
-    weights = divide(weights, affine(reshape(sum(weights, 1), Shape{weights.size(0), 1}), 1, least));
+    const Tensor total = reshape(sum(weights, 1), Shape{weights.size(0), 1});
+    weights = divide(weights, spec_.router == RouterKind::sigmoid ? affine(total, 1, 1e-20) : total);
   }
   if (spec_.scale != 1) weights = affine(weights, spec_.scale);
   return routing;
@@ -110,9 +154,24 @@ Tensor Experts::run(int64_t expert, const Tensor& x, bool training) const {
   return down(inner);
 }
 
-Tensor Experts::operator()(const Tensor& x, bool training) const {
+Tensor Experts::all_at_once(const Tensor& x, const Routing& routing, bool training) const {
+  const ExpertOrder order = order_by_expert(routing.experts, spec_.num_experts);
+  const DType factors = product_dtype(product_dtype_);
+  const Tensor both = expert_linear(to_experts(x, order), order, inputs_, factors);
+  Tensor inner;
+  if (spec_.stacked) {
+    inner = clamped_swiglu(both, spec_.limit, spec_.alpha);
+  } else if (spec_.expert.kind == MlpKind::plain) {
+    inner = activate(both, spec_.expert.activation);
+  } else {
+    inner = activate_and_multiply(both, spec_.expert.activation);
+  }
+  inner = dropout(inner, training ? spec_.expert.inner_dropout : 0);
+  return from_experts(expert_linear(inner, order, outputs_, factors), routing.weights, order);
+}
+
+Tensor Experts::one_by_one(const Tensor& x, const Routing& routing, bool training) const {
   const int64_t rows = x.size(0);
-  const Routing routing = choose(x);
   const ExpertRows by_expert = group_by_expert(routing.experts, spec_.num_experts);
   const Tensor gathered = index_select(x, by_expert.rows);
   std::vector<Tensor> results;
@@ -123,7 +182,13 @@ Tensor Experts::operator()(const Tensor& x, bool training) const {
     begin += count;
   }
   const Tensor weights = index_select(reshape(routing.weights, Shape{routing.weights.numel(), 1}), by_expert.places);
-  Tensor y = index_add(rows, by_expert.rows, multiply(cat(results, 0), weights));
+  return index_add(rows, by_expert.rows, multiply(cat(results, 0), weights));
+}
+
+Tensor Experts::operator()(const Tensor& x, bool training) const {
+  const bool on_device = stays_on(x.device());
+  const Routing routing = choose(x, on_device);
+  Tensor y = on_device ? all_at_once(x, routing, training) : one_by_one(x, routing, training);
   if (shared_.defined()) {
     Tensor shared = shared_(x, {}, training);
     if (shared_gate_.defined()) shared = multiply(shared, activate(shared_gate_(x), Activation::sigmoid));

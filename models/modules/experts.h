@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "mica/autograd/experts.h"
+#include "mica/autograd/grouped_experts.h"
 #include "mica/models/modules/mlp.h"
 
 namespace mica {
@@ -49,11 +50,16 @@ class Experts {
   bool defined() const { return spec_.num_experts > 0; }
   /// x [rows, hidden_size] to the same.
   Tensor operator()(const Tensor& x, bool training) const;
+  /// Whether the host sees nothing of the routing on that device: all experts are multiplied at once.
+  bool stays_on(Device device) const;
 
  private:
   Tensor choice(const Tensor& scores) const;
-  Routing choose(const Tensor& x) const;
+  Routing choose(const Tensor& x, bool on_device) const;
   Tensor run(int64_t expert, const Tensor& x, bool training) const;
+  Tensor one_by_one(const Tensor& x, const Routing& routing, bool training) const;
+  Tensor all_at_once(const Tensor& x, const Routing& routing, bool training) const;
+  void group_layers();
 
   ExpertsSpec spec_;
   Linear router_, shared_gate_;
@@ -62,6 +68,9 @@ class Experts {
   Tensor gate_up_, gate_up_bias_, down_, down_bias_;  // stacked
   std::vector<Linear> gate_up_layers_, down_layers_;  // an expert's, of the stacks
   Mlp shared_;
+  std::vector<Linear> layers_;     // all of the experts
+  ExpertLayers inputs_, outputs_;  // their parameters, as expert_linear() takes them; or none
+  DType product_dtype_ = DType::float32;
 };
 
 }  // namespace mica

@@ -197,13 +197,12 @@ Tensor Linear::compose(const Tensor& x, const After& after) const {
 
 Activated Linear::step(const Activated& x, const After& after, Activation handed_on) const {
   // What adapters read is kept for them.
-  const bool adapted = adapters_ != nullptr && adapters_->any_active();
   if (x.activation != Activation::none) {
-    const Tensor y = adapted ? compose(activate(x.before, x.activation), after)
-                             : finished(activated_linear(x, weight(), bias_, packed_->dtype()), after);
+    const Tensor y = adapted() ? compose(activate(x.before, x.activation), after)
+                               : finished(activated_linear(x, weight(), bias_, packed_->dtype()), after);
     return {y, {}, handed_on};
   }
-  if (handed_on == Activation::none || adapted || !needs_tape(x.before, after))
+  if (handed_on == Activation::none || adapted() || !needs_tape(x.before, after))
     return {(*this)(x.before, after), {}, handed_on};
   return linear_and_activation(x.before, weight(), bias_, handed_on, packed_->dtype());
 }
@@ -213,8 +212,7 @@ Tensor Linear::weight() const {
 }
 
 bool Linear::needs_tape(const Tensor& x, const After& after) const {
-  return after.dropout > 0 || (adapters_ != nullptr && adapters_->any_active()) ||
-         wants_grad({&x, &weight_, &bias_, &after.residual}) ||
+  return after.dropout > 0 || adapted() || wants_grad({&x, &weight_, &bias_, &after.residual}) ||
          (after.norm != nullptr && wants_grad({&after.norm->weight(), &after.norm->bias()}));
 }
 

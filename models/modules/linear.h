@@ -49,6 +49,8 @@ class Linear {
   const Tensor& bias() const { return bias_; }
   int64_t out() const { return weight_.size(transposed_ ? 1 : 0); }
   int64_t in() const { return weight_.size(transposed_ ? 0 : 1); }
+  /// Whether adapters add to its product.
+  bool adapted() const { return adapters_ != nullptr && adapters_->any_active(); }
 
   /// x [..., in] to [..., out].
   Tensor operator()(const Tensor& x, const After& after = {}) const;
@@ -91,6 +93,8 @@ class LinearGroup {
 
   /// x [rows, in] to one [rows, out_i] a layer, in their order; they may be slices of one tensor.
   std::array<Tensor, kMostLayers> operator()(const Tensor& x) const;
+
+  const std::vector<Linear>& layers() const { return layers_; }
 
  private:
   void join_parameters() const;

@@ -27,6 +27,11 @@ Mlp::Mlp(const Scope& scope, int64_t hidden_size, const MlpSpec& spec) : spec_(s
   down_ = linear(spec.names.down, inner, hidden_size, spec.down_bias);
 }
 
+std::vector<Linear> Mlp::inputs() const {
+  if (spec_.kind == MlpKind::gated) return gate_and_up_.layers();
+  return {spec_.kind == MlpKind::plain ? up_ : fused_};
+}
+
 Tensor Mlp::operator()(const Tensor& x, const After& after, bool training) const {
   const double dropped = training ? spec_.inner_dropout : 0;
   if (spec_.kind == MlpKind::plain) {

@@ -38,6 +38,10 @@ class Mlp {
   /// x [rows, hidden_size] to the same, `after` applied behind the last product.
   Tensor operator()(const Tensor& x, const After& after, bool training) const;
 
+  /// The layers that read x (gate and up of a gated one), and the one behind them.
+  std::vector<Linear> inputs() const;
+  const Linear& down() const { return down_; }
+
  private:
   MlpSpec spec_;
   LinearGroup gate_and_up_;

@@ -2,10 +2,12 @@
 // is done on the way: activations, dropout, residuals, norms, the sums of biases' gradients, gradients added to others.
 
 #include <string>
+#include <vector>
 
 #include "mica/autograd/tape.h"
 #include "mica/models/auto/auto_config.h"
 #include "mica/models/auto/auto_model.h"
+#include "mica/models/generation/model_session.h"
 #include "mica/tests/emulate/support.h"
 
 namespace mica::cuda {
@@ -71,6 +73,52 @@ TEST(Launches, OfAGpt2Layer) {
   EXPECT_LE(layer.forward, 8);
   EXPECT_LE(layer.training_forward, 8);
   EXPECT_LE(layer.backward, 14);
+}
+
+// A step of decoding in the ordinary way, one token of one text.
+int64_t count_step(const std::string& config) {
+  const Model model =
+      Model::from_config(AutoConfig::from_json(config, "test"), Task::causal_lm, {.device = {DeviceType::cuda, 0}});
+  ModelSession session(model, {}, 1, 20);
+  const std::vector<RowDraw> draws(1);
+  int64_t before = 0;
+  const std::vector<std::vector<std::vector<int64_t>>> calls{{{5, 17, 9}}, {{7}}, {{8}}};
+  for (const auto& texts : calls) {
+    before = launch_count();
+    static_cast<void>(session.append_and_choose(texts, {}, draws));
+  }
+  return launch_count() - before;
+}
+
+int64_t step_of_layer(const std::string& before, const std::string& after) {
+  return (count_step(before + "4" + after) - count_step(before + "2" + after)) / 2;
+}
+
+// Norms of queries and keys, rotary positions and the way into the cache are one kernel.
+TEST(Launches, OfALlamaLayer) {
+  const std::string config = R"("vocab_size": 40, "hidden_size": 16, "num_attention_heads": 2, "head_dim": 8,
+      "num_key_value_heads": 1, "intermediate_size": 8, "max_position_embeddings": 32, "num_hidden_layers": )";
+  for (const char* type : {"llama", "qwen3"}) {
+    const std::string before = std::string(R"({"model_type": ")") + type + "\", " + config;
+    const Launches layer = of_layer(before, "}", Task::causal_lm);
+    EXPECT_LE(layer.forward, 10) << type;
+    EXPECT_LE(step_of_layer(before, "}"), 13) << type;
+  }
+}
+
+// The routing is a handful of kernels, and so are all experts.
+TEST(Launches, OfAMixtureOfExperts) {
+  const Launches layer = of_layer(
+      R"({"model_type": "mixtral", "vocab_size": 40, "hidden_size": 16, "num_attention_heads": 1, "num_key_value_heads": 1,
+          "intermediate_size": 8, "max_position_embeddings": 16, "num_experts_per_tok": 2, "num_local_experts": 6,
+          "num_hidden_layers": )",
+      "}", Task::causal_lm);
+  RecordProperty("forward", std::to_string(layer.forward));
+  RecordProperty("training_forward", std::to_string(layer.training_forward));
+  RecordProperty("backward", std::to_string(layer.backward));
+  EXPECT_LE(layer.forward, 19);
+  EXPECT_LE(layer.training_forward, 21);
+  EXPECT_LE(layer.backward, 36);
 }
 
 }  // namespace

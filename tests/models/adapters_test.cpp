@@ -109,6 +109,29 @@ TEST(Adapters, MergedOnesGiveTheSameNumbers) {
   }
 }
 
+// Experts with adapters are not multiplied all at once, those that were merged are again.
+TEST(Adapters, OfExperts) {
+  Config config = AutoConfig::for_model("mixtral");
+  config.vocab_size = 40;
+  config.hidden_size = 16;
+  config.num_hidden_layers = 1;
+  config.num_attention_heads = 2;
+  config.intermediate_size = 12;
+  config.set("num_key_value_heads", 1);
+  config.set("num_local_experts", 3);
+  const Model model = Model::from_config(config, Task::causal_lm, {.device = test::test_device()});
+  golden::fill_by_rule(model);
+  const std::vector<float> plain = logits(model);
+  add_adapter(model, {.r = 3, .lora_alpha = 6, .target_modules = {"w1", "w2"}});
+  fill(model, 0.3);
+  const std::vector<float> adapted = logits(model);
+  double moved = 0;
+  for (size_t i = 0; i < plain.size(); ++i) moved = std::max<double>(moved, std::abs(plain[i] - adapted[i]));
+  EXPECT_GT(moved, 1e-3);
+  merge_adapters(model);
+  expect_near(logits(model), adapted, 2e-5);
+}
+
 TEST(Adapters, SeveralOnOneModel) {
   const Model model = bert();
   const std::vector<float> plain = logits(model);
