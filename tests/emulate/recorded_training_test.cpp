@@ -250,6 +250,7 @@ TEST_F(RecordedTraining, OfOtherModelsAndHeads) {
     Task task;
     Dataset rows;
   } cases[] = {{kLlama, Task::causal_lm, texts(lengths(10))},
+               {kMixtral, Task::causal_lm, texts(lengths(10))},
                {kBert, Task::token_classification, Dataset::from_list(tags)},
                {one.c_str(), Task::sequence_classification, Dataset::from_list(scores)}};
   for (const auto& each : cases) {
@@ -480,10 +481,9 @@ TEST_F(RecordedTraining, LeavesSmoothedLabelsAlone) {
   expect_unrecorded(kGpt2, Task::causal_lm, arguments, texts(lengths(8)));
 }
 
-// The host makes its positions of what is padding, or looks at its routes.
+// The host makes its positions of what is padding.
 TEST_F(RecordedTraining, LeavesAloneWhatTheHostLooksAt) {
   expect_unrecorded(kRoberta, Task::sequence_classification, settings(4), padded(8));
-  expect_unrecorded(kMixtral, Task::causal_lm, settings(3), texts(lengths(6)));
 }
 
 // As many rows as there are labels are multiplied by the vocabulary.
