@@ -1,8 +1,10 @@
 // Heads brought from the projections to where attention reads them: the bits of norm, turn and copy one after the
 // other, on devices that do them at once.
 
+#include <algorithm>
 #include <array>
-#include <cstring>
+#include <span>
+#include <vector>
 
 #include "mica/kernels/norm.h"
 #include "mica/kernels/rotary.h"
@@ -81,7 +83,8 @@ void check(const Sizes& s, RotaryLayout layout, bool normed, bool indexed, bool 
   };
   const auto got = run(true), want = run(false);
   for (size_t i = 0; i < got.size(); ++i) {
-    EXPECT_EQ(std::memcmp(got[i].data(), want[i].data(), got[i].size() * sizeof(T)), 0) << "part " << i;
+    EXPECT_TRUE(std::ranges::equal(std::as_bytes(std::span(got[i])), std::as_bytes(std::span(want[i]))))
+        << "part " << i;
   }
 }
 

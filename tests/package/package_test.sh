@@ -37,6 +37,14 @@ check_header() {
   [ -z "$found" ] || { echo "mica/$1 needs $found" >&2 && return 1; }
 }
 
+# The program with everything in it but GPU code is 8 MB at most (cmake/size.cmake).
+size() {
+  strip -o "$work/mica" "$prefix/bin/mica"
+  local bytes
+  bytes=$(stat -c %s "$work/mica")
+  [ "$bytes" -le 8000000 ] || fail "the stripped program has $bytes bytes, more than 8 MB"
+}
+
 # shellcheck disable=SC2016 # fences of Markdown
 # The README's C++ compiles: its includes and usings, and the rest as the body of a function.
 readme() {
@@ -117,6 +125,7 @@ case $step in
   headers) headers ;;
   readme) readme ;;
   symbols) symbols ;;
+  size) size ;;
   shared | static) examples "$step" ;;
   pkg_config) pkg_config ;;
   *) fail "no step $step" ;;
