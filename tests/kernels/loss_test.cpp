@@ -45,13 +45,15 @@ TYPED_TEST(LossTest, CrossEntropy) {
   struct Size {
     int64_t rows, classes;
   };
-  for (const auto& [rows, classes] : {Size{1, 1}, {1, 2}, {7, 5}, {33, 1000}}) {
+  for (const auto& [rows, classes] : {Size{1, 1}, {1, 2}, {7, 5}, {33, 1000}, {3, 9001}}) {
     const auto logits = numbers(rows * classes, 1, -16, 16);
     std::vector<int64_t> labels;
     for (int64_t i = 0; i < rows; ++i) labels.push_back(i % 4 == 1 ? kIgnore : i * 13 % classes);
     const auto [loss, gradient] = run<T>(logits, labels, classes, 1);
     // The terms exp(x) are exact to a few epsilons, their logarithm is absolute, the rest is in double.
     EXPECT_NEAR(loss, cross_entropy(logits, labels, static_cast<size_t>(classes)), 64 * kEpsilon<T>);
+    // Arguments of exp() reach -32: rounding them, the logits and the logarithm costs 32 epsilons and few more.
+    expect_close(gradient, run<double>(logits, labels, classes, 1).second, 64 * kEpsilon<T>, 64 * kEpsilon<T>);
     EXPECT_EQ(run<T>(logits, labels, classes, 1, true).second, gradient);
   }
 }
