@@ -1,9 +1,11 @@
-// Products with weights as they are stored, which are read from memory: stored_linear_bench [rows...]. The share is
-// that of a loop beside it that reads the same memory and does nothing with it.
+// Products with weights as they are stored, which are read from memory: stored_linear_bench [rows...]
+// [--offset bytes]. The share is that of a loop beside it that reads the same memory and does nothing with it. The
+// offset is that of the weights from whole lines of the cache: data in a safetensors file begins at any multiple of 8.
 
 #include <cstdio>
 #include <cstdlib>
 #include <string>
+#include <string_view>
 
 #include "mica/bench/peak.h"
 #include "mica/kernels/cpu/simd/stored_linear.h"
@@ -20,9 +22,9 @@ struct Case {
 };
 
 // Bytes a second, the fastest of some runs over all of the pool.
-double run(const Array& pool, const Case& c, int64_t rows) {
+double run(const Array& pool, const Case& c, int64_t rows, int64_t offset) {
   const Array x(rows * c.in), y(rows * c.out);
-  const int64_t bytes = c.out * c.in * item_size(c.dtype), copies = kPool * 4 / bytes;
+  const int64_t bytes = c.out * c.in * item_size(c.dtype), copies = (kPool * 4 - offset) / bytes;
   View weight{.data = pool.get(), .dtype = c.dtype, .rank = 2, .shape = {c.out, c.in}};
   weight.strides = {c.transposed ? 1 : c.in, c.transposed ? c.out : 1};
   const View vx{.data = x.get(), .rank = 2, .shape = {rows, c.in}, .strides = {c.in, 1}};
@@ -32,7 +34,7 @@ double run(const Array& pool, const Case& c, int64_t rows) {
     int64_t runs = 0;
     const double start = seconds();
     for (; runs < copies && seconds() - start < 0.3; ++runs) {
-      weight.data = reinterpret_cast<char*>(pool.get()) + (runs * bytes);
+      weight.data = reinterpret_cast<char*>(pool.get()) + (runs * bytes) + offset;
       cpu::simd::linear(vx, weight, {}, vy);
     }
     best = std::max(best, static_cast<double>(runs * bytes) / (seconds() - start));
@@ -40,7 +42,7 @@ double run(const Array& pool, const Case& c, int64_t rows) {
   return best;
 }
 
-void all(const std::vector<int64_t>& rows) {
+void all(const std::vector<int64_t>& rows, int64_t offset) {
   const Array pool(kPool);
   // Random floats read as halves: make those finite.
   auto* halves = reinterpret_cast<uint16_t*>(pool.get());
@@ -57,7 +59,7 @@ void all(const std::vector<int64_t>& rows) {
       std::printf("%-9s %6ld x %4ld%s", std::string(name(c.dtype)).c_str(), static_cast<long>(c.out),
                   static_cast<long>(c.in), c.transposed ? "^T" : "  ");
       for (const int64_t r : rows) {
-        const double speed = run(pool, c, r);
+        const double speed = run(pool, c, r, offset);
         std::printf("  %ld: %5.1f GB/s %3.0f %%", static_cast<long>(r), speed * 1e-9, 100 * speed / reads);
         if (r > 16) {
           std::printf(" %5.0f GFLOP/s",
@@ -74,7 +76,14 @@ void all(const std::vector<int64_t>& rows) {
 
 int main(int argc, char** argv) {
   std::vector<int64_t> rows;
-  for (int i = 1; i < argc; ++i) rows.push_back(std::atoll(argv[i]));
-  mica::bench::all(rows.empty() ? std::vector<int64_t>{1, 4, 8} : rows);
+  int64_t offset = 0;
+  for (int i = 1; i < argc; ++i) {
+    if (std::string_view(argv[i]) == "--offset" && i + 1 < argc) {
+      offset = std::atoll(argv[++i]);
+    } else {
+      rows.push_back(std::atoll(argv[i]));
+    }
+  }
+  mica::bench::all(rows.empty() ? std::vector<int64_t>{1, 4, 8} : rows, offset);
   return 0;
 }

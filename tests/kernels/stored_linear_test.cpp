@@ -95,6 +95,30 @@ TEST(StoredLinear, OddAddresses) {
   with_and_without_matrix_registers([] { expect_equal(2, 40, 64, 1); });
 }
 
+// The tensors of a file begin at any multiple of 8 bytes: columns that begin within a line of the cache, and their
+// ends.
+TEST(StoredLinear, EveryPlaceInALineOfTheCache) {
+  for (int64_t shift = 0; shift < 32; shift += 2) {
+    for (const int64_t in : {16, 64, 96, 2080, 4160}) expect_equal(shift % 4 == 0 ? 1 : 3, 33, in, shift);
+  }
+}
+
+// Nothing before or after a weight is read as part of it: what lies there are NaNs.
+TEST(StoredLinear, NeighboursOfAWeightAreNotTakenForIt) {
+  for (const DType dtype : kDTypes) {
+    for (const int64_t shift : {0, 6, 10, 12}) {
+      const int64_t out = 32, in = 224, item = item_size(dtype);
+      std::vector<float> x = random_floats(in, 1), w = random_floats(out * in, 2);
+      const Stored plain(w, out, in, dtype, false);
+      std::vector<char> memory(static_cast<size_t>((out * in + 64) * item), static_cast<char>(0xff));
+      View inside = plain.view;
+      inside.data = memory.data() + shift * item;
+      std::memcpy(inside.data, plain.view.data, static_cast<size_t>(out * in * item));
+      EXPECT_EQ(stored(x, 1, inside, {}), stored(x, 1, plain.view, {})) << name(dtype) << ", shift " << shift;
+    }
+  }
+}
+
 TEST(StoredLinear, SameBitsForAnyThreadsAndAnyBatch) {
   with_and_without_matrix_registers([] {
     const int64_t rows = 40, out = 200, in = 130;

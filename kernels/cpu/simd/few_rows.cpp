@@ -7,6 +7,11 @@
 // the depth are added to the sums of all columns at a time, which lie in L1. There the halves of a word are two columns
 // in bfloat16, and widening is a shift and a mask; the sums are kept in that order until the end.
 //
+// A file's data begin at any multiple of eight bytes. Columns that begin inside a line of the cache would have each
+// line read by two blocks, and lose it between them where a power of two lies from column to column (16 columns of 4 KB
+// want the same set of the first cache): the words up to the next line go first, by themselves, so that blocks are
+// lines.
+//
 // In each kind the operations of a sum, and their order, are those of the tile kernels: the results have the same bits.
 
 #include "mica/kernels/cpu/simd/few_rows.h"
@@ -30,11 +35,14 @@
 namespace mica::cpu::simd {
 namespace {
 
-// Word k of 16 columns, for k of 0 to 15.
-MICA_INLINE void turn(const char* w, int64_t stride, __m512* out) {
+constexpr __mmask16 kWhole = 0xffff;
+
+// Word k of 16 columns, for k of 0 to 15; only those of the mask are read.
+MICA_INLINE void turn(const char* w, int64_t stride, __m512* out, __mmask16 mask = kWhole) {
   __m512 a[16], b[16];
 #pragma GCC unroll 16
-  for (int i = 0; i < 16; ++i) a[i] = _mm512_loadu_ps(w + i * stride);
+  for (int i = 0; i < 16; ++i)
+    a[i] = mask == kWhole ? _mm512_loadu_ps(w + i * stride) : _mm512_maskz_loadu_ps(mask, w + i * stride);
 #pragma GCC unroll 8
   for (int i = 0; i < 16; i += 2) {
     b[i] = _mm512_unpacklo_ps(a[i], a[i + 1]);
@@ -75,42 +83,71 @@ MICA_INLINE __m512 second_half(__m512i words) {
   return _mm512_castsi512_ps(_mm512_and_si512(words, _mm512_set1_epi32(static_cast<int>(0xffff0000U))));
 }
 
+// Adds a word of 16 columns to their sums.
+template <FewKind kind, int rows>
+MICA_INLINE void add_word(__m512 word, const float* x, int64_t x_row, __m512* sum) {
+  if constexpr (kind == FewKind::bfloat16_pairs) {
+#pragma GCC unroll 8
+    for (int r = 0; r < rows; ++r)
+      sum[r] = _mm512_dpbf16_ps(sum[r], (__m512bh)_mm512_set1_ps(x[r * x_row]), (__m512bh)word);
+  } else if constexpr (kind == FewKind::float32) {
+#pragma GCC unroll 8
+    for (int r = 0; r < rows; ++r) sum[r] = _mm512_fmadd_ps(_mm512_set1_ps(x[r * x_row]), word, sum[r]);
+  } else {
+    const __m512 first = first_half<kind>(_mm512_castps_si512(word));
+    const __m512 second = second_half<kind>(_mm512_castps_si512(word));
+#pragma GCC unroll 8
+    for (int r = 0; r < rows; ++r) {
+      sum[r] = _mm512_fmadd_ps(_mm512_set1_ps(x[r * x_row]), first, sum[r]);
+      sum[r] = _mm512_fmadd_ps(_mm512_set1_ps(x[r * x_row + 1]), second, sum[r]);
+    }
+  }
+}
+
+// Floats of x for a word.
+constexpr int64_t floats_of_word(FewKind kind) {
+  return kind == FewKind::float16 || kind == FewKind::bfloat16 ? 2 : 1;
+}
+
+// Fewer words than a block.
+template <FewKind kind, int rows>
+MICA_INLINE void add_part(const FewTask& task, const char* w, const float* x, int64_t words, __m512* sum) {
+  if (words == 0) return;
+  __m512 turned[16];
+  turn(w, task.w_stride, turned, static_cast<__mmask16>((1U << words) - 1));
+  alignas(64) float stored[16 * 16];
+#pragma GCC unroll 16
+  for (int i = 0; i < 16; ++i) _mm512_store_ps(stored + i * 16, turned[i]);
+  for (int64_t i = 0; i < words; ++i) {
+    const float* x_of = x + i * floats_of_word(kind);
+    add_word<kind, rows>(_mm512_load_ps(stored + i * 16), x_of, task.x_row, sum);
+  }
+}
+
 template <FewKind kind, int rows>
 MICA_TARGET void columns_of(const FewTask& task) {
-  constexpr bool widens = kind == FewKind::float16 || kind == FewKind::bfloat16;
-  constexpr int64_t kElements = kind == FewKind::float32 ? 16 : 32;  // of a block, and of x
-  constexpr int64_t kStep = widens ? 32 : 16;                        // words of x
+  constexpr int64_t kPerWord = kind == FewKind::float32 ? 1 : 2;  // elements
   __m512 sum[rows];
 #pragma GCC unroll 8
   for (int r = 0; r < rows; ++r) sum[r] = _mm512_loadu_ps(task.sums + r * task.sums_row);
   const float* x = task.x;
   const char* w = task.w;
-  for (int64_t k = 0; k < task.depth; k += kElements) {
+  int64_t left = task.depth / kPerWord;
+  const int64_t head = left < task.head ? left : task.head;
+  add_part<kind, rows>(task, w, x, head, sum);
+  x += head * floats_of_word(kind);
+  w += head * 4;
+  left -= head;
+  for (; left >= kFewBlock; left -= kFewBlock) {
     if (task.fetcher != nullptr) task.fetcher->fetch();
     __m512 word[16];
     turn(w, task.w_stride, word);
 #pragma GCC unroll 16
-    for (int i = 0; i < 16; ++i) {
-      if constexpr (kind == FewKind::bfloat16_pairs) {
-#pragma GCC unroll 8
-        for (int r = 0; r < rows; ++r)
-          sum[r] = _mm512_dpbf16_ps(sum[r], (__m512bh)_mm512_set1_ps(x[r * task.x_row + i]), (__m512bh)word[i]);
-      } else if constexpr (widens) {
-        const __m512 first = first_half<kind>(_mm512_castps_si512(word[i]));
-        const __m512 second = second_half<kind>(_mm512_castps_si512(word[i]));
-#pragma GCC unroll 8
-        for (int r = 0; r < rows; ++r) {
-          sum[r] = _mm512_fmadd_ps(_mm512_set1_ps(x[r * task.x_row + 2 * i]), first, sum[r]);
-          sum[r] = _mm512_fmadd_ps(_mm512_set1_ps(x[r * task.x_row + 2 * i + 1]), second, sum[r]);
-        }
-      } else {
-#pragma GCC unroll 8
-        for (int r = 0; r < rows; ++r) sum[r] = _mm512_fmadd_ps(_mm512_set1_ps(x[r * task.x_row + i]), word[i], sum[r]);
-      }
-    }
-    x += kStep;
-    w += 64;
+    for (int i = 0; i < 16; ++i) add_word<kind, rows>(word[i], x + i * floats_of_word(kind), task.x_row, sum);
+    x += kFewBlock * floats_of_word(kind);
+    w += kFewBlock * 4;
   }
+  add_part<kind, rows>(task, w, x, left, sum);
 #pragma GCC unroll 8
   for (int r = 0; r < rows; ++r) _mm512_storeu_ps(task.sums + r * task.sums_row, sum[r]);
 }
@@ -246,12 +283,18 @@ MICA_TARGET void order(FewKind kind, float* sums, int64_t columns) {
 }
 
 MICA_TARGET void turn_all(const float* columns, int64_t stride, int64_t words, float* to, int64_t to_row) {
-  for (int64_t k = 0; k < words; k += 16) {
-    __m512 word[16];
-    turn(reinterpret_cast<const char*>(columns + k), stride * 4, word);
+  const auto* from = reinterpret_cast<const char*>(columns);
+  __m512 word[16];
+  for (; words >= 16; words -= 16, from += 64, to += 16 * to_row) {
+    turn(from, stride * 4, word);
 #pragma GCC unroll 16
-    for (int i = 0; i < 16; ++i) _mm512_storeu_ps(to + (k + i) * to_row, word[i]);
+    for (int i = 0; i < 16; ++i) _mm512_storeu_ps(to + i * to_row, word[i]);
   }
+  if (words == 0) return;
+  turn(from, stride * 4, word, static_cast<__mmask16>((1U << words) - 1));
+#pragma GCC unroll 16
+  for (int i = 0; i < 16; ++i)
+    if (i < words) _mm512_storeu_ps(to + i * to_row, word[i]);
 }
 
 // All functions are compiled for a CPU with products of pairs, but only that kind's uses them.
@@ -266,7 +309,7 @@ bool has(FewKind kind) {
 }  // namespace
 
 bool turn_columns(const float* columns, int64_t stride, int64_t words, float* to, int64_t to_row) {
-  if (words == 0 || !has(FewKind::float32)) return false;
+  if (!has(FewKind::float32)) return false;
   turn_all(columns, stride, words, to, to_row);
   return true;
 }

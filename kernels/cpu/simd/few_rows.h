@@ -28,14 +28,15 @@ struct FewTask {
   int64_t x_row = 0;
   int64_t rows = 0;     ///< up to kMostFewRows
   int64_t depth = 0;    ///< elements
+  int64_t head = 0;     ///< words of 4 bytes (of columns_product) before the blocks, fewer than one has
   int64_t columns = 0;  ///< of rows_product
   float* sums = nullptr;
   int64_t sums_row = 0;
-  Fetcher* fetcher = nullptr;  ///< asked once for every kFewBlock words (columns_product), or few_fetches() times
+  Fetcher* fetcher = nullptr;  ///< asked once for every whole block (columns_product), or few_fetches() times
 };
-constexpr int64_t kFewBlock = 16;  ///< words of depth
+constexpr int64_t kFewBlock = 16;  ///< words of 4 bytes in a block: a line of the cache
 
-/// 16 columns, the elements of each side by side; depth a multiple of 16 words (32 elements of 16 bits).
+/// 16 columns, the elements of each side by side; depth in whole words of 4 bytes.
 using FewProduct = void (*)(const FewTask& task);
 /// Null where the CPU has no vectors of 16 floats, or no pairs; never of bfloat16_matrix.
 FewProduct columns_product(FewKind kind);
@@ -47,9 +48,9 @@ int64_t few_fetches(FewKind kind, int64_t columns, int64_t depth);
 /// sums of a rows_product() in the order of the columns, in place.
 void order_few(FewKind kind, float* sums, int64_t columns);
 
-/// to[k * to_row + c] = word k of column c, for 16 columns `stride` words apart and k < words, a multiple of 16. As
-/// transpose_rows, but reads each line of memory once: columns that lie a power of two apart displace each other from
-/// the first cache. False, and nothing done, where the CPU has no vectors of 16 floats.
+/// to[k * to_row + c] = word k of column c, for 16 columns `stride` words apart and k < words. As transpose_rows, but
+/// reads each line of memory once: columns that lie a power of two apart displace each other from the first cache.
+/// False, and nothing done, where the CPU has no vectors of 16 floats.
 bool turn_columns(const float* columns, int64_t stride, int64_t words, float* to, int64_t to_row);
 
 }  // namespace mica::cpu::simd

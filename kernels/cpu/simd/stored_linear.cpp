@@ -83,7 +83,7 @@ class Worker {
   }
 
   void multiply(int64_t panel, int64_t offset, int64_t word, int64_t count) {
-    const int64_t column = panel * width_, number = columns(panel);
+    const int64_t column = panel * width_, number = columns(panel), words_of = weight_.pairs() ? 2 : 1;
     const int64_t vectors = ceil_div(number, kernels_.lanes);
     TileTask task;
     task.b = weight_.in_place(column, number, word);
@@ -91,9 +91,12 @@ class Worker {
     if (task.b == nullptr) {
       task.b = panel_;
       task.b_row = vectors * kernels_.lanes;
-      for (int64_t k = 0; k < count; k += kStep) {
+      // Steps that begin where a line of the cache does.
+      const int64_t before = weight_.by_columns() ? weight_.before_line(word * words_of) / words_of : 0;
+      for (int64_t k = 0, stop; k < count; k = stop) {
+        stop = std::min(count, k == 0 && before > 0 ? before : k + kStep);
         fetcher_.fetch();
-        weight_.load(column, number, word + k, std::min(kStep, count - k), panel_ + k * task.b_row, task.b_row);
+        weight_.load(column, number, word + k, stop - k, panel_ + k * task.b_row, task.b_row);
       }
     } else {
       for (int64_t k = 0; k < count; k += kStep) fetcher_.fetch();
@@ -186,24 +189,32 @@ class FewWorker {
     alignas(64) float sums[kMostFewRows * kColumns];
     const FewProduct multiply = columns_product(kind_);
     const int64_t item = weight_.dtype() == DType::float32 ? 4 : 2, block = kFewBlock * 4 / item;
-    const int64_t whole = product_.depth / block * block, piece = kPiece / item;
+    const int64_t whole = product_.depth / (4 / item) * (4 / item);  // in words
+    const int64_t before = std::min(weight_.before_line(0), whole), piece = kPiece / item,
+                  words_of = weight_.pairs() ? 2 : 1;
+    // Pieces end where a block does, but for the last.
+    const auto piece_end = [&](int64_t k) {
+      const int64_t next = k + (k == 0 ? before : 0) + piece;
+      return whole - next < block ? whole : next;
+    };
     FewTask part = task(sums, kColumns);
     for (int64_t column = begin; column < end; column += kColumns) {
       std::fill_n(sums, product_.rows * kColumns, 0.0F);
-      for (int64_t k = 0; k < whole; k += piece) {
-        const int64_t count = std::min(piece, whole - k);
-        const bool last = k + piece >= whole;
+      for (int64_t k = 0, stop; k < whole; k = stop) {
+        stop = piece_end(k);
+        part.head = k == 0 ? before * item / 4 : 0;
+        const bool last = stop == whole;
         if (!last || column + kColumns < end) {
-          const int64_t next = last ? 0 : k + piece, words_of = weight_.pairs() ? 2 : 1;
+          const int64_t next = last ? 0 : stop;
           fetcher_.start(weight_.region(last ? column + kColumns : column, kColumns, next / words_of,
-                                        std::min(piece, product_.depth - next) / words_of),
-                         count / block);
+                                        (piece_end(next) - next) / words_of),
+                         (stop - k) / block);
         } else {
           fetcher_.start({}, 0);
         }
         part.w = weight_.at(column, k);
         part.x = x_ + (kind_ == FewKind::bfloat16_pairs ? k / 2 : k);
-        part.depth = count;
+        part.depth = stop - k;
         multiply(part);
       }
       finish_depth(column, whole, sums);
@@ -211,18 +222,18 @@ class FewWorker {
     }
   }
 
-  // The last elements of the depth go through the tile kernels.
+  // An element that is left of the depth goes through the tile kernels.
   void finish_depth(int64_t column, int64_t depth, float* sums) const {
     if (depth == product_.depth) return;
-    const int64_t word = weight_.pairs() ? depth / 2 : depth, count = weight_.words() - word;
-    alignas(64) float panel[2 * kFewBlock * kColumns];
-    weight_.load(column, kColumns, word, count, panel, kColumns);
+    const int64_t word = weight_.pairs() ? depth / 2 : depth;
+    alignas(64) float panel[kColumns];
+    weight_.load(column, kColumns, word, 1, panel, kColumns);
     TileTask tile;
     tile.a = x_ + word;
     tile.a_row = x_row_;
     tile.b = panel;
     tile.b_row = kColumns;
-    tile.depth = count;
+    tile.depth = 1;
     tile.c = sums;
     tile.c_row = kColumns;
     tile.add = true;

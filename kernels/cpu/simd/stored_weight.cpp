@@ -49,9 +49,8 @@ void StoredWeight::load_columns(int64_t column, int64_t columns, int64_t word, i
   if (words_in_place) {
     const auto* words = reinterpret_cast<const float*>(from);
     const int64_t stride = column_stride_ / per_word;
-    const int64_t whole = columns == 16 ? count / 16 * 16 : 0;
-    const int64_t done = turn_columns(words, stride, whole, to, to_row) ? whole : 0;
-    transpose_rows(words + done, stride, columns, count - done, to + done * to_row, to_row);
+    if (columns != 16 || !turn_columns(words, stride, count, to, to_row))
+      transpose_rows(words, stride, columns, count, to, to_row);
     return;
   }
   float* buffer = scratch(Scratch::rows, kernels_->lanes * count);
@@ -97,6 +96,12 @@ void StoredWeight::load_rows(int64_t column, int64_t columns, int64_t word, int6
 const float* StoredWeight::in_place(int64_t column, int64_t columns, int64_t word) const {
   const bool ready = dtype_ == DType::float32 && !by_columns() && columns % kernels_->lanes == 0;
   return ready ? reinterpret_cast<const float*>(at(column, word)) : nullptr;
+}
+
+int64_t StoredWeight::before_line(int64_t depth) const {
+  const auto inside = static_cast<int64_t>(reinterpret_cast<uintptr_t>(at(0, depth)) % Fetcher::kLine);
+  if (inside % 4 != 0 || stride_bytes() % Fetcher::kLine != 0) return 0;
+  return (Fetcher::kLine - inside) % Fetcher::kLine / item_;
 }
 
 Region StoredWeight::region(int64_t column, int64_t columns, int64_t word, int64_t count) const {

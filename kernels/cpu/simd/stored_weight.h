@@ -38,6 +38,9 @@ class StoredWeight {
     return data_ + (column * column_stride_ + depth * depth_stride_) * item_;
   }
   int64_t stride_bytes() const { return (by_columns() ? column_stride_ : depth_stride_) * item_; }
+  /// Elements from this one of a column (the elements of each side by side) to the first line of the cache that begins
+  /// with one; 0 where columns differ in that, or where no line begins with four bytes of elements.
+  int64_t before_line(int64_t depth) const;
   /// The memory of those words.
   Region region(int64_t column, int64_t columns, int64_t word, int64_t count) const;
 
