@@ -4,6 +4,7 @@
 #include <bit>
 #include <cstring>
 #include <mutex>
+#include <span>
 #include <utility>
 
 #include "mica/base/pages.h"
@@ -17,8 +18,9 @@ namespace mica {
 namespace {
 
 constexpr size_t kKeyBytes = 15;
-constexpr size_t kSlots = size_t{1} << 16;  // 2 MB a thread
-constexpr size_t kMostTokens = 5;           // of a word in the table
+constexpr size_t kSlots = size_t{1} << 16;      // 2 MB a thread
+constexpr size_t kMostTokens = 5;               // of a word in the table
+constexpr size_t kLongWords = size_t{1} << 12;  // 512 KB a thread
 
 // The first `size` (1 to 15) bytes at `p`, the rest blank, the size in the top byte. `room` bytes are readable.
 void load_key(const char* p, size_t size, size_t room, uint64_t* low, uint64_t* high) {
@@ -44,11 +46,31 @@ size_t hash_key(uint64_t low, uint64_t high) {
   return static_cast<size_t>(h >> 32 ^ h >> 49);
 }
 
+// Of a word of 16 bytes or more.
+size_t hash_long(const char* p, size_t size) {
+  uint64_t words[4];
+  std::memcpy(words, p, 16);
+  std::memcpy(words + 2, p + size - 16, 16);
+  const uint64_t h = (words[0] ^ words[1] * 0xff51afd7ed558ccdu ^ words[2] * 0xc4ceb9fe1a85ec53u ^
+                      (words[3] + size) * 0xd1342543de82ef95u) *
+                     0x9e3779b97f4a7c15u;
+  return static_cast<size_t>(h >> 32 ^ h >> 49);
+}
+
 constexpr uint64_t kTops = 0x8080808080808080u;
 
 // How many of the eight bytes continue a character.
 int continuations(uint64_t block) {
-  return std::popcount(block & kTops & ~(block << 1));
+  return static_cast<int>(((block & kTops & ~(block << 1)) >> 7) * 0x0101010101010101u >> 56);
+}
+
+// Whether a character of three bytes starts here, and its code point: most of the writing without spaces.
+bool is_three(char lead) {
+  return (static_cast<unsigned char>(lead) & 0xf0) == 0xe0;
+}
+char32_t three_bytes(const char* p) {
+  const auto byte = [p](int i) { return static_cast<char32_t>(static_cast<unsigned char>(p[i])); };
+  return (byte(0) & 15) << 12 | (byte(1) & 63) << 6 | (byte(2) & 63);
 }
 
 bool continues(char byte) {
@@ -69,7 +91,13 @@ class Inert {
         while (p < end && static_cast<unsigned char>(*p) < 0x80) ++p;
         continue;
       }
-      const char32_t c = utf8::next(p);
+      char32_t c = 0;
+      if (is_three(*p)) {
+        c = three_bytes(p);
+        p += 3;
+      } else {
+        c = utf8::next(p);
+      }
       if ((table.bits_[c >> 6] >> (c & 63) & 1) != 0) return false;
     }
     return true;
@@ -100,8 +128,25 @@ bool is_isolated_split(const Json& json) {
 
 }  // namespace
 
+// A character of three bytes by itself: its one to three tokens (no count: not known yet).
+struct ByteLevelFast::Character {
+  int32_t ids[3] = {0, 0, 0};
+  uint32_t count = 0;
+};
+
+// A word that is longer than a slot's, or has more tokens.
+struct alignas(64) ByteLevelFast::LongWord {
+  static constexpr size_t kBytes = 32, kTokens = 16;
+  uint32_t size = 0, count = 0;
+  char text[kBytes] = {};
+  uint8_t lengths[kTokens] = {};
+  int32_t ids[kTokens] = {};
+};
+
 struct ByteLevelFast::Memory {
   BlockVector<Slot> slots = BlockVector<Slot>(kSlots);
+  BlockVector<LongWord> long_words = BlockVector<LongWord>(kLongWords);
+  BlockVector<Character> characters = BlockVector<Character>(size_t{1} << 16);  // by code point
   ByteBpe::Memory bpe;
   std::vector<int32_t> ids;  // of the word at hand
   std::string spaced;        // the text with a space before it
@@ -144,6 +189,16 @@ class ByteLevelFast::Writer {
 
   void need(size_t tokens) {
     if (room_ - at_ < tokens) grow(tokens);
+  }
+  // The tokens of one character: four are written, whatever its count, and those behind it again by what comes next.
+  void put(const Character& character, int32_t number, int32_t word) {
+    need(4);
+    const CharSpan span = {number, number + 1};
+    static_assert(sizeof(Character) == 4 * sizeof(int32_t));
+    std::memcpy(ids_ + at_, &character, sizeof character);
+    std::fill_n(offsets_ + at_, 4, span);
+    std::fill_n(words_ + at_, 4, word);
+    at_ += character.count;
   }
   void put(int32_t id, int32_t begin, int32_t end, int32_t word) {
     ids_[at_] = id;
@@ -237,54 +292,107 @@ std::unique_ptr<FastPath::Scratch> ByteLevelFast::make_scratch() const {
   return std::make_unique<Borrowed>(pool_);
 }
 
-// A word of more bytes than a key holds.
-void ByteLevelFast::long_word(const char* p, size_t size, int32_t number, int32_t word, Memory& memory,
-                              Writer& writer) const {
-  memory.ids.clear();
-  bpe_->encode({p, size}, memory.bpe, memory.ids);
-  writer.need(memory.ids.size());
-  for (const int32_t id : memory.ids) {
-    // A token that begins inside a character has its place from the character's start on.
-    const int32_t begin = continues(*p) ? number - 1 : number;
-    for (const char* const end = p + bpe_->length(id); p < end; ++p) number += continues(*p) ? 0 : 1;
-    writer.put(id, begin, number, word);
-  }
-}
-
-// A shorter one that the table lacks; it goes there when it has few tokens.
-void ByteLevelFast::new_word(const char* p, size_t size, uint64_t low, uint64_t high, int32_t number, int32_t word,
-                             Memory& memory, Writer& writer) const {
-  long_word(p, size, number, word, memory, writer);
-  const size_t count = memory.ids.size();
-  if (count > kMostTokens) return;
-  Slot* const pair = &memory.slots[(hash_key(low, high) & (kSlots / 2 - 1)) * 2];
-  pair[1] = pair[0];
-  Slot& slot = pair[0];
-  slot = {low, high, 0, uint64_t{count} << 58};
-  for (size_t i = 0; i < count; ++i) {
-    const auto id = static_cast<uint64_t>(memory.ids[i]);
-    if (i < 3) {
-      slot.first |= id << 21 * i;
-    } else {
-      slot.rest |= id << 21 * (i - 3);
-    }
-    if (i < kMostTokens - 1) slot.rest |= uint64_t{bpe_->length(memory.ids[i]) & 15} << (42 + 4 * i);
-  }
-}
-
 // A word, or what can be encoded on its own of one that is long or written without spaces.
 struct ByteLevelFast::Part {
   const char* begin;
   uint32_t size;
   bool ends_word;
-  uint64_t low, high;  // the key of up to kKeyBytes bytes
-  const Slot* slots;   // the two where it may be
+  uint64_t low, high;    // the key of up to kKeyBytes bytes
+  const Slot* slots;     // the two where it may be
+  Character* character;  // of a single one of three bytes, which has no slots
 };
+
+// The tokens of a word by their bytes; returns the number of the character behind it.
+template <typename Length>
+int32_t ByteLevelFast::write_tokens(const char* p, std::span<const int32_t> ids, const Length& length, int32_t number,
+                                    int32_t word, Writer& writer) {
+  writer.need(ids.size());
+  for (size_t i = 0; i < ids.size(); ++i) {
+    // A token that begins inside a character has its place from the character's start on.
+    const int32_t begin = continues(*p) ? number - 1 : number;
+    for (const char* const end = p + length(i); p < end; ++p) number += continues(*p) ? 0 : 1;
+    writer.put(ids[i], begin, number, word);
+  }
+  return number;
+}
+
+// A word that no slot holds; `hash` finds it among the long ones.
+int32_t ByteLevelFast::long_word(const Part& part, size_t hash, int32_t number, int32_t word, Memory& memory,
+                                 Writer& writer) const {
+  const LongWord& known = memory.long_words[hash & (kLongWords - 1)];
+  if (known.size != part.size || std::memcmp(known.text, part.begin, part.size) != 0) {
+    memory.ids.clear();
+    bpe_->encode({part.begin, part.size}, memory.bpe, memory.ids);
+    keep_long(part, hash, memory);
+    const auto length = [&](size_t i) { return bpe_->length(memory.ids[i]); };
+    return write_tokens(part.begin, memory.ids, length, number, word, writer);
+  }
+  const auto length = [&](size_t i) { return size_t{known.lengths[i]}; };
+  return write_tokens(part.begin, {known.ids, known.count}, length, number, word, writer);
+}
+
+// Keeps the tokens in memory.ids, where there is room for them.
+void ByteLevelFast::keep_long(const Part& part, size_t hash, Memory& memory) const {
+  const std::vector<int32_t>& ids = memory.ids;
+  if (part.size > LongWord::kBytes || ids.size() > LongWord::kTokens) return;
+  LongWord& word = memory.long_words[hash & (kLongWords - 1)];
+  word.size = part.size;
+  word.count = static_cast<uint32_t>(ids.size());
+  std::memcpy(word.text, part.begin, part.size);
+  for (size_t i = 0; i < ids.size(); ++i) {
+    word.ids[i] = ids[i];
+    word.lengths[i] = static_cast<uint8_t>(bpe_->length(ids[i]));
+  }
+}
+
+// A word that its slots lack: one gets its tokens, or says (0) that they are with the long ones.
+int32_t ByteLevelFast::new_word(const Part& part, int32_t number, int32_t word, Memory& memory, Writer& writer) const {
+  memory.ids.clear();
+  bpe_->encode({part.begin, part.size}, memory.bpe, memory.ids);
+  const size_t count = memory.ids.size(), hash = hash_key(part.low, part.high);
+  Slot* const pair = &memory.slots[(hash & (kSlots / 2 - 1)) * 2];
+  pair[1] = pair[0];
+  Slot& slot = pair[0];
+  slot = {part.low, part.high, 0, 0};
+  if (count > kMostTokens) {
+    keep_long(part, hash, memory);
+  } else {
+    slot.rest = uint64_t{count} << 58;
+    for (size_t i = 0; i < count; ++i) {
+      const auto id = static_cast<uint64_t>(memory.ids[i]);
+      if (i < 3) {
+        slot.first |= id << 21 * i;
+      } else {
+        slot.rest |= id << 21 * (i - 3);
+      }
+      if (i < kMostTokens - 1) slot.rest |= uint64_t{bpe_->length(memory.ids[i]) & 15} << (42 + 4 * i);
+    }
+  }
+  const auto length = [&](size_t i) { return bpe_->length(memory.ids[i]); };
+  return write_tokens(part.begin, memory.ids, length, number, word, writer);
+}
+
+void ByteLevelFast::new_character(const Part& part, Memory& memory) const {
+  memory.ids.clear();
+  bpe_->encode({part.begin, part.size}, memory.bpe, memory.ids);
+  part.character->count = static_cast<uint32_t>(memory.ids.size());
+  std::copy_n(memory.ids.begin(), memory.ids.size(), part.character->ids);
+}
 
 // Where the part that starts at `p` ends: before the first character that no token joins with the one before it.
 const char* ByteLevelFast::end_of_part(const char* p, const char* end) const {
   bool beyond_ascii = static_cast<unsigned char>(*p) >= 0x80;
-  char32_t last = utf8::next(p);
+  char32_t last = 0;
+  if (is_three(*p)) {
+    last = three_bytes(p);
+    for (p += 3; p < end && is_three(*p); p += 3) {
+      const char32_t c = three_bytes(p);
+      if (!bpe_->may_cross(last, c, p[-1], p[0])) return p;
+      last = c;
+    }
+  } else {
+    last = utf8::next(p);
+  }
   while (p < end) {
     const char* const at = p;
     const char32_t c = utf8::next(p);
@@ -353,7 +461,11 @@ void ByteLevelFast::encode_with(std::string_view text, int32_t number, int32_t s
       part.size = static_cast<uint32_t>(size);
       part.ends_word = after == word_end;
       part.slots = nullptr;
-      if (size <= kKeyBytes) {
+      part.character = nullptr;
+      if (size == 3 && is_three(*p)) {
+        part.character = &memory.characters[three_bytes(p)];
+        __builtin_prefetch(part.character);
+      } else if (size <= kKeyBytes) {
         load_key(p, size, static_cast<size_t>(end - p), &part.low, &part.high);
         part.slots = &slots[(hash_key(part.low, part.high) & (kSlots / 2 - 1)) * 2];
         __builtin_prefetch(part.slots);
@@ -362,10 +474,17 @@ void ByteLevelFast::encode_with(std::string_view text, int32_t number, int32_t s
     }
     for (size_t i = 0; i < count; ++i) {
       const Part& part = parts[i];
+      if (part.character != nullptr) {
+        if (part.character->count == 0) new_character(part, memory);
+        writer.put(*part.character, number, now);
+        ++number;
+        if (part.ends_word) now += step;
+        continue;
+      }
       int32_t characters = static_cast<int32_t>(part.size);
       if (part.slots == nullptr) {
-        long_word(part.begin, part.size, number, now, memory, writer);
-        for (const char *q = part.begin, *stop = q + part.size; q < stop; ++q) characters -= continues(*q) ? 1 : 0;
+        number = long_word(part, hash_long(part.begin, part.size), number, now, memory, writer);
+        characters = 0;
       } else {
         if (((part.low | (part.high & ~kSize)) & kTops) != 0) {
           characters -= continuations(part.low) + continuations(part.high & ~kSize);
@@ -376,11 +495,15 @@ void ByteLevelFast::encode_with(std::string_view text, int32_t number, int32_t s
           if (slot->count() == 1) {
             writer.need(1);
             writer.put(slot->id(0), number, number + characters, now);
+          } else if (slot->count() == 0) {
+            number = long_word(part, hash_key(part.low, part.high), number, now, memory, writer);
+            characters = 0;
           } else {
             write_several(*slot, part, number, characters, now, writer);
           }
         } else {
-          new_word(part.begin, part.size, part.low, part.high, number, now, memory, writer);
+          number = new_word(part, number, now, memory, writer);
+          characters = 0;
         }
       }
       number += characters;

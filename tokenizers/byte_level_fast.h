@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string_view>
 #include <vector>
 
@@ -35,7 +36,7 @@ class ByteLevelFast : public FastPath {
     Split split;
     bool add_prefix_space = false;
   };
-  // A word of up to 15 bytes (its length is the top byte), and its one to five tokens.
+  // A word of up to 15 bytes (its length is the top byte), and its one to five tokens; count 0: it is a LongWord.
   struct alignas(32) Slot {
     uint64_t low = 0, high = 0;
     uint64_t first = 0;  // three ids of 21 bits
@@ -46,6 +47,8 @@ class ByteLevelFast : public FastPath {
     }
     int length(int i) const { return static_cast<int>(rest >> (42 + 4 * i) & 15); }
   };
+  struct Character;
+  struct LongWord;
   struct Memory;    // the words that one thread has seen
   struct Pool;      // memories that no call is using
   struct Borrowed;  // the Scratch
@@ -60,10 +63,15 @@ class ByteLevelFast : public FastPath {
   void write_several(const Slot& slot, const Part& part, int32_t number, int32_t characters, int32_t word,
                      Writer& writer) const;
   const char* end_of_part(const char* p, const char* end) const;
-  [[gnu::noinline]] void long_word(const char* p, size_t size, int32_t number, int32_t word, Memory& memory,
-                                   Writer& writer) const;
-  [[gnu::noinline]] void new_word(const char* p, size_t size, uint64_t low, uint64_t high, int32_t number, int32_t word,
-                                  Memory& memory, Writer& writer) const;
+  template <typename Length>
+  static int32_t write_tokens(const char* p, std::span<const int32_t> ids, const Length& length, int32_t number,
+                              int32_t word, Writer& writer);
+  [[gnu::noinline]] int32_t long_word(const Part& part, size_t hash, int32_t number, int32_t word, Memory& memory,
+                                      Writer& writer) const;
+  void keep_long(const Part& part, size_t hash, Memory& memory) const;
+  [[gnu::noinline]] int32_t new_word(const Part& part, int32_t number, int32_t word, Memory& memory,
+                                     Writer& writer) const;
+  [[gnu::noinline]] void new_character(const Part& part, Memory& memory) const;
 
   std::unique_ptr<const ByteBpe> bpe_;
   Plan plan_;

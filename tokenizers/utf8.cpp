@@ -25,6 +25,13 @@ int well_formed(std::string_view text, int* bad) {
   return need;
 }
 
+// Whether three bytes are a character whose lead sets no limit of its own to the second.
+bool is_plain_three(const char* p) {
+  const auto byte = [p](int i) { return static_cast<unsigned char>(p[i]); };
+  const unsigned low = byte(0) & 15u;
+  return (byte(0) & 0xf0) == 0xe0 && low != 0 && low != 13 && (byte(1) & 0xc0) == 0x80 && (byte(2) & 0xc0) == 0x80;
+}
+
 // Length of the longest well-formed prefix.
 size_t valid_prefix(std::string_view text) {
   size_t i = 0;
@@ -36,6 +43,7 @@ size_t valid_prefix(std::string_view text) {
       i += 8;
     }
     while (i < text.size() && static_cast<unsigned char>(text[i]) < 0x80) ++i;
+    while (i + 3 <= text.size() && is_plain_three(text.data() + i)) i += 3;
     while (i < text.size() && static_cast<unsigned char>(text[i]) >= 0x80) {
       int bad = 0;
       const int n = well_formed(text.substr(i, 4), &bad);

@@ -251,7 +251,9 @@ void ByteBpe::encode(std::string_view word, Memory& memory, std::vector<int32_t>
       return;
     }
   }
-  if (word.size() <= kShort) {
+  // Writing without spaces has tokens of whole characters, few a word: they are found sooner than joined.
+  const bool spaceless = static_cast<unsigned char>(word[0]) >= 0xe0 && word.size() > 4;
+  if (word.size() <= kShort && !spaceless) {
     int32_t joined[kShort];
     ids.insert(ids.end(), joined, joined + join(word, joined));
     return;
