@@ -16,7 +16,8 @@ using Prepend = MetaspaceSettings::Prepend;
 
 constexpr std::string_view kMark = "\u2581";
 constexpr size_t kMarkBytes = 3;
-constexpr uint8_t kMarked = 0x80;  // the word begins with a mark: flag in the size of a cached word
+constexpr size_t kFewTokenBytes = 10;  // words of so many bytes have few tokens
+constexpr uint8_t kMarked = 0x80;      // the word begins with a mark: flag in the size of a cached word
 
 constexpr uint64_t repeat(unsigned char byte) {
   return 0x0101010101010101u * byte;
@@ -157,11 +158,14 @@ class UnigramFast::Pass {
     const bool at_end = size == rest;
     if (size == 0 || (!at_end && from[size] != ' ') || (marked_ && mark_place_ != number_ - 1)) return false;
     if (table_.quotes()) {
-      int quotes = 0;
+      uint64_t seen = 0;
+      bool several = false;
       for (const uint64_t block : key) {
-        quotes += std::popcount(equal_bytes(block, '\'')) + std::popcount(equal_bytes(block, '`'));
+        const uint64_t here = equal_bytes(block, '\'') | equal_bytes(block, '`');
+        several = several || (here & (here - 1)) != 0 || (seen != 0 && here != 0);
+        seen |= here;
       }
-      if (quotes > 1) return false;
+      if (several) return false;
     }
     if (path_.ascii_lowers_) {
       for (uint64_t& block : key) block = lower(block);
@@ -419,8 +423,33 @@ class UnigramFast::Pass {
 
   // The word's tokens, from the buffer.
   void cut(size_t size, bool marked) {
-    memory_.tokens.clear();
-    path_.model_->tokenize(view(size, marked), memory_.steps, memory_.tokens);
+    const std::string_view all = view(size, marked);
+    std::vector<ModelToken>& tokens = memory_.tokens;
+    tokens.clear();
+    if (size <= kFewTokenBytes || all.size() > LongWordCache::kBytes) {
+      return path_.model_->tokenize(all, memory_.steps, tokens);
+    }
+    LongWordCache::Entry& known = memory_.cache->long_words().at(all);
+    if (known.holds(all)) {
+      uint32_t begin = 0;
+      for (size_t i = 0; i < known.count; ++i) {
+        tokens.push_back({known.ids[i], begin, known.ends[i]});
+        begin = known.ends[i];
+      }
+      return;
+    }
+    path_.model_->tokenize(all, memory_.steps, tokens);
+    uint32_t done = 0;
+    const auto follows = [&](const ModelToken& token) { return std::exchange(done, token.end) == token.begin; };
+    // Bytes of one character do not follow each other.
+    if (tokens.size() > LongWordCache::kTokens || !std::all_of(tokens.begin(), tokens.end(), follows)) return;
+    known.size = static_cast<uint8_t>(all.size());
+    known.count = static_cast<uint8_t>(tokens.size());
+    std::memcpy(known.text, all.data(), all.size());
+    for (size_t i = 0; i < tokens.size(); ++i) {
+      known.ids[i] = tokens[i].id;
+      known.ends[i] = static_cast<uint8_t>(tokens[i].end);
+    }
   }
   std::string_view view(size_t size, bool marked) const {
     return {memory_.word.data() + (marked ? 0 : kMarkBytes), size + (marked ? kMarkBytes : 0)};

@@ -240,15 +240,20 @@ void compare_paths(Json json, int texts) {
   EncodeScratch scratch;
   for (int i = 0; i < texts; ++i) {
     const std::string text = random.next();
-    TokenList a, b;
-    int32_t word_a = 0, word_b = 0;
-    fast->encode(text, false, i % 5 == 0, word_a, scratch, a);
+    TokenList b;
+    int32_t word_b = 0;
     slow->encode(text, false, i % 5 == 0, word_b, scratch, b);
-    ASSERT_EQ(a.ids, b.ids) << Json(text);
-    ASSERT_EQ(a.offsets, b.offsets) << Json(text);
-    ASSERT_EQ(a.words, b.words) << Json(text);
-    ASSERT_EQ(a.odd, b.odd) << Json(text);
-    ASSERT_EQ(word_a, word_b);
+    // The second time all its words are known.
+    for (int time = 0; time < 2; ++time) {
+      TokenList a;
+      int32_t word_a = 0;
+      fast->encode(text, false, i % 5 == 0, word_a, scratch, a);
+      ASSERT_EQ(a.ids, b.ids) << Json(text);
+      ASSERT_EQ(a.offsets, b.offsets) << Json(text);
+      ASSERT_EQ(a.words, b.words) << Json(text);
+      ASSERT_EQ(a.odd, b.odd) << Json(text);
+      ASSERT_EQ(word_a, word_b);
+    }
   }
 }
 

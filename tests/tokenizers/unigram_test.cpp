@@ -64,6 +64,12 @@ TEST(Unigram, UnknownRuns) {
   EXPECT_EQ(tokens_of(bytes, "aé"), (Tokens{{1, 0, 1}, {2, 1, 3}, {3, 1, 3}}));
   // One byte of the run is missing: all of it is unknown.
   EXPECT_EQ(tokens_of(bytes, "aéxa"), (Tokens{{1, 0, 1}, {0, 1, 4}, {1, 4, 5}}));
+  // The unknown token's own text is that token, though all its bytes are there.
+  const Unigram spelled =
+      model_of({{"<unk>", 0}, {"<0x3C>", -1}, {"<0x75>", -1}, {"<0x6E>", -1}, {"<0x6B>", -1}, {"<0x3E>", -1}},
+               {.unk_id = 0, .byte_fallback = true});
+  EXPECT_EQ(tokens_of(spelled, "<unk>"), (Tokens{{0, 0, 5}}));
+  EXPECT_EQ(tokens_of(spelled, "<u"), (Tokens{{1, 0, 2}, {2, 0, 2}}));
   const Unigram none = model_of({{"a", -1}}, {});
   EXPECT_EQ(tokens_of(none, "aa"), (Tokens{{0, 0, 1}, {0, 1, 2}}));
   EXPECT_THROW(tokens_of(none, "ab"), Error);

@@ -1,6 +1,7 @@
 #include "mica/tokenizers/models/unigram.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
 #include <limits>
 #include <utility>
@@ -31,6 +32,10 @@ Unigram::Unigram(std::shared_ptr<const Vocabulary> vocabulary, Table<double> sco
   double lowest = std::numeric_limits<double>::infinity();
   for (const double score : scores_) lowest = std::min(lowest, score);
   unk_score_ = lowest - kUnknownPenalty;
+  // Two unknown characters cost more than any piece of both, so that no run of them is one, but for the unknown token's
+  // own text.
+  const auto finite = [](double score) { return std::isfinite(score); };
+  run_may_be_piece_ = lowest > kUnknownPenalty || !std::all_of(scores_.begin(), scores_.end(), finite);
   for (int byte = 0; byte < 256; ++byte) {
     char name[8];
     std::snprintf(name, sizeof name, "<0x%02X>", byte);
@@ -92,10 +97,11 @@ void Unigram::tokenize(std::string_view word, BlockVector<Step>& steps, std::vec
 
 void Unigram::push_unknown(std::string_view word, uint32_t begin, uint32_t end, std::vector<ModelToken>& out) const {
   const std::string_view run = word.substr(begin, end - begin);
-  // The unknown token's own text, or characters too rare to be worth their token one by one.
-  if (const auto id = vocabulary_->find(run)) {
-    out.push_back({*id, begin, end});
-    return;
+  if (run_may_be_piece_ || run == vocabulary_->token(*settings_.unk_id)) {
+    if (const auto id = vocabulary_->find(run)) {
+      out.push_back({*id, begin, end});
+      return;
+    }
   }
   const auto has_byte = [&](char c) { return byte_ids_[static_cast<unsigned char>(c)] >= 0; };
   if (settings_.byte_fallback && std::all_of(run.begin(), run.end(), has_byte)) {

@@ -52,6 +52,7 @@ class Unigram : public TokenModel {
   Table<double> scores_;
   Settings settings_;
   double unk_score_ = 0;
+  bool run_may_be_piece_ = false;  // of unknown characters
   PieceTrie trie_;
   std::array<int32_t, 256> byte_ids_{};  // -1: the vocabulary lacks it
 };
