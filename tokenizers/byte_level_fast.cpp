@@ -18,9 +18,9 @@ namespace mica {
 namespace {
 
 constexpr size_t kKeyBytes = 15;
-constexpr size_t kSlots = size_t{1} << 16;      // 2 MB a thread
+constexpr size_t kSlots = size_t{1} << 17;      // 4 MB a thread
 constexpr size_t kMostTokens = 5;               // of a word in the table
-constexpr size_t kLongWords = size_t{1} << 12;  // 512 KB a thread
+constexpr size_t kLongWords = size_t{1} << 11;  // 512 KB a thread
 
 // The first `size` (1 to 15) bytes at `p`, the rest blank, the size in the top byte. `room` bytes are readable.
 void load_key(const char* p, size_t size, size_t room, uint64_t* low, uint64_t* high) {
@@ -136,11 +136,11 @@ struct ByteLevelFast::Character {
 
 // A word that is longer than a slot's, or has more tokens.
 struct alignas(64) ByteLevelFast::LongWord {
-  static constexpr size_t kBytes = 32, kTokens = 16;
+  static constexpr size_t kBytes = 32;
   uint32_t size = 0, count = 0;
   char text[kBytes] = {};
-  uint8_t lengths[kTokens] = {};
-  int32_t ids[kTokens] = {};
+  uint8_t lengths[kBytes] = {};
+  int32_t ids[kBytes] = {};
 };
 
 struct ByteLevelFast::Memory {
@@ -331,10 +331,10 @@ int32_t ByteLevelFast::long_word(const Part& part, size_t hash, int32_t number, 
   return write_tokens(part.begin, {known.ids, known.count}, length, number, word, writer);
 }
 
-// Keeps the tokens in memory.ids, where there is room for them.
+// Keeps the tokens in memory.ids, where there is room for the word.
 void ByteLevelFast::keep_long(const Part& part, size_t hash, Memory& memory) const {
   const std::vector<int32_t>& ids = memory.ids;
-  if (part.size > LongWord::kBytes || ids.size() > LongWord::kTokens) return;
+  if (part.size > LongWord::kBytes) return;
   LongWord& word = memory.long_words[hash & (kLongWords - 1)];
   word.size = part.size;
   word.count = static_cast<uint32_t>(ids.size());
