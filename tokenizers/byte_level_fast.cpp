@@ -372,11 +372,11 @@ int32_t ByteLevelFast::new_word(const Part& part, int32_t number, int32_t word, 
   return write_tokens(part.begin, memory.ids, length, number, word, writer);
 }
 
-void ByteLevelFast::new_character(const Part& part, Memory& memory) const {
+void ByteLevelFast::new_character(std::string_view text, Character& character, Memory& memory) const {
   memory.ids.clear();
-  bpe_->encode({part.begin, part.size}, memory.bpe, memory.ids);
-  part.character->count = static_cast<uint32_t>(memory.ids.size());
-  std::copy_n(memory.ids.begin(), memory.ids.size(), part.character->ids);
+  bpe_->encode(text, memory.bpe, memory.ids);
+  character.count = static_cast<uint32_t>(memory.ids.size());
+  std::copy_n(memory.ids.begin(), memory.ids.size(), character.ids);
 }
 
 // Where the part that starts at `p` ends: before the first character that no token joins with the one before it.
@@ -401,6 +401,20 @@ const char* ByteLevelFast::end_of_part(const char* p, const char* end) const {
     last = c;
   }
   return end;
+}
+
+// Writes characters of three bytes, each by itself, of a word that goes on behind them; returns where they end.
+const char* ByteLevelFast::write_singles(const char* p, const char* end, int32_t& number, int32_t word, Memory& memory,
+                                         Writer& writer) const {
+  while (end - p >= 6 && is_three(p[0]) && is_three(p[3])) {
+    const char32_t c = three_bytes(p);
+    if (bpe_->may_cross(c, three_bytes(p + 3), p[2], p[3])) break;
+    Character& character = memory.characters[c];
+    if (character.count == 0) new_character({p, 3}, character, memory);
+    writer.put(character, number++, word);
+    p += 3;
+  }
+  return p;
 }
 
 // The tokens of a word that has several.
@@ -431,6 +445,7 @@ template <typename Scanner>
 void ByteLevelFast::encode_with(std::string_view text, int32_t number, int32_t step, int32_t& word, Memory& memory,
                                 TokenList& out) const {
   constexpr size_t kAhead = 16;
+  constexpr std::ptrdiff_t kSeveral = 9;  // bytes
   constexpr uint64_t kSize = uint64_t{0xff} << 56;
   const Scanner scanner;
   const Slot* const slots = memory.slots.data();
@@ -442,6 +457,7 @@ void ByteLevelFast::encode_with(std::string_view text, int32_t number, int32_t s
   const char* const end = p + text.size();
   const char* word_end = p;  // of the word that is being cut into parts
   while (p < end) {
+    if (p < word_end) p = write_singles(p, word_end, number, now, memory, writer);
     size_t count = 0;
     for (; count < kAhead && p < end; ++count) {
       const char* after = word_end;
@@ -450,8 +466,10 @@ void ByteLevelFast::encode_with(std::string_view text, int32_t number, int32_t s
         after = word_end = scanner.next(p, end, &gap);
         // Scripts without spaces make long words, few of which come twice.
         const auto lead = static_cast<unsigned char>(*p == ' ' && p + 1 < word_end ? p[1] : *p);
-        if (cuts && (word_end - p > static_cast<std::ptrdiff_t>(kKeyBytes) || lead >= 0xe0))
+        if (cuts && (word_end - p > static_cast<std::ptrdiff_t>(kKeyBytes) || lead >= 0xe0)) {
+          if (is_three(*p) && word_end - p >= kSeveral) break;  // its single characters, behind what is waiting
           after = end_of_part(p, word_end);
+        }
       } else {
         after = end_of_part(p, word_end);
       }
@@ -475,7 +493,7 @@ void ByteLevelFast::encode_with(std::string_view text, int32_t number, int32_t s
     for (size_t i = 0; i < count; ++i) {
       const Part& part = parts[i];
       if (part.character != nullptr) {
-        if (part.character->count == 0) new_character(part, memory);
+        if (part.character->count == 0) new_character({part.begin, part.size}, *part.character, memory);
         writer.put(*part.character, number, now);
         ++number;
         if (part.ends_word) now += step;

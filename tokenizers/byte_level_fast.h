@@ -71,7 +71,9 @@ class ByteLevelFast : public FastPath {
   void keep_long(const Part& part, size_t hash, Memory& memory) const;
   [[gnu::noinline]] int32_t new_word(const Part& part, int32_t number, int32_t word, Memory& memory,
                                      Writer& writer) const;
-  [[gnu::noinline]] void new_character(const Part& part, Memory& memory) const;
+  [[gnu::noinline]] void new_character(std::string_view text, Character& character, Memory& memory) const;
+  const char* write_singles(const char* p, const char* end, int32_t& number, int32_t word, Memory& memory,
+                            Writer& writer) const;
 
   std::unique_ptr<const ByteBpe> bpe_;
   Plan plan_;
