@@ -1,6 +1,6 @@
 // What stands in for NCCL: ranks are threads of this process, one emulated device each. All come to one table; the last
 // to come does the work for everyone, in the order of ranks. What NCCL takes for granted is checked: that all ask for
-// the same, with operands inside their allocations, each on a stream of its own.
+// the same, with operands inside their allocations, each on a device of its own.
 
 #include "mica/kernels/cuda/nccl.h"
 
@@ -14,6 +14,7 @@
 #include <string>
 #include <vector>
 
+#include "mica/base/error.h"
 #include "mica/kernels/cuda/device/number.h"
 #include "mica/kernels/cuda/emulate/arena.h"
 #include "mica/kernels/cuda/emulate/runtime.h"
@@ -29,7 +30,7 @@ struct Request {
   void* to = nullptr;
   size_t count = 0;
   int type = 0, root = 0;
-  Stream stream = nullptr;
+  int device = 0;
 };
 
 size_t size_of_type(int type) {
@@ -70,7 +71,7 @@ bool valid(const std::vector<Request>& all) {
       return false;
     }
     for (size_t other = 0; other < rank; ++other) {
-      if (all[other].stream == a.stream) return false;  // two ranks on one device
+      if (all[other].device == a.device) return false;  // two ranks on one device
     }
   }
   return true;
@@ -202,38 +203,49 @@ const char* error_string(int result) {
   }
 }
 
-// NCCL's work is done later on the stream; here, when the call returns.
-int ask(NcclCommunicator communicator, const Request& request) {
-  if (emulate::recording(request.stream)) return kNcclInvalidUsage;
-  const std::shared_ptr<Table> shared = of(communicator).table;
-  Table& table = *shared;
+void meet(Table& table, size_t rank, const Request& request) {
   std::unique_lock lock(table.mutex);
-  if (table.broken != kNcclSuccess) return table.broken;
-  table.requests[of(communicator).number] = request;
-  const uint64_t round = table.round;
-  if (++table.arrived == table.requests.size()) {
-    if (valid(table.requests)) {
-      serve(table.requests);
+  if (table.broken == kNcclSuccess) {
+    table.requests[rank] = request;
+    const uint64_t round = table.round;
+    if (++table.arrived == table.requests.size()) {
+      if (valid(table.requests)) {
+        serve(table.requests);
+      } else {
+        table.broken = kNcclInvalidUsage;
+      }
+      table.arrived = 0;
+      ++table.round;
+      table.changed.notify_all();
     } else {
-      table.broken = kNcclInvalidUsage;
+      table.changed.wait(lock, [&] { return table.round != round || table.broken != kNcclSuccess; });
     }
-    table.arrived = 0;
-    ++table.round;
-    table.changed.notify_all();
-    return table.broken;
   }
-  table.changed.wait(lock, [&] { return table.round != round || table.broken != kNcclSuccess; });
-  return table.broken;
+  if (table.broken != kNcclSuccess) {
+    throw Error(std::string("work of a group: ") + error_string(table.broken), "emulated NCCL",
+                "see what the other ranks ask for");
+  }
+}
+
+// The work is the stream's: nobody has come together when the call returns, and what goes wrong then is thrown at
+// whoever waits.
+int ask(NcclCommunicator communicator, const Request& request, Stream stream) {
+  if (emulate::recording(stream)) return kNcclInvalidUsage;
+  Request known = request;
+  known.device = emulate::device_of(stream);
+  emulate::do_on(
+      stream, [table = of(communicator).table, rank = of(communicator).number, known] { meet(*table, rank, known); });
+  return kNcclSuccess;
 }
 
 int all_reduce(const void* from, void* to, size_t count, int type, int /*op*/, NcclCommunicator on, Stream stream) {
-  return ask(on, {What::all_reduce, from, to, count, type, 0, stream});
+  return ask(on, {What::all_reduce, from, to, count, type, 0}, stream);
 }
 int all_gather(const void* from, void* to, size_t count, int type, NcclCommunicator on, Stream stream) {
-  return ask(on, {What::all_gather, from, to, count, type, 0, stream});
+  return ask(on, {What::all_gather, from, to, count, type, 0}, stream);
 }
 int broadcast(const void* from, void* to, size_t count, int type, int root, NcclCommunicator on, Stream stream) {
-  return ask(on, {What::broadcast, from, to, count, type, root, stream});
+  return ask(on, {What::broadcast, from, to, count, type, root}, stream);
 }
 
 }  // namespace
