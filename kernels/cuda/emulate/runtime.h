@@ -14,10 +14,11 @@ void record(void* stream, std::function<void()> work);
 /// behind it, so that a wait that is missing shows as values that are not there. Everything else is done at once.
 void do_on(void* stream, std::function<void()> work);
 bool late(void* stream);
-int device_of(void* stream);
 /// The other way about while it is false, for what a side stream has to wait for: it is ahead, and a device's own
 /// stream late. Memory must not be freed then before work that uses it is done.
 void set_side_late(bool late);
+/// Of this thread's calls.
+int current_device();
 /// Calls for which the host waits so far: copies from and to its memory, synchronize().
 int64_t host_waits();
 
