@@ -14,6 +14,11 @@ class Collective {
   virtual ~Collective() = default;
   /// Sums over the processes, in place, of float32, float64, int64, float16 or bfloat16; the same bits on every one.
   virtual void all_reduce(const View& values) = 0;
+  /// The same, beside the queue's work: behind what is on the queue now, before what is put there after join(). Nobody
+  /// may use the values in between.
+  virtual void begin_all_reduce(const View& values) = 0;
+  /// What is put on the queue from here on comes after the sums that were begun.
+  virtual void join() = 0;
   /// `all` gets `mine` of every process, rank by rank; of any dtype.
   virtual void all_gather(const View& mine, const View& all) = 0;
   /// Everyone gets the values that `root` has; of any dtype.

@@ -14,6 +14,7 @@
 #include "mica/base/warnings.h"
 #include "mica/kernels/backend.h"
 #include "mica/tensor/quantized_weight.h"
+#include "mica/tensor/upload.h"
 
 namespace mica {
 namespace {
@@ -182,7 +183,7 @@ Tensor ParameterStore::parameter(const std::string& name, const Shape& shape, co
           throw Error("tensor \"" + printable(spelling) + "\" is " + std::string(mica::name(tensor.dtype())),
                       "checkpoint", "weights must be floating point");
         }
-        tensor = tensor.to(dtype).to(options_.device);
+        tensor = upload(tensor.to(dtype), options_.device);
         if (narrow && options_.keep_dtype) narrow_in_file_.emplace(name, *in_file);
         has_narrow_ = has_narrow_ || dtype != DType::float32;
       } else if (options_.ignore_mismatched_sizes) {
@@ -218,7 +219,7 @@ void ParameterStore::widen() {
 }
 
 Tensor ParameterStore::constant(const Tensor& value) {
-  constants_.push_back(value.to(options_.device));
+  constants_.push_back(upload(value, options_.device));
   return constants_.back();
 }
 

@@ -7,6 +7,7 @@
 #include "mica/base/recycled.h"
 #include "mica/kernels/reduce.h"
 #include "mica/kernels/shape.h"
+#include "mica/kernels/upload.h"
 #include "mica/tensor/grad_mode.h"
 
 namespace mica {
@@ -121,6 +122,9 @@ Tensor Tensor::from_host(const void* values, int64_t count, const Shape& shape, 
 View Tensor::view() const {
   View view;
   if (impl_ == nullptr) return view;
+  if (unsettled_uploads.load(std::memory_order_relaxed) != 0) {
+    settle_upload(impl_->storage->device(), impl_->storage->data());
+  }
   view.data = static_cast<std::byte*>(impl_->storage->data()) + impl_->offset * item_size(impl_->dtype);
   view.dtype = impl_->dtype;
   view.rank = impl_->shape.rank();
@@ -147,6 +151,19 @@ Tensor Tensor::detach() const {
   return alias();
 }
 
+namespace {
+// As is_contiguous(), which asks for the elements: those of an upload need not be there for another shape.
+bool lies_in_order(const Tensor& tensor) {
+  View view;
+  view.rank = tensor.rank();
+  for (int i = 0; i < view.rank; ++i) {
+    view.shape[static_cast<size_t>(i)] = tensor.size(i);
+    view.strides[static_cast<size_t>(i)] = tensor.stride(i);
+  }
+  return view.contiguous();
+}
+}  // namespace
+
 Tensor Tensor::reshape(std::initializer_list<int64_t> dims) const {
   return reshape(resolve({dims.begin(), dims.size()}, shape()));
 }
@@ -157,7 +174,7 @@ Tensor Tensor::reshape(const Shape& shape) const {
     throw Error("cannot reshape " + to_string(get().shape) + " to " + to_string(shape), "tensor",
                 "both shapes need the same number of elements");
   }
-  Tensor result = is_contiguous() ? alias() : contiguous();
+  Tensor result = lies_in_order(*this) ? alias() : contiguous();
   result.impl_->shape = shape;
   result.impl_->strides = row_major(shape);
   return result;
@@ -287,7 +304,7 @@ Tensor Tensor::expand(const Shape& shape) const {
 }
 
 Tensor Tensor::contiguous() const {
-  if (is_contiguous()) return *this;
+  if (lies_in_order(*this)) return *this;
   refuse_tracked("contiguous");
   return clone();
 }

@@ -10,6 +10,7 @@
 #include "mica/kernels/attention.h"
 #include "mica/kernels/cuda/device/fault.h"
 #include "mica/kernels/cuda/runtime.h"
+#include "mica/kernels/cuda/uploads.h"
 #include "mica/kernels/elementwise.h"
 #include "mica/kernels/embedding.h"
 #include "mica/kernels/experts.h"
@@ -46,15 +47,20 @@ struct MemoryPool {
 /// A caching allocator over the device's memory. Sizes are rounded up to classes at most an eighth apart; a freed block
 /// waits for the next request of its class. All work of a device runs on one stream, so that a block may be handed out
 /// again while the work that used it last is still to be done.
-class CudaMemory final : public Memory {
+class CudaMemory final : public UploadingMemory {
  public:
-  CudaMemory(int index, const Stream& stream, Fault* const& fault) : index_(index), stream_(stream), fault_(fault) {}
+  CudaMemory(int index, const Stream& stream, Fault* const& fault)
+      : index_(index), stream_(stream), fault_(fault), uploads_(index, stream) {}
   void* allocate(int64_t bytes) override;
   void free(void* data, int64_t bytes) noexcept override;
   void copy_from_host(void* device_data, const void* host_data, int64_t bytes) override;
   void copy_to_host(void* host_data, const void* device_data, int64_t bytes) override;
   void copy(void* to, const void* from, int64_t bytes) override;
   void trim() override;
+  void upload(Upload what) override;
+  void settle(const void* block) override { uploads_.settle(block); }
+  /// Of all blocks, before a recording: one cannot wait for what is not in it.
+  void settle_all() { uploads_.settle_all(); }
 
   /// From here to end_pool(), on behalf of a recording, blocks come from the pool and those of the pool go back to it;
   /// other blocks may be freed, and go where they came from.
@@ -76,6 +82,7 @@ class CudaMemory final : public Memory {
   int index_;
   const Stream& stream_;
   Fault* const& fault_;
+  CudaUploads uploads_;
   mutable std::mutex mutex_;
   std::map<int64_t, std::vector<void*>> free_;  // by class
   int64_t used_ = 0, cached_ = 0;

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <bit>
 #include <string>
+#include <utility>
 
 #include "mica/kernels/cuda/backend.h"
 #include "mica/kernels/out_of_memory.h"
@@ -102,6 +103,7 @@ void CudaMemory::keep(void* data, int64_t size) noexcept {
 
 void CudaMemory::free(void* data, int64_t bytes) noexcept {
   if (data == nullptr) return;
+  if (unsettled_uploads != 0) uploads_.forget(data);
   const std::scoped_lock lock(mutex_);
   if (const auto pooled = pooled_.find(data); pooled != pooled_.end()) {
     pooled->second->free[class_of(bytes)].push_back(data);  // there is room: see allocate_pooled()
@@ -144,6 +146,12 @@ void CudaMemory::keep_upload(void* device_data, const void* host_data, int64_t b
   const auto* first = static_cast<const std::byte*>(host_data);
   pool_->uploads.push_back({allocate(bytes), {first, first + bytes}});
   copy(device_data, pool_->uploads.back().data, bytes);
+}
+
+void CudaMemory::upload(Upload what) {
+  if (what.bytes <= 0) return;
+  if (pool_ != nullptr) return copy_from_host(what.to, what.from, what.bytes);
+  uploads_.start(std::move(what));
 }
 
 void CudaMemory::copy_to_host(void* host_data, const void* device_data, int64_t bytes) {

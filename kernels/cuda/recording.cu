@@ -35,6 +35,7 @@ class CudaRecording final : public Recording {
   CudaRecording(CudaDevice& on, const std::function<void()>& work) : on_(on) {
     const RecordingTerms* terms = recording_terms();
     pool_.keeps_uploads = terms != nullptr && terms->repeats_uploads;
+    on_.memory.settle_all();
     begin_recording(on_.stream);
     try {
       const Pooling pooling(on_, pool_);

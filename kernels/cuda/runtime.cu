@@ -9,6 +9,7 @@
 #include <string>
 
 #include "mica/base/error.h"
+#include "mica/kernels/cuda/event.h"
 #include "mica/kernels/cuda/runtime.h"
 
 namespace mica::cuda {
@@ -194,6 +195,50 @@ void copy_to_host(void* to, const void* from, int64_t bytes, Stream stream) {
 void copy_on_device(void* to, const void* from, int64_t bytes, Stream stream) {
   check(cudaMemcpyAsync(to, from, static_cast<size_t>(bytes), cudaMemcpyDeviceToDevice, of(stream)),
         "a copy on the device");
+}
+
+Stream make_side_stream() {
+  return make_stream();
+}
+
+namespace {
+cudaEvent_t event_of(Event event) {
+  return static_cast<cudaEvent_t>(event);
+}
+}  // namespace
+
+Event make_event() {
+  cudaEvent_t event = nullptr;
+  check(cudaEventCreateWithFlags(&event, cudaEventDisableTiming | cudaEventBlockingSync), "making an event");
+  return event;
+}
+void destroy_event(Event event) noexcept {
+  static_cast<void>(cudaEventDestroy(event_of(event)));
+}
+void record_event(Event event, Stream stream) {
+  refuse_while_recording(stream, "an event");
+  check(cudaEventRecord(event_of(event), of(stream)), "recording an event");
+}
+void wait_for_event(Event event, Stream stream) {
+  refuse_while_recording(stream, "waiting for another stream");
+  check(cudaStreamWaitEvent(of(stream), event_of(event), 0), "waiting for another stream");
+}
+void wait_for_event(Event event) {
+  check(cudaEventSynchronize(event_of(event)), "work on the device");
+}
+bool event_is_done(Event event) {
+  const cudaError_t status = cudaEventQuery(event_of(event));
+  if (status == cudaErrorNotReady) {
+    static_cast<void>(cudaGetLastError());
+    return false;
+  }
+  check(status, "work on the device");
+  return true;
+}
+
+void copy_from_staging(void* to, const void* from, int64_t bytes, Stream stream) {
+  check(cudaMemcpyAsync(to, from, static_cast<size_t>(bytes), cudaMemcpyHostToDevice, of(stream)),
+        "a copy to the device");
 }
 
 void begin_recording(Stream stream) {

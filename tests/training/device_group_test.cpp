@@ -7,6 +7,7 @@
 #include <memory>
 #include <numeric>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <gtest/gtest.h>
@@ -172,6 +173,58 @@ TEST_F(DeviceGroup, MeanGradientsAreThoseOfTwiceTheBatch) {
       for (size_t k = 0; k < have.size(); ++k) {
         ASSERT_NEAR(have[k] / 2, wanted[i][k], 64 * 0x1p-24 * static_cast<double>(most)) << "parameter " << i;
       }
+    }
+  });
+  EXPECT_EQ(errors, std::vector<std::string>(2));
+}
+
+// Says what is asked of a group.
+class Watched final : public Communicator {
+ public:
+  explicit Watched(Group group) : group_(std::move(group)) {}
+  int rank() const override { return group_->rank(); }
+  int size() const override { return group_->size(); }
+  bool supports(Device device) const override { return group_->supports(device); }
+  void all_reduce(const Tensor& values) override { group_->all_reduce(values); }
+  void begin_all_reduce(const Tensor& values) override {
+    ++begun;
+    group_->begin_all_reduce(values);
+  }
+  void join() override {
+    joined_after.push_back(begun);
+    group_->join();
+  }
+  void all_gather(const Tensor& mine, const Tensor& all) override { group_->all_gather(mine, all); }
+  void broadcast(const Tensor& values, int root) override { group_->broadcast(values, root); }
+  void barrier() override { group_->barrier(); }
+  void fail(const std::string& reason) noexcept override { group_->fail(reason); }
+
+  size_t begun = 0;
+  std::vector<size_t> joined_after;
+
+ private:
+  Group group_;
+};
+
+// The device's queue goes on until the last bucket is on its way.
+TEST_F(DeviceGroup, AQueueIsJoinedOnceAStep) {
+  const auto errors = in_group(2, [](const Group& host) {
+    const Device mine = cuda(host->rank());
+    const auto watched = std::make_shared<Watched>(with_device(host, mine));
+    std::vector<Tensor> parameters;
+    for (int i = 0; i < 8; ++i) {
+      parameters.push_back(Tensor::full({4}, i, DType::float32, mine).set_requires_grad());
+      parameters.back().set_grad(Tensor::full({4}, i + host->rank(), DType::float32, mine));
+    }
+    GradientBuckets buckets(watched, parameters, {0, 1, 2, 3, 4, 5, 6, 7});
+    ASSERT_GT(buckets.count(), 1U);
+    buckets.begin();
+    for (const Tensor& each : parameters) buckets.ready(*each.autograd_meta());
+    buckets.finish();
+    EXPECT_EQ(watched->joined_after, std::vector<size_t>{buckets.count()});
+    for (int i = 0; i < 8; ++i) {
+      EXPECT_EQ(parameters[static_cast<size_t>(i)].grad().to_vector<float>(),
+                std::vector<float>(4, static_cast<float>(2 * i + 1)));
     }
   });
   EXPECT_EQ(errors, std::vector<std::string>(2));

@@ -42,6 +42,11 @@ class Communicator {
 
   /// Sums over the processes, in place; the same bits on every one.
   virtual void all_reduce(const Tensor& values) = 0;
+  /// The same, but a device may go on with other work meanwhile: nobody may use the values before join(), which is told
+  /// of all sums that were begun. (Where nothing goes on beside them they are summed at once.)
+  virtual void begin_all_reduce(const Tensor& values) { all_reduce(values); }
+  /// What comes from here on finds the sums that were begun; the host does not wait for those on a device.
+  virtual void join() {}
   /// `all`, [size, ...], gets `mine` of every process.
   virtual void all_gather(const Tensor& mine, const Tensor& all) = 0;
   /// Everyone gets the values that `root` has.

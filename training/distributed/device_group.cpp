@@ -24,6 +24,14 @@ class DeviceCommunicator final : public Communicator {
     if (values.device() != device_) return host(values).all_reduce(values);
     between_->all_reduce(values.view());
   }
+  void begin_all_reduce(const Tensor& values) override {
+    if (values.device() != device_) return host(values).begin_all_reduce(values);
+    between_->begin_all_reduce(values.view());
+  }
+  void join() override {
+    group_->join();
+    between_->join();
+  }
   void all_gather(const Tensor& mine, const Tensor& all) override {
     if (mine.device() != device_) return host(mine).all_gather(mine, all);
     if (all.device() != device_ || all.numel() != mine.numel() * size() || all.dtype() != mine.dtype()) {

@@ -131,6 +131,7 @@ void GradientBuckets::finish() {
     waited_seconds_ += seconds_since(start);
     if (failure_) std::rethrow_exception(failure_);
   }
+  group_->join();
   for (const Bucket& bucket : buckets_) {
     const auto flags = bucket.values.slice(0, bucket.numel, bucket.values.size(0)).to(DType::float64);
     const auto any = flags.to_vector<double>();
@@ -152,7 +153,7 @@ void GradientBuckets::send() {
     const Clock::time_point start = Clock::now();
     std::exception_ptr failure;
     try {
-      group_->all_reduce(values);
+      group_->begin_all_reduce(values);
     } catch (...) {
       failure = std::current_exception();
     }

@@ -492,6 +492,7 @@ void launch(const char* kernel, void* stream, const Geometry& geometry, std::fun
     record(stream, [kernel, geometry, body = std::move(body)] { launch(kernel, nullptr, geometry, body); });
     return;
   }
+  if (late(stream)) return do_on(stream, [=] { launch(kernel, nullptr, geometry, body); });
   const std::scoped_lock lock(launching());
   check_arena();
   const OpenArena open;

@@ -1,6 +1,6 @@
 // What stands in for NCCL: ranks are threads of this process, one emulated device each. All come to one table; the last
 // to come does the work for everyone, in the order of ranks. What NCCL takes for granted is checked: that all ask for
-// the same, with operands inside their allocations, each on a stream of its own.
+// the same, with operands inside their allocations, each on a device of its own.
 
 #include "mica/kernels/cuda/nccl.h"
 
@@ -11,9 +11,11 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <string>
 #include <vector>
 
+#include "mica/base/error.h"
 #include "mica/kernels/cuda/device/number.h"
 #include "mica/kernels/cuda/emulate/arena.h"
 #include "mica/kernels/cuda/emulate/runtime.h"
@@ -29,7 +31,6 @@ struct Request {
   void* to = nullptr;
   size_t count = 0;
   int type = 0, root = 0;
-  Stream stream = nullptr;
 };
 
 size_t size_of_type(int type) {
@@ -68,9 +69,6 @@ bool valid(const std::vector<Request>& all) {
     const int64_t written = a.what == What::all_gather ? bytes * static_cast<int64_t>(all.size()) : bytes;
     if (bytes > 0 && (!emulate::inside_allocation(a.from, bytes) || !emulate::inside_allocation(a.to, written))) {
       return false;
-    }
-    for (size_t other = 0; other < rank; ++other) {
-      if (all[other].stream == a.stream) return false;  // two ranks on one device
     }
   }
   return true;
@@ -111,6 +109,7 @@ struct Table {
   std::mutex mutex;
   std::condition_variable changed;
   std::vector<Request> requests;
+  std::set<int> devices;
   size_t arrived = 0, joined = 0;
   uint64_t round = 0;
   int broken = kNcclSuccess;
@@ -157,9 +156,11 @@ int init_rank(NcclCommunicator* made, int size, NcclId id, int rank) {
   }
   std::unique_lock lock(table->mutex);
   table->requests.resize(static_cast<size_t>(size));
+  table->devices.insert(emulate::current_device());
   ++table->joined;
   table->changed.notify_all();
   table->changed.wait(lock, [&] { return table->joined == table->requests.size(); });
+  if (table->devices.size() < table->requests.size()) return kNcclInvalidUsage;
   *made = std::make_unique<Rank>(Rank{table, static_cast<size_t>(rank)}).release();
   return kNcclSuccess;
 }
@@ -202,38 +203,48 @@ const char* error_string(int result) {
   }
 }
 
-// NCCL's work is done later on the stream; here, when the call returns.
-int ask(NcclCommunicator communicator, const Request& request) {
-  if (emulate::recording(request.stream)) return kNcclInvalidUsage;
-  const std::shared_ptr<Table> shared = of(communicator).table;
-  Table& table = *shared;
+void meet(Table& table, size_t rank, const Request& request) {
   std::unique_lock lock(table.mutex);
-  if (table.broken != kNcclSuccess) return table.broken;
-  table.requests[of(communicator).number] = request;
-  const uint64_t round = table.round;
-  if (++table.arrived == table.requests.size()) {
-    if (valid(table.requests)) {
-      serve(table.requests);
+  if (table.broken == kNcclSuccess) {
+    table.requests[rank] = request;
+    const uint64_t round = table.round;
+    if (++table.arrived == table.requests.size()) {
+      if (valid(table.requests)) {
+        serve(table.requests);
+      } else {
+        table.broken = kNcclInvalidUsage;
+      }
+      table.arrived = 0;
+      ++table.round;
+      table.changed.notify_all();
     } else {
-      table.broken = kNcclInvalidUsage;
+      table.changed.wait(lock, [&] { return table.round != round || table.broken != kNcclSuccess; });
     }
-    table.arrived = 0;
-    ++table.round;
-    table.changed.notify_all();
-    return table.broken;
   }
-  table.changed.wait(lock, [&] { return table.round != round || table.broken != kNcclSuccess; });
-  return table.broken;
+  if (table.broken != kNcclSuccess) {
+    throw Error(std::string("work of a group: ") + error_string(table.broken), "emulated NCCL",
+                "see what the other ranks ask for");
+  }
+}
+
+// The work is the stream's: nobody has come together when the call returns, and what goes wrong then is thrown at
+// whoever waits.
+int ask(NcclCommunicator communicator, const Request& request, Stream stream) {
+  if (emulate::recording(stream)) return kNcclInvalidUsage;
+  emulate::do_on(stream, [table = of(communicator).table, rank = of(communicator).number, request] {
+    meet(*table, rank, request);
+  });
+  return kNcclSuccess;
 }
 
 int all_reduce(const void* from, void* to, size_t count, int type, int /*op*/, NcclCommunicator on, Stream stream) {
-  return ask(on, {What::all_reduce, from, to, count, type, 0, stream});
+  return ask(on, {What::all_reduce, from, to, count, type, 0}, stream);
 }
 int all_gather(const void* from, void* to, size_t count, int type, NcclCommunicator on, Stream stream) {
-  return ask(on, {What::all_gather, from, to, count, type, 0, stream});
+  return ask(on, {What::all_gather, from, to, count, type, 0}, stream);
 }
 int broadcast(const void* from, void* to, size_t count, int type, int root, NcclCommunicator on, Stream stream) {
-  return ask(on, {What::broadcast, from, to, count, type, root, stream});
+  return ask(on, {What::broadcast, from, to, count, type, root}, stream);
 }
 
 }  // namespace

@@ -1,4 +1,4 @@
-// The runtime of the emulated devices. Work is done when the call returns.
+// The runtime of the emulated devices. Work is done when the call returns, but on side streams: event.cpp.
 
 #include "mica/kernels/cuda/runtime.h"
 
@@ -16,23 +16,27 @@
 #include "mica/base/error.h"
 #include "mica/kernels/cuda/emulate/arena.h"
 #include "mica/kernels/cuda/emulate/runtime.h"
+#include "mica/kernels/cuda/emulate/stream.h"
 
 namespace mica::cuda {
+
+using emulate::EmulatedStream;
+using emulate::Recorded;
+using emulate::refuse_while_recording;
+
 namespace {
+
+EmulatedStream& of(Stream stream) {
+  return emulate::stream_of(stream);
+}
 
 constexpr int kDevices = 2;
 
-struct Recorded {
-  std::vector<std::function<void()>> work;
-};
+thread_local int device_now = 0;
 
-struct EmulatedStream {
-  std::unique_ptr<Recorded> recorded;
-  bool spoiled = false;  // what is recorded, by a call that may not be
-};
-
-EmulatedStream& of(Stream stream) {
-  return *static_cast<EmulatedStream*>(stream);
+std::atomic<int64_t>& waits() {
+  static std::atomic<int64_t> count{0};
+  return count;
 }
 
 std::atomic<int64_t>& counted() {
@@ -65,23 +69,16 @@ std::atomic<int64_t>& limit() {
   return bytes;
 }
 
-void refuse_while_recording(Stream stream, const char* what) {
-  if (emulate::recording(stream)) {
-    of(stream).spoiled = true;
-    throw Error(std::string(what) + " while a graph is recorded", "emulated device", "do it before or after");
-  }
-}
-
 }  // namespace
 
 namespace emulate {
 
-bool recording(void* stream) {
-  return stream != nullptr && of(stream).recorded != nullptr;
+int current_device() {
+  return device_now;
 }
 
-void record(void* stream, std::function<void()> work) {
-  of(stream).recorded->work.push_back(std::move(work));
+int64_t host_waits() {
+  return waits();
 }
 
 void set_capability(int major, int minor) {
@@ -129,6 +126,7 @@ const DeviceProperties& properties(int /*device*/) {
 
 void set_device(int device) {
   if (device < 0 || device >= kDevices) throw Error("no such device", "emulated device", "use cuda:0 or cuda:1");
+  device_now = device;
 }
 
 void* device_allocate(int64_t bytes) {
@@ -155,16 +153,22 @@ void destroy_stream(Stream stream) noexcept {
 }
 void synchronize(Stream stream) {
   refuse_while_recording(stream, "synchronize");
+  ++waits();
+  emulate::finish(stream);
   emulate::check_arena();
 }
 
 void copy_from_host(void* to, const void* from, int64_t bytes, Stream stream) {
   refuse_while_recording(stream, "a copy from the host");
+  ++waits();
+  emulate::finish(stream);
   const emulate::OpenArena open;
   std::memcpy(to, from, static_cast<size_t>(bytes));
 }
 void copy_to_host(void* to, const void* from, int64_t bytes, Stream stream) {
   refuse_while_recording(stream, "a copy to the host");
+  ++waits();
+  emulate::finish(stream);
   const emulate::OpenArena open;
   std::memcpy(to, from, static_cast<size_t>(bytes));
 }
@@ -173,8 +177,10 @@ void copy_on_device(void* to, const void* from, int64_t bytes, Stream stream) {
     emulate::record(stream, [=] { copy_on_device(to, from, bytes, nullptr); });
     return;
   }
-  const emulate::OpenArena open;
-  std::memmove(to, from, static_cast<size_t>(bytes));
+  emulate::do_on(stream, [=] {
+    const emulate::OpenArena open;
+    std::memmove(to, from, static_cast<size_t>(bytes));
+  });
 }
 
 void begin_recording(Stream stream) {
@@ -197,7 +203,9 @@ void abandon_recording(Stream stream) noexcept {
 void replay(Graph graph, Stream stream) {
   refuse_while_recording(stream, "a replay");
   ++counted();
-  for (const auto& work : static_cast<Recorded*>(graph)->work) work();
+  emulate::do_on(stream, [graph] {
+    for (const auto& work : static_cast<Recorded*>(graph)->work) work();
+  });
 }
 void destroy_graph(Graph graph) noexcept {
   delete static_cast<Recorded*>(graph);  // NOLINT(cppcoreguidelines-owning-memory)
