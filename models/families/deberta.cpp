@@ -126,7 +126,13 @@ const HeadStyle& deberta_heads() {
                                       .dense = "pooler.dense",
                                       .activation = Activation::gelu,
                                       .activation_key = "pooler_hidden_act"};
-  static const HeadStyle style{.language = bert_heads().language, .sequence = sentence, .choice = sentence};
+  static const HeadStyle style{.language = bert_heads().language,
+                               .language_key = "legacy",
+                               .other_language = {.dense = "lm_predictions.lm_head.dense",
+                                                  .norm = "lm_predictions.lm_head.LayerNorm",
+                                                  .bias = "lm_predictions.lm_head.bias"},
+                               .sequence = sentence,
+                               .choice = sentence};
   return style;
 }
 
