@@ -91,8 +91,7 @@ Encoder::Encoder(const Scope& scope, EncoderSpec spec, bool with_pooler)
     project_ = Linear(scope / names.embeddings_project, size, hidden, !spec_.norm_after_projection);
   }
   if (spec_.relative_buckets > 0) {
-    relative_bias_ =
-        (scope / names.relative_bias).weight("weight", {spec_.relative_buckets, spec_.num_attention_heads});
+    relative_bias_ = (scope / names.relative_bias).weight("weight", {spec_.relative_rows, spec_.num_attention_heads});
   }
   std::vector<std::string> built;
   for (const std::string& layer_name : spec_.layer_names) {
@@ -209,7 +208,8 @@ LayerMixer Encoder::plain_attention(const Rows& rows, DType dtype) const {
   Tensor bias;
   const int64_t longest = rows.offsets.longest();
   if (relative_bias_.defined()) {
-    bias = cast(relative_position_bias(relative_bias_, 0, longest, longest, spec_.relative_max_distance, true), dtype);
+    const Tensor table = slice(relative_bias_, 0, 0, spec_.relative_buckets);
+    bias = cast(relative_position_bias(table, 0, longest, longest, spec_.relative_max_distance, true), dtype);
   }
   if (rows.prefix_length >= 0) {
     const Tensor mask = prefix_mask(longest, rows.prefix_length, dtype, rows.device);
