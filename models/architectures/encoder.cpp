@@ -35,8 +35,7 @@ EncoderSpec encoder_spec(const Config& config) {
   EncoderSpec spec;
   spec.vocab_size = config.integer_in("vocab_size", 1, kMaxVocabulary);
   spec.hidden_size = config.integer_in("hidden_size", 1, kMaxSize);
-  spec.embedding_size =
-      config.has("embedding_size") ? config.integer_in("embedding_size", 1, kMaxSize) : spec.hidden_size;
+  spec.embedding_size = spec.hidden_size;
   spec.num_hidden_layers = config.integer_in("num_hidden_layers", 0, kMaxLayers);
   spec.num_attention_heads = config.integer_in("num_attention_heads", 1, spec.hidden_size);
   if (spec.hidden_size % spec.num_attention_heads != 0) {

@@ -34,6 +34,7 @@ void refuse(const Config& config, const char* key) {
 
 EncoderSpec common(const Config& config) {
   EncoderSpec spec = bert(config);
+  if (config.has("embedding_size")) spec.embedding_size = config.integer_in("embedding_size", 1, kMaxSize);
   spec.hides_embeddings = true;
   spec.norm_after_projection = true;
   EncoderNames& names = spec.names;

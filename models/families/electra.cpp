@@ -1,11 +1,13 @@
 // ELECTRA is BERT with embeddings of a size of their own and without a pooler; pre-training tells replaced tokens from
 // original ones. Clark et al. 2020.
+#include "mica/models/architectures/limits.h"
 #include "mica/models/families/families.h"
 
 namespace mica::families {
 
 EncoderSpec electra(const Config& config) {
   EncoderSpec spec = bert(config);
+  if (config.has("embedding_size")) spec.embedding_size = config.integer_in("embedding_size", 1, kMaxSize);
   spec.names.pooler = "";
   return spec;
 }
