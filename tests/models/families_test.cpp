@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include "mica/base/error.h"
 #include "mica/models/auto/auto_config.h"
 
 namespace mica::families {
@@ -43,6 +44,13 @@ TEST(Families, EmbeddingsOfTheirOwnSizeAreFewFamilies) {
   EXPECT_EQ(albert(config("albert")).embedding_size, 16);
   EXPECT_EQ(electra(config("electra")).embedding_size, 16);
   EXPECT_EQ(deberta(config("deberta")).embedding_size, 16);
+}
+
+TEST(Families, ElectraRefusesOtherSummaries) {
+  EXPECT_NO_THROW(electra(AutoConfig::from_json(R"({"model_type": "electra"})")));
+  for (const char* key : {R"("summary_type": "mean")", R"("summary_use_proj": false)"}) {
+    EXPECT_THROW(electra(AutoConfig::from_json(R"({"model_type": "electra", )" + std::string(key) + "}")), Error);
+  }
 }
 
 }  // namespace
