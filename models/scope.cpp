@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <optional>
 
 #include "mica/autograd/elementwise.h"
@@ -79,6 +80,13 @@ ParameterStore::ParameterStore(BuildOptions options, const ParameterStore& befor
       narrow_in_file_(before.narrow_in_file_) {}
 
 std::string ParameterStore::find(const std::string& name) const {
+  std::string found = find_spelled(name);
+  for (auto [it, end] = other_names_.equal_range(name); found.empty() && it != end; ++it)
+    found = find_spelled(it->second);
+  return found;
+}
+
+std::string ParameterStore::find_spelled(const std::string& name) const {
   std::vector<std::string> spellings{name};
   // A star stands for any layer: older files repeat a tensor for each, all the same.
   if (const size_t star = name.find(".*."); star != name.npos) {
@@ -287,6 +295,37 @@ void ParameterStore::ignore(const std::string& name) {
   if (!spelling.empty()) used_.insert(spelling);
 }
 
+// Whether a file holds the same values under that name as for this parameter.
+bool ParameterStore::same_in_file(const std::string& spelling, const Tensor& as) const {
+  const auto named = std::find_if(parameters_.begin(), parameters_.end(),
+                                  [&](const auto& each) { return each.second.storage() == as.storage(); });
+  const std::string other = named == parameters_.end() ? "" : find(named->first);
+  const TensorEntry* one = checkpoint_->find(spelling);
+  const TensorEntry* two = other.empty() ? nullptr : checkpoint_->find(other);
+  if (one == nullptr || two == nullptr || one->shape != as.shape() || two->shape != as.shape()) return true;
+  Tensor a = checkpoint_->tensor(spelling);
+  Tensor b = checkpoint_->tensor(other);
+  if (a.dtype() != b.dtype()) {
+    a = a.to(DType::float32);
+    b = b.to(DType::float32);
+  }
+  const void* first = a.raw_data();
+  const void* second = b.raw_data();
+  return first == second || std::memcmp(first, second, static_cast<size_t>(a.numel() * item_size(a.dtype()))) == 0;
+}
+
+Tensor ParameterStore::tied(const std::string& name, const Tensor& of) {
+  if (checkpoint_ != nullptr) {
+    const std::string spelling = find(name);
+    if (spelling.empty()) return of;
+    used_.insert(spelling);
+    if (same_in_file(spelling, of)) return of;
+  } else if (before_.count(name) == 0) {
+    return of;
+  }
+  return parameter(name, of.shape(), {Initialization::Kind::normal, options_.initializer_range}, false, true);
+}
+
 void ParameterStore::finish(const std::string& where, const std::string& model) const {
   if (checkpoint_ == nullptr) return;
   if (!missing_.empty() || !misshaped_.empty()) {
@@ -354,6 +393,14 @@ Tensor Scope::computed(std::string_view name, const Tensor& value) const {
 
 void Scope::ignore(std::string_view name) const {
   store_->ignore(prefix_ + std::string(name));
+}
+
+Tensor Scope::tied(std::string_view name, const Tensor& of) const {
+  return store_->tied(prefix_ + std::string(name), of);
+}
+
+void Scope::spell(std::string_view name, std::string_view other) const {
+  store_->spell(prefix_ + std::string(name), prefix_ + std::string(other));
 }
 
 std::shared_ptr<AdapterSlot> Scope::adapter_slot(int64_t in, int64_t out, bool transposed) const {

@@ -61,7 +61,12 @@ class ParameterStore {
   /// A parameter that starts as `value`; a file may leave it out.
   Tensor computed(const std::string& name, const Tensor& value);
   void ignore(const std::string& name);
+  bool in_file(const std::string& name) const { return checkpoint_ != nullptr && !find(name).empty(); }
+  /// Files may spell `name` as `other`.
+  void spell(const std::string& name, const std::string& other) { other_names_.emplace(name, other); }
+  Tensor tied(const std::string& name, const Tensor& of);
 
+  bool has_file() const { return checkpoint_ != nullptr; }
   const BuildOptions& options() const { return options_; }
   const std::vector<std::pair<std::string, Tensor>>& parameters() const { return parameters_; }
   AdapterRegistry& adapters() { return adapters_; }
@@ -85,6 +90,8 @@ class ParameterStore {
  private:
   void count(const std::string& name, const Shape& shape, DType dtype);
   std::string find(const std::string& name) const;  // its name in the checkpoint, or ""
+  std::string find_spelled(const std::string& name) const;
+  bool same_in_file(const std::string& spelling, const Tensor& as) const;
   Tensor make(const Shape& shape, const Initialization& init) const;
   Tensor resized(const Tensor& before, const Shape& shape, const Initialization& init) const;
 
@@ -95,6 +102,7 @@ class ParameterStore {
   std::vector<Tensor> constants_;
   std::vector<std::pair<Tensor, Tensor>> reshaped_;  // a view, and whose
   AdapterRegistry adapters_;
+  std::unordered_multimap<std::string, std::string> other_names_;
   std::unordered_map<std::string, Tensor> before_;
   NewRows new_rows_ = NewRows::mean;
   std::unordered_map<std::string, DType> narrow_in_file_;  // parameters of 16 bits there
@@ -134,6 +142,14 @@ class Scope {
   Tensor reshaped(const Tensor& of, const Shape& shape) const { return store_->reshaped(of, shape); }
   /// A tensor that files may hold although the model has no use for it (a copy of a tied weight, a buffer).
   void ignore(std::string_view name) const;
+  /// `of`, a parameter that files may hold once more under this name; a parameter of this name where a file has other
+  /// values there, so that the two are not tied whatever its config says.
+  Tensor tied(std::string_view name, const Tensor& of) const;
+  /// Where a file lacks the parameter `name`, it may have it as `other`.
+  void spell(std::string_view name, std::string_view other) const;
+  /// Whether weights come from a file, and whether it has this one.
+  bool has_file() const { return store_->has_file(); }
+  bool in_file(std::string_view name) const { return store_->in_file(prefix_ + std::string(name)); }
 
   /// Where the linear layer of this scope finds its adapters.
   std::shared_ptr<AdapterSlot> adapter_slot(int64_t in, int64_t out, bool transposed) const;

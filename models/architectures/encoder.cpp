@@ -35,8 +35,7 @@ EncoderSpec encoder_spec(const Config& config) {
   EncoderSpec spec;
   spec.vocab_size = config.integer_in("vocab_size", 1, kMaxVocabulary);
   spec.hidden_size = config.integer_in("hidden_size", 1, kMaxSize);
-  spec.embedding_size =
-      config.has("embedding_size") ? config.integer_in("embedding_size", 1, kMaxSize) : spec.hidden_size;
+  spec.embedding_size = spec.hidden_size;
   spec.num_hidden_layers = config.integer_in("num_hidden_layers", 0, kMaxLayers);
   spec.num_attention_heads = config.integer_in("num_attention_heads", 1, spec.hidden_size);
   if (spec.hidden_size % spec.num_attention_heads != 0) {
@@ -91,8 +90,7 @@ Encoder::Encoder(const Scope& scope, EncoderSpec spec, bool with_pooler)
     project_ = Linear(scope / names.embeddings_project, size, hidden, !spec_.norm_after_projection);
   }
   if (spec_.relative_buckets > 0) {
-    relative_bias_ =
-        (scope / names.relative_bias).weight("weight", {spec_.relative_buckets, spec_.num_attention_heads});
+    relative_bias_ = (scope / names.relative_bias).weight("weight", {spec_.relative_rows, spec_.num_attention_heads});
   }
   std::vector<std::string> built;
   for (const std::string& layer_name : spec_.layer_names) {
@@ -209,7 +207,8 @@ LayerMixer Encoder::plain_attention(const Rows& rows, DType dtype) const {
   Tensor bias;
   const int64_t longest = rows.offsets.longest();
   if (relative_bias_.defined()) {
-    bias = cast(relative_position_bias(relative_bias_, 0, longest, longest, spec_.relative_max_distance, true), dtype);
+    const Tensor table = slice(relative_bias_, 0, 0, spec_.relative_buckets);
+    bias = cast(relative_position_bias(table, 0, longest, longest, spec_.relative_max_distance, true), dtype);
   }
   if (rows.prefix_length >= 0) {
     const Tensor mask = prefix_mask(longest, rows.prefix_length, dtype, rows.device);

@@ -75,6 +75,7 @@ struct EncoderSpec {
   NormPlacement norms = NormPlacement::after;
   bool project_always = false;   ///< a projection also where embedding_size equals hidden_size
   int64_t relative_buckets = 0;  ///< bucketed position bias shared by all layers; 0: none
+  int64_t relative_rows = 0;     ///< of its table, of which the first relative_buckets are read
   int64_t relative_max_distance = 128;
   bool causal = false;
   bool cross_attention = false;  ///< layers look at another network's states as well; see stack_of()

@@ -13,13 +13,23 @@ namespace {
 
 constexpr int64_t kIgnored = -100;  // a label that does not count
 
-// The word table of both stacks, or nothing. Files may hold copies of it under the stacks' own names.
-Tensor shared_words(const Scope& scope, const EncoderDecoderSpec& spec) {
+// The word tables of both stacks. Files may have copies of the shared one under the stacks' own names, or those alone.
+WordTables word_tables(const Scope& scope, const EncoderDecoderSpec& spec) {
   if (spec.shared.empty()) return {};
-  for (const char* stack : {"encoder", "decoder"})
-    (scope / stack / spec.encoder.names.word_embeddings).ignore("weight");
-  return (scope / spec.shared)
-      .matrix("weight", {spec.encoder.vocab_size, spec.encoder.embedding_size}, spec.encoder.padding_idx);
+  const std::string table = "." + spec.encoder.names.word_embeddings + ".weight";
+  const std::string encoder = "encoder" + table, decoder = "decoder" + table, shared = spec.shared + ".weight";
+  const auto make = [&] {
+    return scope.matrix(shared, {spec.encoder.vocab_size, spec.encoder.embedding_size}, spec.encoder.padding_idx);
+  };
+  // Tables that are not tied are in the file; older files, whose tables always were, have the shared one alone.
+  if (!spec.ties_tables && (!scope.has_file() || (scope.in_file(encoder) && scope.in_file(decoder)))) {
+    if (!scope.has_file() || scope.in_file(shared)) make();
+    return {};
+  }
+  scope.spell(shared, encoder);
+  scope.spell(shared, decoder);
+  const Tensor words = make();
+  return {scope.tied(encoder, words), scope.tied(decoder, words)};
 }
 
 }  // namespace
@@ -37,11 +47,11 @@ EncoderDecoder::EncoderDecoder(std::unique_ptr<Network> encoder, Linear bridge, 
 }
 
 EncoderDecoder::EncoderDecoder(const Scope& scope, const EncoderDecoderSpec& spec)
-    : EncoderDecoder(scope, spec, shared_words(scope, spec)) {}
+    : EncoderDecoder(scope, spec, word_tables(scope, spec)) {}
 
-EncoderDecoder::EncoderDecoder(const Scope& scope, const EncoderDecoderSpec& spec, const Tensor& words)
-    : EncoderDecoder{std::make_unique<StackNetwork>(scope / "encoder", spec.encoder, false, words), Linear(),
-                     Stack(scope / "decoder", spec.decoder, words), spec} {}
+EncoderDecoder::EncoderDecoder(const Scope& scope, const EncoderDecoderSpec& spec, const WordTables& words)
+    : EncoderDecoder{std::make_unique<StackNetwork>(scope / "encoder", spec.encoder, false, words.encoder), Linear(),
+                     Stack(scope / "decoder", spec.decoder, words.decoder), spec} {}
 
 Tensor EncoderDecoder::shifted(const Tensor& ids) const {
   if (ids.rank() != 2 || ids.size(1) == 0) {
@@ -137,7 +147,7 @@ Tensor EncoderDecoder::decode(const Rows& rows, DecodingState* state) const {
 }
 
 std::unique_ptr<Network> encoder_half(const Scope& scope, EncoderDecoderSpec spec) {
-  const Tensor words = shared_words(scope, spec);
+  const Tensor words = word_tables(scope, spec).encoder;
   return std::make_unique<StackNetwork>(scope / "encoder", std::move(spec.encoder), false, words);
 }
 

@@ -24,6 +24,8 @@ struct EncoderDecoderSpec : ShiftSpec {
   StackSpec encoder, decoder;
   /// The word table that both stacks read; empty: each has one of its own.
   std::string shared = "shared";
+  /// The stacks' tables are copies of the shared one; otherwise tables of their own, and the shared one stays unused.
+  bool ties_tables = true;
 };
 
 /// Two networks of any families.
@@ -31,6 +33,11 @@ struct PairSpec {
   Config encoder, decoder;  ///< each with its model_type
   ShiftSpec shift;
   std::string bridge = "enc_to_dec_proj";  ///< where their hidden sizes differ
+};
+
+/// What each stack reads its words from; undefined: it makes a table of its own.
+struct WordTables {
+  Tensor encoder, decoder;
 };
 
 class EncoderDecoder : public Network {
@@ -48,7 +55,7 @@ class EncoderDecoder : public Network {
   Tensor decode(const Rows& rows, DecodingState* state) const override;
 
  private:
-  EncoderDecoder(const Scope& scope, const EncoderDecoderSpec& spec, const Tensor& words);
+  EncoderDecoder(const Scope& scope, const EncoderDecoderSpec& spec, const WordTables& words);
   /// ids [batch, tokens], one place to the right.
   Tensor shifted(const Tensor& ids) const;
   ModelInputs decoder_inputs(const ModelInputs& inputs) const;

@@ -66,7 +66,7 @@ const std::vector<Family>& families_table() {
        {S2S}, {{S2S, "EncoderDecoderModel"}}},
       {"ernie", "ernie", "Ernie", ernie, ernie_schema, bert_heads,
        {M, PT, CLM, MLM, SC, TC, QA, MC, NSP}, {}},
-      {"esm", "esm", "Esm", esm, esm_schema, roberta_heads,
+      {"esm", "esm", "Esm", esm, esm_schema, esm_heads,
        {M, MLM, SC, TC}, {}},
       {"eurobert", "model", "EuroBert", eurobert, eurobert_schema, eurobert_heads,
        {M, MLM, SC, TC}, {}},
@@ -122,7 +122,7 @@ const std::vector<Family>& families_table() {
        {M, PT, MLM, SC, TC, QA, MC}, {}},
       {"mpt", "transformer", "Mpt", mpt, mpt_schema, gpt2_heads,
        {M, PT, CLM, SC, TC, QA}, {}},
-      {"mt5", "", "MT5", mt5, mt5_schema, t5_heads,
+      {"mt5", "transformer", "MT5", mt5, mt5_schema, t5_heads,
        {M, S2S, SC, TC, QA, TE},
        {{S2S, "MT5ForConditionalGeneration"}, {TE, "MT5EncoderModel"}}},
       {"nemotron", "model", "Nemotron", nemotron, nemotron_schema, llama_heads,
@@ -163,10 +163,10 @@ const std::vector<Family>& families_table() {
        {M, CLM, SC, TC}, {}},
       {"starcoder2", "model", "Starcoder2", starcoder2, starcoder2_schema, decoder_heads,
        {M, CLM, SC, TC}, {}},
-      {"t5", "", "T5", t5, t5_schema, t5_heads,
+      {"t5", "transformer", "T5", t5, t5_schema, t5_heads,
        {M, PT, S2S, SC, TC, QA, TE},
        {{PT, "T5ForConditionalGeneration"}, {S2S, "T5ForConditionalGeneration"}, {TE, "T5EncoderModel"}}},
-      {"umt5", "", "UMT5", umt5, mt5_schema, t5_heads,
+      {"umt5", "transformer", "UMT5", umt5, mt5_schema, t5_heads,
        {M, S2S, SC, TC, QA, TE},
        {{S2S, "UMT5ForConditionalGeneration"}, {TE, "UMT5EncoderModel"}}},
       {"xlm-roberta", "roberta", "XLMRoberta", roberta, roberta_schema, roberta_heads,
@@ -190,6 +190,20 @@ struct Request {
 void ignore_pooler(const std::string& pooler, const Scope& scope, const Request& request) {
   if (!request.ignore_pooler || pooler.empty()) return;
   for (const char* name : {"weight", "bias"}) (scope / pooler).ignore(name);
+}
+
+// The module of the word table that a language head is tied to; empty: none of one name.
+std::string words_of(const EncoderSpec& spec) {
+  return spec.names.word_embeddings;
+}
+std::string words_of(const StackSpec& spec) {
+  return spec.names.word_embeddings;
+}
+std::string words_of(const EncoderDecoderSpec& spec) {
+  return spec.shared;
+}
+std::string words_of(const PairSpec&) {
+  return "";
 }
 
 std::unique_ptr<Network> build(EncoderSpec spec, const Scope& scope, const Request& request) {
@@ -274,7 +288,17 @@ std::unique_ptr<Network> Family::network(const Config& config, const Scope& scop
   for (const auto& [of, tokens] : heads().global_tokens) {
     if (of == task) request.global_tokens = tokens;
   }
-  return std::visit([&](const auto make_spec) { return build(make_spec(config), scope, request); }, spec);
+  const std::string& head = heads().language.decoder;
+  const bool ties = !head.empty() && config.flag("tie_word_embeddings", true);
+  return std::visit(
+      [&](const auto make_spec) {
+        auto made = make_spec(config);
+        // Some files have a tied table under the head's name alone.
+        const std::string words = words_of(made);
+        if (ties && !words.empty()) scope.spell(words + ".weight", head + ".weight");
+        return build(std::move(made), scope, request);
+      },
+      spec);
 }
 
 std::string_view Family::prefix(Task task) const {

@@ -1,11 +1,13 @@
 // ALBERT is BERT with small embeddings projected up and layers that share their weights by groups. Lan et al. 2019.
 #include "mica/base/error.h"
+#include "mica/models/architectures/limits.h"
 #include "mica/models/families/families.h"
 
 namespace mica::families {
 
 EncoderSpec albert(const Config& config) {
   EncoderSpec spec = bert(config);
+  if (config.has("embedding_size")) spec.embedding_size = config.integer_in("embedding_size", 1, kMaxSize);
   spec.project_always = true;
   EncoderNames& names = spec.names;
   names.embeddings_project = "encoder.embedding_hidden_mapping_in";

@@ -66,6 +66,7 @@ EncoderDecoderSpec bart(const Config& config) {
   spec.pad_token_id = config.integer("pad_token_id", -1);
   spec.decoder_start_token_id = config.integer("decoder_start_token_id", -1);
   spec.decoder_reads_input = true;
+  spec.ties_tables = config.flag("tie_word_embeddings");
   return spec;
 }
 

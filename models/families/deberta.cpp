@@ -34,6 +34,7 @@ void refuse(const Config& config, const char* key) {
 
 EncoderSpec common(const Config& config) {
   EncoderSpec spec = bert(config);
+  if (config.has("embedding_size")) spec.embedding_size = config.integer_in("embedding_size", 1, kMaxSize);
   spec.hides_embeddings = true;
   spec.norm_after_projection = true;
   EncoderNames& names = spec.names;
@@ -126,7 +127,13 @@ const HeadStyle& deberta_heads() {
                                       .dense = "pooler.dense",
                                       .activation = Activation::gelu,
                                       .activation_key = "pooler_hidden_act"};
-  static const HeadStyle style{.language = bert_heads().language, .sequence = sentence, .choice = sentence};
+  static const HeadStyle style{.language = bert_heads().language,
+                               .language_key = "legacy",
+                               .other_language = {.dense = "lm_predictions.lm_head.dense",
+                                                  .norm = "lm_predictions.lm_head.LayerNorm",
+                                                  .bias = "lm_predictions.lm_head.bias"},
+                               .sequence = sentence,
+                               .choice = sentence};
   return style;
 }
 

@@ -1,11 +1,19 @@
 // ELECTRA is BERT with embeddings of a size of their own and without a pooler; pre-training tells replaced tokens from
 // original ones. Clark et al. 2020.
+#include "mica/base/error.h"
+#include "mica/models/architectures/limits.h"
 #include "mica/models/families/families.h"
 
 namespace mica::families {
 
 EncoderSpec electra(const Config& config) {
+  if (config.text("summary_type") != "first" || !config.flag("summary_use_proj")) {
+    throw Error("summary_type " + config.json("summary_type") + " with summary_use_proj " +
+                    config.json("summary_use_proj") + " is not supported for this family",
+                config.where(), "only \"first\" with true is");
+  }
   EncoderSpec spec = bert(config);
+  if (config.has("embedding_size")) spec.embedding_size = config.integer_in("embedding_size", 1, kMaxSize);
   spec.names.pooler = "";
   return spec;
 }

@@ -69,4 +69,13 @@ const ConfigSchema& esm_schema() {
   return schema;
 }
 
+const HeadStyle& esm_heads() {
+  static const HeadStyle style = [] {
+    HeadStyle heads = roberta_heads();
+    heads.language.bias_is_own = true;
+    return heads;
+  }();
+  return style;
+}
+
 }  // namespace mica::families

@@ -72,6 +72,7 @@ const ConfigSchema& eurobert_schema();
 const HeadStyle& eurobert_heads();
 StackSpec esm(const Config& config);
 const ConfigSchema& esm_schema();
+const HeadStyle& esm_heads();
 EncoderSpec xlnet(const Config& config);
 const ConfigSchema& xlnet_schema();
 const HeadStyle& xlnet_heads();

@@ -10,8 +10,9 @@ StackSpec gemma(const Config& config) {
   StackSpec spec = llama(config);
   spec.norm.weight_offset = 1;
   spec.embedding_scale = std::sqrt(static_cast<float>(spec.hidden_size));
-  if (config.has("hidden_activation")) {
-    for (LayerSpec& layer : spec.layers) layer.mlp.activation = activation_from_name(config.text("hidden_activation"));
+  // The published files say "gelu" and mean the approximation by tanh, with which they were trained.
+  for (LayerSpec& layer : spec.layers) {
+    if (config.text("hidden_act") == "gelu") layer.mlp.activation = Activation::gelu_tanh;
   }
   if (config.flag("use_bidirectional_attention")) {
     for (LayerSpec& layer : spec.layers) layer.attention.causal = false;

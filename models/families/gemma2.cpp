@@ -14,6 +14,7 @@ StackSpec gemma2(const Config& config) {
   spec.logits_softcap = config.number("final_logit_softcapping", 0);
   for (size_t i = 0; i < spec.layers.size(); ++i) {
     AttentionSpec& attention = spec.layers[i].attention;
+    spec.layers[i].mlp.activation = activation_from_name(config.text("hidden_act"));  // "gelu" is what it says
     attention.softcap = config.number("attn_logit_softcapping", 0);
     attention.scale = 1 / std::sqrt(config.number_in("query_pre_attn_scalar", 1e-6, 1e9));
     if (!config.has("layer_types") && i % 2 == 0) attention.window = config.integer_in("sliding_window", 1, INT32_MAX);

@@ -18,6 +18,7 @@ StackSpec gemma3_text(const Config& config) {
     AttentionSpec& attention = spec.layers[i].attention;
     attention.query_key_norm = QueryKeyNorm::per_head;
     attention.norm = spec.norm;
+    attention.softcap = 0;  // whatever attn_logit_softcapping says
     if (!config.has("layer_types")) {
       const bool sees_all = static_cast<int64_t>(i + 1) % pattern == 0;
       attention.window = sees_all ? 0 : config.integer_in("sliding_window", 1, INT32_MAX);

@@ -4,7 +4,10 @@
 
 namespace mica::families {
 
-StackSpec gpt_bigcode(const Config& config) {
+StackSpec gpt_bigcode(const Config& given) {
+  Config config = given;
+  // Two keys of GPT-2's that this family's files may carry, and the network does not follow.
+  for (const char* key : {"scale_attn_by_inverse_layer_idx", "num_key_value_heads"}) config.remove(key);
   if (config.flag("add_cross_attention")) {
     throw Error("cross-attention is not supported for this family", config.where(), "set add_cross_attention to false");
   }

@@ -6,6 +6,8 @@ namespace mica::families {
 
 StackSpec llama(const Config& config) {
   StackSpec spec = decoder_spec(config);
+  // Older files' padding token -1 is no token, but a row of the table: counted from its end.
+  if (config.integer("pad_token_id", 0) == -1) spec.padding_idx = spec.vocab_size - 1;
   const bool bias = config.flag("attention_bias");
   for (LayerSpec& layer : spec.layers) {
     AttentionSpec& attention = layer.attention;

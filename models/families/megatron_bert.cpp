@@ -7,7 +7,6 @@ namespace mica::families {
 EncoderSpec megatron_bert(const Config& config) {
   EncoderSpec spec = bert(config);
   spec.norms = NormPlacement::before;
-  spec.embedding_size = spec.hidden_size;  // configs carry an embedding_size that the network does not use
   spec.names.embeddings_norm = "";
   spec.names.attention_norm = "attention.ln";
   spec.names.output_norm = "ln";

@@ -9,7 +9,8 @@ EncoderSpec mpnet(const Config& config) {
   spec.type_vocab_size = 0;
   spec.position_padding_idx = 1;  // the network's own constant, whatever the config's padding token
   spec.padding_idx = 1;
-  spec.relative_buckets = config.integer_in("relative_attention_num_buckets", 4, 1 << 16);
+  spec.relative_buckets = 32;  // the network's own constant as well; the config's number is that of the table's rows
+  spec.relative_rows = config.integer_in("relative_attention_num_buckets", spec.relative_buckets, 1 << 16);
   EncoderNames& names = spec.names;
   names.query = "attention.attn.q";
   names.key = "attention.attn.k";

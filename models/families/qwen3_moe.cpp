@@ -5,6 +5,9 @@ namespace mica::families {
 
 StackSpec qwen3_moe(const Config& config) {
   StackSpec spec = qwen3(config);
+  // A window is all layers', whatever max_window_layers says.
+  for (LayerSpec& layer : spec.layers) layer.attention.window = 0;
+  if (config.flag("use_sliding_window")) set_window(config, &spec);
   add_sparse_layers(config, "num_local_experts", &spec);
   return spec;
 }

@@ -9,16 +9,21 @@ namespace mica::families {
 
 namespace {
 
-// "relu", or "gated-gelu", whose "gelu" is the approximation by tanh.
-void apply_feed_forward(const std::string& kind, const std::string& where, MlpSpec* mlp) {
-  const bool gated = kind.starts_with("gated-");
-  const std::string name = gated ? kind.substr(6) : kind;
+// feed_forward_proj: "relu", or "gated-gelu", whose "gelu" is the approximation by tanh. Files say the two things that
+// follow from it once more, and what they say there counts.
+void apply_feed_forward(const Config& config, MlpSpec* mlp) {
+  const std::string kind = config.text("feed_forward_proj");
+  bool gated = kind.starts_with("gated-");
+  std::string name = gated ? kind.substr(6) : kind;
   if (name.find('-') != std::string::npos) {
-    throw Error("feed_forward_proj \"" + printable(kind) + "\"", where,
+    throw Error("feed_forward_proj \"" + printable(kind) + "\"", config.where(),
                 "use an activation's name, or gated- before one");
   }
+  if (gated && name == "gelu") name = "gelu_new";
+  gated = config.flag("is_gated_act", gated);
+  name = config.text("dense_act_fn", name);
   mlp->kind = gated ? MlpKind::gated : MlpKind::plain;
-  mlp->activation = gated && name == "gelu" ? Activation::gelu_tanh : activation_from_name(name);
+  mlp->activation = activation_from_name(name);
 }
 
 StackSpec half(const Config& config, bool decoder, bool own_bias_each_layer) {
@@ -53,7 +58,7 @@ StackSpec half(const Config& config, bool decoder, bool own_bias_each_layer) {
                           .max_distance = config.integer_in("relative_attention_max_distance", 1, 1 << 24),
                           .bidirectional = !decoder};
     if (i == 0 || own_bias_each_layer) attention.names.relative_bias = self + "relative_attention_bias";
-    apply_feed_forward(config.text("feed_forward_proj"), config.where(), &layer.mlp);
+    apply_feed_forward(config, &layer.mlp);
     layer.mlp.inner_dropout = spec.hidden_dropout;
     const std::string mlp = decoder ? "layer.2.DenseReluDense." : "layer.1.DenseReluDense.";
     const bool gated = layer.mlp.kind == MlpKind::gated;
@@ -98,7 +103,7 @@ const ConfigSchema& t5_schema() {
   static const ConfigSchema schema{R"({
     "vocab_size": 32128, "d_model": 512, "d_kv": 64, "d_ff": 2048, "num_layers": 6, "num_decoder_layers": null,
     "num_heads": 8, "relative_attention_num_buckets": 32, "relative_attention_max_distance": 128, "dropout_rate": 0.1,
-    "layer_norm_epsilon": 1e-6, "feed_forward_proj": "relu", "dense_act_fn": "relu", "pad_token_id": 0,
+    "layer_norm_epsilon": 1e-6, "feed_forward_proj": "relu", "hidden_act": "relu", "pad_token_id": 0,
     "eos_token_id": 1, "classifier_dropout": 0.0, "is_encoder_decoder": true, "tie_word_embeddings": true})",
                                    {{"hidden_size", "d_model"},
                                     {"num_attention_heads", "num_heads"},
@@ -106,7 +111,6 @@ const ConfigSchema& t5_schema() {
                                     {"head_dim", "d_kv"},
                                     {"intermediate_size", "d_ff"},
                                     {"rms_norm_eps", "layer_norm_epsilon"},
-                                    {"hidden_act", "dense_act_fn"},
                                     {"hidden_dropout", "dropout_rate"},
                                     {"attention_dropout", "dropout_rate"},
                                     {"embedding_dropout", "dropout_rate"}}};
@@ -128,7 +132,7 @@ const HeadStyle& t5_heads() {
       .sequence = {.pooling = SentencePooling::end_token,
                    .dense = "classification_head.dense",
                    .classifier = "classification_head.out_proj"},
-      .prefixes = {{Task::sequence_classification, "transformer"}, {Task::token_classification, "transformer"}},
+      .prefixes = {{Task::pretraining, ""}, {Task::seq2seq_lm, ""}, {Task::question_answering, ""}},
       .parts = {{Task::text_encoding, NetworkPart::encoder}, {Task::token_classification, NetworkPart::encoder}},
   };
   return style;

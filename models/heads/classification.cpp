@@ -22,16 +22,22 @@ SentencePooling pooling_named(const Config& config, const std::string& key, Sent
   throw Error(key + " \"" + printable(name) + "\"", config.where(), "mica knows cls, bos, mean and late");
 }
 
+// A config writes one token as a number, several as a list.
+std::vector<double> one_or_more(const Config& config, const std::string& key) {
+  if (!config.has(key)) return {};
+  return config.json(key).front() == '[' ? config.numbers(key) : std::vector<double>{config.number(key)};
+}
+
 }  // namespace
 
 SentenceHead::SentenceHead(const SentenceStyle& style, const TransformStyle& transform, const Config& config,
                            const Scope& root, const Network& network, int64_t outputs)
     : pooling_(style.pooling),
-      pad_token_id_(config.integer("pad_token_id", -1)),
-      eos_token_id_(config.integer("eos_token_id", -1)),
+      eos_token_ids_(one_or_more(config, "eos_token_id")),
       activation_(style.activation),
       dropout_(style.dropout_key.empty() ? classifier_dropout(config) : config.number_in(style.dropout_key, 0, 0.999)),
       transform_(transform, config, root, network) {
+  if (config.has("pad_token_id")) pad_token_id_ = config.integer("pad_token_id");
   if (!style.pooling_key.empty()) pooling_ = pooling_named(config, style.pooling_key, pooling_);
   const int64_t hidden = network.shape().hidden_size;
   if (!style.activation_key.empty() && config.has(style.activation_key)) {
@@ -53,7 +59,7 @@ Tensor SentenceHead::vector(const Network& network, const Tensor& hidden, const 
     case SentencePooling::last_row:
       return last_rows(hidden, rows);
     case SentencePooling::end_token:
-      return end_rows(hidden, rows, inputs.input_ids, eos_token_id_);
+      return end_rows(hidden, rows, inputs.input_ids, eos_token_ids_);
     case SentencePooling::first_shown:
       return first_shown_rows(hidden, rows);
     case SentencePooling::mean:

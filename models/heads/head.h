@@ -41,10 +41,11 @@ const std::vector<Task>& all_tasks();
 /// bias. Names on disk; an empty dense leaves the transform out.
 struct LanguageStyle {
   std::string dense, norm;
-  std::string decoder;            ///< the module that holds the bias, and the weight where it is not tied
+  std::string decoder;            ///< the module with the bias, and the weight where it is not tied; empty: always tied
   std::string bias;               ///< the bias's name, full; empty: none
   std::string bias_key;           ///< the config's flag that says whether there is a bias, if the family has one
   bool bias_is_buffer = false;    ///< [1, vocab_size], of which nothing is learned
+  bool bias_is_own = false;       ///< added whether or not the decoder is tied, which has none
   bool config_activation = true;  ///< hidden_act; otherwise gelu whatever the config says
 };
 
@@ -82,6 +83,9 @@ struct SentenceStyle {
 
 struct HeadStyle {
   LanguageStyle language;
+  /// The language head where the config's flag of that name is false, if the family has two.
+  std::string language_key;
+  LanguageStyle other_language;
   SentenceStyle sequence, choice;
   /// What hidden states pass before every head's own layers; where one vector stands for a sequence, that one does.
   TransformStyle transform;

@@ -25,24 +25,28 @@ LanguageHead::LanguageHead(const LanguageStyle& style, const Config& config, con
   }
   scale_ = network.shape().logits_scale;
   softcap_ = network.shape().logits_softcap;
+  const Scope decoder = root / style.decoder;
+  const bool tied = style.decoder.empty() || config.flag("tie_word_embeddings", true);
+  const bool same = style.decoder.empty() || style.bias.empty() || style.bias_is_buffer || style.bias_is_own ||
+                    style.bias == style.decoder + ".bias";
   Tensor bias;
   if (style.bias_is_buffer && network.shape().encoder_decoder) {
     bias = root.reshaped(root.buffer(style.bias, Tensor::zeros({1, vocabulary})), {vocabulary});
   } else if (!style.bias.empty() && !style.bias_is_buffer && (style.bias_key.empty() || config.flag(style.bias_key))) {
+    if (tied && !same) root.spell(style.bias, style.decoder + ".bias");
     bias = root.zeros(style.bias, {vocabulary});
   }
-  const Scope decoder = root / style.decoder;
-  if (config.flag("tie_word_embeddings", true)) {
-    decoder.ignore("weight");
-    decoder.ignore("bias");
+  if (tied) {
+    if (same) decoder.ignore("bias");
+    if (!same && bias.defined()) bias = decoder.tied("bias", bias);
     hidden_scale_ = network.shape().hidden_scale;
-    decoder_ = Linear(network.word_embeddings(), bias, root.options());
+    const Tensor& words = network.word_embeddings();
+    decoder_ = Linear(style.decoder.empty() ? words : decoder.tied("weight", words), bias, root.options());
     return;
   }
   // Untied, the decoder has a bias of its own, and the other one stays in the file, unused. One that is a buffer is
   // added in either case.
   const Tensor own_weight = decoder.matrix("weight", {vocabulary, size});
-  const bool same = style.bias.empty() || style.bias_is_buffer || style.bias == style.decoder + ".bias";
   decoder_ = Linear(own_weight, same ? bias : decoder.zeros("bias", {vocabulary}), root.options());
 }
 
@@ -56,6 +60,10 @@ Tensor LanguageHead::operator()(const Tensor& hidden) const {
 }
 
 namespace {
+
+const LanguageStyle& language_of(const HeadStyle& style, const Config& config) {
+  return style.language_key.empty() || config.flag(style.language_key) ? style.language : style.other_language;
+}
 
 // What each row is to predict, -100: nothing. Causal: shifting the labels left and ignoring each sequence's last one
 // gives the loss of logits[:, :-1] against labels[:, 1:]. Labels are [batch, tokens], or [rows] of a ragged batch.
@@ -179,7 +187,7 @@ class LanguageModel : public Head {
 class PreTraining : public Head {
  public:
   PreTraining(const HeadStyle& style, const Config& config, const Scope& root, const Network& network)
-      : words_(style.language, config, root, network),
+      : words_(language_of(style, config), config, root, network),
         order_(root / style.order_classifier, network.shape().hidden_size, 2),
         order_output_(style.order_output),
         order_label_(style.order_label) {}
@@ -238,7 +246,7 @@ class ReplacedToken : public Head {
 
 std::unique_ptr<Head> make_language_head(const HeadStyle& style, const Config& config, const Scope& root,
                                          const Network& network, bool causal) {
-  return std::make_unique<LanguageModel>(LanguageHead(style.language, config, root, network),
+  return std::make_unique<LanguageModel>(LanguageHead(language_of(style, config), config, root, network),
                                          causal && style.shifts_labels);
 }
 

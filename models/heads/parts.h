@@ -1,6 +1,9 @@
 #pragma once
 // What several heads share.
 
+#include <optional>
+#include <vector>
+
 #include "mica/models/heads/head.h"
 #include "mica/models/modules/linear.h"
 #include "mica/models/modules/norm.h"
@@ -47,7 +50,8 @@ class SentenceHead {
   Tensor vector(const Network& network, const Tensor& hidden, const Rows& rows, const ModelInputs& inputs) const;
 
   SentencePooling pooling_;
-  int64_t pad_token_id_, eos_token_id_;  // -1: none
+  std::optional<int64_t> pad_token_id_;
+  std::vector<double> eos_token_ids_;
   Activation activation_;
   double dropout_;
   HeadTransform transform_;

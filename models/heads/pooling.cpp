@@ -17,9 +17,9 @@ namespace {
 
 }  // namespace
 
-Tensor last_rows(const Tensor& hidden, const Rows& rows, int64_t pad_token_id) {
+Tensor last_rows(const Tensor& hidden, const Rows& rows, const std::optional<int64_t>& pad_token_id) {
   const bool ragged = rows.tokens_shape.rank() == 1;
-  if (pad_token_id < 0 && rows.batch() > 1 && !ragged) {
+  if (!pad_token_id && rows.batch() > 1 && !ragged) {
     throw Error("a batch of " + std::to_string(rows.batch()) + " sequences for a model without a padding token",
                 "model inputs", "set pad_token_id in the config, or give the sequences one by one");
   }
@@ -30,7 +30,7 @@ Tensor last_rows(const Tensor& hidden, const Rows& rows, int64_t pad_token_id) {
     const int64_t begin = rows.offsets.begin(s);
     int64_t last = begin + rows.offsets.length(s) - 1;
     if (last < begin) empty_sequence(s);
-    if (pad_token_id >= 0 && !ids.empty()) {
+    if (pad_token_id && !ids.empty()) {
       while (last > begin && ids[static_cast<size_t>(last)] == pad_token_id) --last;
     }
     index.push_back(last);
@@ -47,7 +47,13 @@ Tensor last_rows(const Tensor& hidden, const Rows& rows) {
   return index_select(hidden, Tensor::from(index).to(rows.device));
 }
 
-Tensor end_rows(const Tensor& hidden, const Rows& rows, const Tensor& input_ids, int64_t eos_token_id) {
+Tensor end_rows(const Tensor& hidden, const Rows& rows, const Tensor& input_ids,
+                const std::vector<double>& eos_token_ids) {
+  if (eos_token_ids.size() != 1) {
+    throw Error(std::to_string(eos_token_ids.size()) + " end tokens in the config", "model inputs",
+                "this head looks at the last one of each sequence: give eos_token_id as one number");
+  }
+  const auto eos_token_id = static_cast<int64_t>(eos_token_ids.front());
   if (!input_ids.defined() || input_ids.numel() != rows.rows()) {
     throw Error("input_ids do not match the decoder's rows", "model inputs",
                 "this head finds the end token in input_ids: leave decoder_input_ids out");

@@ -57,6 +57,13 @@ Config settings_of(const Config& config, std::string_view layer_type) {
   return Config::from_json("{}", config.where());
 }
 
+// Whether the family can leave a part of each head unrotated: its defaults then say which part. The others' plain
+// positions turn whole heads, whatever a file says.
+bool rotates_parts(Config config) {
+  config.remove("partial_rotary_factor");
+  return config.has("partial_rotary_factor");
+}
+
 double first_number(const Config& settings, const Config& config, std::initializer_list<const char*> keys,
                     double fallback) {
   for (const Config* each : {&settings, &config}) {
@@ -75,16 +82,17 @@ RotarySpec rotary_spec(const Config& config, int64_t head_dim, std::string_view 
   RotarySpec spec;
   const std::string type = settings.has("rope_type") ? settings.text("rope_type") : settings.text("type", "default");
   spec.kind = kind_of(type, where);
-  const double part =
-      config.has("rotary_dim")
-          ? config.number_in("rotary_dim", 1, static_cast<double>(head_dim)) / static_cast<double>(head_dim)
-          : first_number(settings, config, {"partial_rotary_factor", "rotary_pct"}, 1.0);
-  spec.size = static_cast<int64_t>(static_cast<double>(head_dim) * part + 1e-9);
-  if (!(part > 0 && part <= 1) || spec.size < 2) {
+  const double part = config.has("rotary_dim") ? config.number_in("rotary_dim", 1, static_cast<double>(head_dim)) /
+                                                     static_cast<double>(head_dim)
+                      : rotates_parts(config) || spec.kind != RotaryKind::standard
+                          ? first_number(settings, config, {"partial_rotary_factor", "rotary_pct"}, 1.0)
+                          : 1.0;
+  spec.span = static_cast<int64_t>(static_cast<double>(head_dim) * part + 1e-9);
+  spec.size = spec.span + spec.span % 2;  // an odd one's last frequency turns a pair as well
+  if (!(part > 0 && part <= 1) || spec.size < 2 || spec.size > head_dim) {
     throw Error("partial_rotary_factor " + std::to_string(part) + " of " + std::to_string(head_dim) + " elements",
                 where, "at least two elements of a head, at most all, are rotated");
   }
-  spec.size -= spec.size % 2;
   spec.theta = first_number(settings, config, {"rope_theta", "rotary_emb_base"}, 10000.0);
   if (!(spec.theta > 1)) throw Error("rope_theta is " + std::to_string(spec.theta), where, "it must be above 1");
   spec.max_positions = config.number("max_position_embeddings", 2048);
@@ -156,8 +164,17 @@ struct Rotary::Stored {
   }
 };
 
+namespace {
+
+RotarySpec with_span(RotarySpec spec) {
+  if (spec.span == 0) spec.span = spec.size;
+  return spec;
+}
+
+}  // namespace
+
 Rotary::Rotary(RotarySpec spec, Tensor frequencies)
-    : spec_(std::move(spec)),
+    : spec_(with_span(std::move(spec))),
       short_(this->frequencies(0)),
       stored_(frequencies.defined() ? std::make_shared<Stored>(std::move(frequencies)) : nullptr) {}
 
@@ -167,13 +184,13 @@ std::vector<float> Rotary::frequencies(int64_t length) const {
   const int64_t half = spec_.size / 2;
   double theta = spec_.theta;
   if (spec_.kind == RotaryKind::dynamic) {
-    const double size = static_cast<double>(spec_.size);
+    const double size = static_cast<double>(spec_.span);
     const double seen = std::max(static_cast<double>(length), spec_.max_positions);
     theta *= std::pow(spec_.factor * seen / spec_.max_positions - (spec_.factor - 1), size / (size - 2));
   }
   std::vector<float> result(static_cast<size_t>(half));
-  const auto power = [&](int64_t i) {  // theta^(2i / size)
-    return std::pow(static_cast<float>(theta), static_cast<float>(2 * i) / static_cast<float>(spec_.size));
+  const auto power = [&](int64_t i) {  // theta^(2i / span)
+    return std::pow(static_cast<float>(theta), static_cast<float>(2 * i) / static_cast<float>(spec_.span));
   };
   for (int64_t i = 0; i < half; ++i) result[static_cast<size_t>(i)] = 1.0F / power(i);
   const auto factor = static_cast<float>(spec_.factor);
@@ -210,7 +227,7 @@ std::vector<float> Rotary::frequencies(int64_t length) const {
       break;
     }
     case RotaryKind::yarn: {
-      const double size = static_cast<double>(spec_.size);
+      const double size = static_cast<double>(spec_.span);
       const auto dimension = [&](double rotations) {
         return size * std::log(spec_.original_positions / (rotations * 2 * kPi)) / (2 * std::log(spec_.theta));
       };

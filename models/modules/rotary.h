@@ -25,6 +25,7 @@ enum class RotaryKind : uint8_t {
 struct RotarySpec {
   RotaryKind kind = RotaryKind::standard;
   int64_t size = 0;  ///< rotated elements of a head, even
+  int64_t span = 0;  ///< what exponents are a share of: size, or one less for an odd share of a head; 0: size
   double theta = 10000;
   double factor = 1;
   double max_positions = 0;       ///< as the config says

@@ -62,6 +62,8 @@ VARIANTS = [
     ("xlnet", "base", "segments", dict(), "left_padded"),
     ("xlnet", "base", "uni", dict(attn_type="uni", clamp_len=4), "unmasked"),
     ("xlnet", "sequence_classification", "three_labels", dict(num_labels=3), "left_padded"),
+    ("deberta-v2", "masked_lm", "new_head", dict(legacy=False), "default"),
+    ("mpnet", "base", "spare_buckets", dict(relative_attention_num_buckets=40), "default"),
     ("xlm-roberta", "token_classification", "five_labels", dict(num_labels=5), "default"),
 ]
 
@@ -107,10 +109,15 @@ DECODERS = [
     ("falcon", "one_key_head", dict(multi_query=True, new_decoder_architecture=False, parallel_attn=True)),
     ("falcon", "one_norm", dict(hidden_size=32, num_attention_heads=4, num_kv_heads=2, new_decoder_architecture=True, num_ln_in_parallel_attn=1)),
     ("falcon", "slopes", dict(multi_query=False, new_decoder_architecture=False, parallel_attn=False, alibi=True, bias=True)),
+    ("gpt_bigcode", "by_layer", dict(scale_attn_by_inverse_layer_idx=True)),
+    ("gpt_neox", "odd_share", dict(hidden_size=36)),
+    ("llama", "whole_heads", dict(rope_parameters=dict(rope_type="default", rope_theta=500.0, partial_rotary_factor=0.5))),
+    ("mpt", "other_keys", dict(expansion_ratio=2, attn_config=dict(alibi_bias_max=16))),
     ("falcon", "sequential", dict(multi_query=False, new_decoder_architecture=False, parallel_attn=False)),
 ]
 VARIANTS += [(family, "causal_lm", variant, dict(pad_token_id=0, bos_token_id=1, eos_token_id=2) | overrides, "default")
              for family, variant, overrides in DECODERS]
+VARIANTS.append(("llama", "sequence_classification", "end_tokens", dict(pad_token_id=-1, eos_token_id=[2, 3], num_labels=3), "default"))
 
 # Encoder-decoders.
 TWO_STACKS = dict(vocab_size=61, d_model=24, encoder_layers=2, decoder_layers=3, encoder_attention_heads=3,
@@ -126,6 +133,7 @@ VARIANTS += [
     ("marian", "seq2seq_lm", "scaled", dict(scale_embedding=True, activation_function="swish"), "default"),
     ("m2m_100", "seq2seq_lm", "scaled", dict(scale_embedding=True), "default"),
     ("blenderbot-small", "seq2seq_lm", "scaled", dict(scale_embedding=True), "default"),
+    ("bart", "seq2seq_lm", "untied", dict(tie_word_embeddings=False), "default"),
 ]
 
 AUTO = {
@@ -178,12 +186,13 @@ def inputs_of(model_type, config, kind):
     rng = np.random.default_rng(7)
     ids = rng.integers(5, config.vocab_size, (2, length))
     mask = np.ones_like(ids)
+    padding = max(config.pad_token_id, 0)
     if kind == "left_padded":
-        ids[1, :3], mask[1, :3] = config.pad_token_id, 0
+        ids[1, :3], mask[1, :3] = padding, 0
     elif kind == "blind_row":
         mask[1, :] = 0  # nothing visible at all: every key then weighs the same
     else:
-        ids[1, -3:], mask[1, -3:] = config.pad_token_id, 0
+        ids[1, -3:], mask[1, -3:] = padding, 0
     inputs = {"input_ids": ids, "attention_mask": mask}
     if getattr(config, "type_vocab_size", 0) and model_type in ("bert", "ernie", "albert", "electra", "megatron-bert"):
         inputs["token_type_ids"] = rng.integers(0, config.type_vocab_size, ids.shape)

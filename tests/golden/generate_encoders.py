@@ -60,6 +60,7 @@ VARIANTS = [
     ("base", "types", small("nomic_bert"), typed),
     ("masked_lm", "token_dropout", small("esm", token_dropout=True, mask_token_id=7, emb_layer_norm_before=True,
                                          position_embedding_type="absolute", pad_token_id=1), some_masked),
+    ("masked_lm", "untied", small("esm", tie_word_embeddings=False, mask_token_id=7, pad_token_id=1), None),
     ("base", "token_dropout", small("esm", token_dropout=True, mask_token_id=7, position_embedding_type="rotary",
                                     pad_token_id=1), some_masked),
     ("seq2seq_lm", "roberta_gpt2", pair(small("roberta"), small("gpt2", vocab_size=53, hidden_size=32, num_attention_heads=4)), None),

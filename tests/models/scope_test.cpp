@@ -81,5 +81,40 @@ TEST(Scope, OtherNamesHaveNoOtherSpelling) {
   EXPECT_THROW(found({"x"}, ".original0"), Error);
 }
 
+// How many parameters there are with "words", and one tied to it as "head", from a file of these values.
+size_t parameters_of(const std::vector<std::pair<std::string, float>>& file) {
+  const ScratchFolder folder;
+  NamedTensors tensors;
+  for (const auto& [name, value] : file) tensors.emplace_back(name, Tensor::full({2, 1}, value));
+  save_checkpoint(folder.path(), tensors);
+  ParameterStore store(BuildOptions{}, Checkpoint::open(folder.path()), "base");
+  const Scope scope(store);
+  scope.spell("words", "head");
+  const Tensor words = scope.matrix("words", {2, 1});
+  const Tensor head = scope.tied("head", words);
+  const WarningCatcher warnings;
+  store.finish("file", "model");
+  EXPECT_TRUE(warnings.messages().empty());
+  EXPECT_EQ(words.to_vector<float>()[0], file.front().second);
+  EXPECT_EQ(head.to_vector<float>()[1], file.back().second);
+  return store.parameters().size();
+}
+
+TEST(Scope, TiesWhatAFileHasOnceOrTwiceTheSame) {
+  EXPECT_EQ(parameters_of({{"words", 1}}), 1U);
+  EXPECT_EQ(parameters_of({{"words", 1}, {"head", 1}}), 1U);
+  EXPECT_EQ(parameters_of({{"base.words", 1}, {"head", 1}}), 1U);
+  EXPECT_EQ(parameters_of({{"head", 3}}), 1U) << "the other name serves";
+  EXPECT_EQ(parameters_of({{"words", 1}, {"head", 2}}), 2U) << "a file says more than its config";
+}
+
+TEST(Scope, TiesWithoutAFile) {
+  ParameterStore store{BuildOptions{}};
+  const Scope scope(store);
+  const Tensor words = scope.matrix("words", {2, 1});
+  EXPECT_EQ(scope.tied("head", words).storage(), words.storage());
+  EXPECT_EQ(store.parameters().size(), 1U);
+}
+
 }  // namespace
 }  // namespace mica
