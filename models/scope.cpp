@@ -232,6 +232,7 @@ Tensor ParameterStore::constant(const Tensor& value) {
 }
 
 Tensor ParameterStore::reshaped(const Tensor& of, const Shape& shape) {
+  if (of.rank() == 0) return of;  // the file lacks it, as finish() will say
   const NoGrad no_grad;
   reshaped_.emplace_back(of.reshape(shape), of);
   return reshaped_.back().first;

@@ -331,10 +331,10 @@ void LinearGroup::join_parameters() const {
       return a.defined() == b.defined() && a.requires_grad() == b.requires_grad() &&
              (!a.defined() || (a.dtype() == b.dtype() && a.device() == b.device()));
     };
-    // The same tensor twice cannot lie in two places.
-    const bool joinable = !layer.transposed_ && layer.weight_.requires_grad() && layer.weight_.is_contiguous() &&
-                          alike(layer.weight_, first.weight_) && alike(layer.bias_, first.bias_) &&
-                          (i == 0 || !layer.weight_.is_same(layers_[i - 1].weight_));
+    // The same tensor twice cannot lie in two places. One that a file lacks is not there at all: see Scope.
+    const bool joinable = layer.weight_.rank() == 2 && !layer.transposed_ && layer.weight_.requires_grad() &&
+                          layer.weight_.is_contiguous() && alike(layer.weight_, first.weight_) &&
+                          alike(layer.bias_, first.bias_) && (i == 0 || !layer.weight_.is_same(layers_[i - 1].weight_));
     if (!joinable) return;
     out += layer.out();
   }

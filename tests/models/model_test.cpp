@@ -106,6 +106,25 @@ TEST_F(ModelFolder, MissingAndMisshapenWeightsAreOneReadableError) {
   }
 }
 
+TEST_F(ModelFolder, WeightsThatAreAllMissingAreNamed) {
+  make_directories(folder_);
+  save_checkpoint(folder_, {{"unrelated", Tensor::zeros({2})}});
+  const auto names_them = [&](const char* type, Task task) {
+    const std::string sizes =
+        R"(, "vocab_size": 50, "hidden_size": 16, "num_attention_heads": 2, "num_hidden_layers": 1})";
+    AutoConfig::from_json(R"({"model_type": ")" + std::string(type) + '"' + sizes).save_pretrained(folder_);
+    try {
+      Model::from_pretrained(folder_, task);
+      FAIL() << type;
+    } catch (const Error& error) {
+      EXPECT_NE(std::string(error.what()).find("missing "), std::string::npos) << type << ": " << error.what();
+    }
+  };
+  for (const char* type : {"bert", "gpt2", "deberta-v2"}) names_them(type, Task::base);
+  names_them("t5", Task::seq2seq_lm);
+  names_them("bart", Task::seq2seq_lm);
+}
+
 TEST_F(ModelFolder, ReadsOldSpellingsAndBothPrefixes) {
   const Model model = AutoModel::from_config(tiny());
   NamedTensors tensors;
