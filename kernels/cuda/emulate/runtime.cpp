@@ -34,8 +34,8 @@ constexpr int kDevices = 2;
 
 thread_local int device_now = 0;
 
-std::atomic<int64_t>& waits() {
-  static std::atomic<int64_t> count{0};
+int64_t& waits() {
+  static thread_local int64_t count = 0;
   return count;
 }
 

@@ -19,7 +19,7 @@ bool late(void* stream);
 void set_side_late(bool late);
 /// Of this thread's calls.
 int current_device();
-/// Calls for which the host waits so far: copies from and to its memory, synchronize().
+/// Calls of this thread for which the host waited so far: copies from and to its memory, synchronize().
 int64_t host_waits();
 
 /// The devices act as GPUs of this compute capability from here on: which kernels are chosen, what shared memory there
