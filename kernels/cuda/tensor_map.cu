@@ -116,7 +116,9 @@ TensorMap make_tensor_map(const BoxedTensor& tensor) {
   cuuint32_t box[4], steps[4];
   for (size_t d = 0; d < 4; ++d) {
     sizes[d] = static_cast<cuuint64_t>(tensor.sizes.at(d));
-    strides[d] = static_cast<cuuint64_t>(tensor.strides.at(d) * item_size(tensor.dtype));
+    // A dimension of one has no stride that counts, but the driver reads it: never zero.
+    const int64_t stride = tensor.sizes.at(d) > 1 || d == 0 ? tensor.strides.at(d) * item_size(tensor.dtype) : 0;
+    strides[d] = static_cast<cuuint64_t>(stride > 0 ? stride : 16);
     box[d] = static_cast<cuuint32_t>(tensor.box.at(d));
     steps[d] = 1;
   }
