@@ -6,8 +6,7 @@
 //     y = from_experts(expert_linear(inner, order, down, factors), routing.weights, order);
 //
 // For devices with products of all experts at once (kernels/experts.h); elsewhere autograd/experts.h brings the routing
-// to the host. There an expert without rows is not on the tape, and its parameters get no gradient; here they get
-// zeros: nobody on the host knows which ones they are.
+// to the host. An expert without rows gets a gradient of zeros: nobody on the host knows which ones they are.
 
 #include <memory>
 #include <mutex>

@@ -79,6 +79,7 @@ std::vector<std::pair<std::string, Tensor>> ModelOutput::named() const {
     if (tensor.defined()) result.emplace_back(label, tensor);
   };
   add("loss", loss);
+  add("aux_loss", aux_loss);
   add("logits", logits);
   add("prediction_logits", prediction_logits);
   add("seq_relationship_logits", seq_relationship_logits);

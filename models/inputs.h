@@ -59,6 +59,7 @@ struct ModelInputs {
 /// Results; what a head doesn't give stays undefined.
 struct ModelOutput {
   Tensor loss;
+  Tensor aux_loss;  ///< of routers that spread tokens unevenly, where the config says output_router_logits; float32
   Tensor logits;
   Tensor prediction_logits;        ///< of pre-training heads: [batch, tokens, vocab]
   Tensor seq_relationship_logits;  ///< [batch, 2]

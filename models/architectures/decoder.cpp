@@ -103,6 +103,11 @@ ExpertsSpec experts_spec(const Config& config, const char* count_key) {
   return spec;
 }
 
+void balance_routers(const Config& config, StackSpec* spec) {
+  spec->balances_routers = config.flag("output_router_logits");
+  spec->router_aux_loss_coef = config.number("router_aux_loss_coef");
+}
+
 void add_sparse_layers(const Config& config, const char* count_key, StackSpec* spec) {
   const std::vector<double> dense = config.numbers("mlp_only_layers");
   const int64_t step = config.integer_in("decoder_sparse_step", 1, kMaxLayers);
@@ -139,7 +144,8 @@ NetworkShape shape_of(const StackSpec& spec) {
       .hidden_scale = spec.hidden_scale,
       .max_tokens = spec.max_position_embeddings,
       .causal = spec.layers.empty() || spec.layers[0].attention.causal,
-      .word_scale = spec.scaled == EmbeddingScale::table ? spec.embedding_scale : 1};
+      .word_scale = spec.scaled == EmbeddingScale::table ? spec.embedding_scale : 1,
+      .router_aux_loss_coef = spec.router_aux_loss_coef};
   put_prefix(spec, &shape);
   return shape;
 }
@@ -163,6 +169,7 @@ NetworkOutput StackNetwork::forward(const ModelInputs& inputs, Device device, bo
   Stack::Output result = stack_(output.rows);
   output.hidden = std::move(result.hidden);
   output.hidden_states = std::move(result.hidden_states);
+  output.load_balancing_loss = std::move(result.load_balancing_loss);
   return output;
 }
 

@@ -26,6 +26,8 @@ void set_window(const Config& config, StackSpec* spec);
 /// The experts that a config describes (their number under `count_key`, num_experts_per_tok, and, where given,
 /// moe_intermediate_size and norm_topk_prob), gated MLPs with the config's activation.
 ExpertsSpec experts_spec(const Config& config, const char* count_key);
+/// What output_router_logits and router_aux_loss_coef say.
+void balance_routers(const Config& config, StackSpec* spec);
 
 /// Experts in every decoder_sparse_step-th layer but those of mlp_only_layers.
 void add_sparse_layers(const Config& config, const char* count_key, StackSpec* spec);

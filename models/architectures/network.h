@@ -35,12 +35,14 @@ struct NetworkShape {
   /// Layers that take a prefix, with so many heads of keys of this size; 0: none does.
   int64_t prefix_layers = 0, prefix_heads = 0, prefix_head_dim = 0;
   bool encoder_decoder = false;
+  double router_aux_loss_coef = 0;  ///< of load_balancing_loss in the loss of a causal language head
 };
 
 struct NetworkOutput {
   Tensor hidden;  ///< [rows, hidden_size]
   Rows rows;      ///< to which these hidden states belong: the decoder's, of an encoder-decoder
   std::vector<Tensor> hidden_states;
+  Tensor load_balancing_loss;  ///< of routers, where the config asks for it
   /// Of an encoder-decoder.
   Tensor encoder_hidden;
   Rows encoder_rows;

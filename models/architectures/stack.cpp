@@ -13,6 +13,7 @@
 #include "mica/autograd/shape.h"
 #include "mica/base/error.h"
 #include "mica/models/modules/positions.h"
+#include "mica/models/modules/router_balance.h"
 
 namespace mica {
 
@@ -211,6 +212,7 @@ struct Stack::Call {
   LayerMixer mix;  // empty: the layers attend themselves
   const CrossStates* states = nullptr;
   double dropout = 0;
+  bool balances = false;
 };
 
 // The bias of bucketed distances: one for all sequences, unless they stand at different places.
@@ -255,9 +257,13 @@ Tensor Stack::join(const Part& part, const Tensor& residual, const Norm& post_no
   return last != nullptr ? (*last)(y) : y;
 }
 
-Tensor Stack::feed_forward(const Layer& layer, const Tensor& x, const After& after, bool training) const {
+Tensor Stack::feed_forward(const Layer& layer, const Tensor& x, const After& after, const Call& call,
+                           Step* result) const {
+  const bool training = call.self.training;
   if (!layer.experts.defined()) return layer.mlp(x, after, training);
-  Tensor y = dropout(layer.experts(x, training), after.dropout);
+  Experts::Balance balance{.shown = call.self.key_mask};
+  Tensor y = dropout(layer.experts(x, training, call.balances ? &balance : nullptr), after.dropout);
+  result->balance = balance.sums;
   if (after.residual.defined()) y = add(y, after.residual);
   return after.norm != nullptr ? (*after.norm)(y) : y;
 }
@@ -269,7 +275,6 @@ Stack::Step Stack::run(const Layer& layer, size_t index, const Step& input, cons
   const auto normed = [](const Norm& norm, const Tensor& of, const Tensor& made) {
     return made.defined() ? made : norm.defined() ? norm(of) : of;
   };
-  const bool training = call.self.training;
   const Tensor first = normed(layer.attention_norm, x, input.normed);
   Step result;
   const auto attend = [&](const After& after) {
@@ -279,7 +284,7 @@ Stack::Step Stack::run(const Layer& layer, size_t index, const Step& input, cons
   if (spec_.parallel) {
     const Tensor second = layer.mlp_norm.defined() ? layer.mlp_norm(x) : first;
     const Tensor attended = join(attend, x, layer.attention_post_norm, {}, call.dropout);
-    result.x = join([&](const After& after) { return feed_forward(layer, second, after, training); }, attended,
+    result.x = join([&](const After& after) { return feed_forward(layer, second, after, call, &result); }, attended,
                     layer.mlp_post_norm, {}, call.dropout, next, &result.normed);
     return result;
   }
@@ -296,10 +301,28 @@ Stack::Step Stack::run(const Layer& layer, size_t index, const Step& input, cons
         x, {}, layer.cross_sum_norm, call.dropout, &layer.mlp_norm, &ahead);
   }
   const Tensor second = normed(layer.mlp_norm, x, ahead);
-  result.x = join([&](const After& after) { return feed_forward(layer, second, after, training); },
+  result.x = join([&](const After& after) { return feed_forward(layer, second, after, call, &result); },
                   spec_.residual_from_norm ? second : x, layer.mlp_post_norm, layer.mlp_sum_norm, call.dropout, next,
                   &result.normed);
   return result;
+}
+
+// A checkpoint has one result: where the router's balance is asked for it lies behind x.
+Stack::Step Stack::run_checkpointed(size_t index, const Tensor& x, const Call& call,
+                                    const std::shared_ptr<const void>& held) const {
+  const Layer& layer = layers_[index];
+  if (!call.balances || !layer.experts.defined()) {
+    return {
+        .x = run_layer([this, &layer, index, x, call, held] { return run(layer, index, {.x = x}, call, nullptr).x; })};
+  }
+  const int64_t size = x.numel(), experts = layer.experts.size();
+  const DType wide = x.dtype() == DType::float64 ? DType::float64 : DType::float32;  // holds both exactly
+  const Tensor both = run_layer([this, &layer, index, x, call, held, size, experts, wide] {
+    const Step step = run(layer, index, {.x = x}, call, nullptr);
+    return cat({cast(reshape(step.x, {size}), wide), cast(reshape(step.balance, {2 * experts}), wide)}, 0);
+  });
+  return {.x = cast(reshape(slice(both, 0, 0, size), x.shape()), x.dtype()),
+          .balance = cast(reshape(slice(both, 0, size, size + 2 * experts), {2, experts}), DType::float32)};
 }
 
 void Stack::check_prefix(const Rows& rows, const KeyValueCache* cache) const {
@@ -312,6 +335,14 @@ void Stack::check_prefix(const Rows& rows, const KeyValueCache* cache) const {
                 "the model has " + std::to_string(layers_.size()));
   }
 }
+
+namespace {
+int64_t shown_rows(const Rows& rows) {
+  if (!rows.shown.defined()) return rows.rows();
+  const std::vector<uint8_t> shown = rows.shown.to(DType::uint8).to_vector<uint8_t>();
+  return std::count(shown.begin(), shown.end(), uint8_t{1});
+}
+}  // namespace
 
 Stack::Output Stack::operator()(const Rows& given, KeyValueCache* cache, const CrossStates* given_cross,
                                 const StepTables* tables) const {
@@ -346,6 +377,7 @@ Stack::Output Stack::operator()(const Rows& given, KeyValueCache* cache, const C
         .queries = &rows.offsets, .keys = &cross->offsets, .key_mask = cross->key_mask, .training = rows.training};
   }
   call.dropout = rows.training ? spec_.hidden_dropout : 0;
+  call.balances = spec_.balances_routers && cache == nullptr && rows.rows() > 0;
   if (attention_ != nullptr) {
     if (cache != nullptr)
       throw Error("windows with global tokens, and a cache", "stack", "this model reads whole texts");
@@ -355,6 +387,8 @@ Stack::Output Stack::operator()(const Rows& given, KeyValueCache* cache, const C
   Tensor x = embed(rows, positions);
   call.self.rotary = angles(rows, positions, x.dtype(), tables);
   Step step{.x = x};
+  Tensor balance;
+  int64_t balanced = 0;  // layers
   for (size_t i = 0; i < layers_.size(); ++i) {
     if (rows.output_hidden_states) output.hidden_states.push_back(x);
     const Attention& attention = layers_[i].attention;
@@ -363,13 +397,17 @@ Stack::Output Stack::operator()(const Rows& given, KeyValueCache* cache, const C
           cast(relative_bias(attention.relative_table(), attention.spec().relative, rows, cache), x.dtype());
     }
     if (held != nullptr && checkpointing()) {
-      x = run_layer([this, i, x, call, held] { return run(layers_[i], i, {.x = x}, call, nullptr).x; });
+      step = run_checkpointed(i, x, call, held);
     } else {
       const Norm& next = i + 1 < layers_.size() ? layers_[i + 1].attention_norm : final_norm_;
       step = run(layers_[i], i, step, call, &next);
-      x = step.x;
     }
+    x = step.x;
+    if (!step.balance.defined()) continue;
+    balance = balance.defined() ? add(balance, step.balance) : step.balance;
+    ++balanced;
   }
+  if (balanced > 0) output.load_balancing_loss = load_balancing_loss(balance, balanced * shown_rows(rows));
   if (cache != nullptr) cache->end();
   if (final_norm_.defined()) x = step.normed.defined() ? step.normed : final_norm_(x);
   if (project_out_.defined()) x = project_out_(x);

@@ -106,6 +106,10 @@ struct StackSpec {
   double residual_scale = 1;                                      ///< of a part's result before it is added
   double logits_scale = 1, logits_softcap = 0, hidden_scale = 1;  ///< see NetworkShape
   double embedding_dropout = 0, hidden_dropout = 0, final_dropout = 0;
+  /// Whether calls without a cache say how routers spread their tokens (modules/router_balance.h), and the share of
+  /// that in the loss of predicting the next token.
+  bool balances_routers = false;
+  double router_aux_loss_coef = 0;
   std::vector<RotarySpec> rotary;
   std::vector<LayerSpec> layers;
   std::vector<KeptLinear> kept;
@@ -140,6 +144,7 @@ class Stack {
   struct Output {
     Tensor hidden;
     std::vector<Tensor> hidden_states;
+    Tensor load_balancing_loss;  ///< where the spec balances routers
   };
   /// `cache`: what came before these rows, to which they are added. `cross`: for layers with cross-attention.
   /// `tables`: for rows whose position_ids lie on the device, see step_tables().
@@ -184,9 +189,11 @@ class Stack {
   /// x between layers, and the norm of it that comes next, where it was made on the way.
   struct Step {
     Tensor x, normed;
+    Tensor balance;  // of the layer's router, where it is asked for
   };
   Step run(const Layer& layer, size_t index, const Step& input, const Call& call, const Norm* next) const;
-  Tensor feed_forward(const Layer& layer, const Tensor& x, const After& after, bool training) const;
+  Tensor feed_forward(const Layer& layer, const Tensor& x, const After& after, const Call& call, Step* result) const;
+  Step run_checkpointed(size_t index, const Tensor& x, const Call& call, const std::shared_ptr<const void>& held) const;
   template <typename Part>
   Tensor join(const Part& part, const Tensor& residual, const Norm& post_norm, const Norm& sum_norm, double dropout,
               const Norm* next = nullptr, Tensor* normed = nullptr) const;

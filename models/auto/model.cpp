@@ -4,6 +4,7 @@
 #include <map>
 
 #include "mica/autograd/checkpoint.h"
+#include "mica/autograd/elementwise.h"
 #include "mica/autograd/shape.h"
 #include "mica/base/error.h"
 #include "mica/base/file.h"
@@ -199,6 +200,12 @@ ModelOutput Model::run(const ModelInputs& inputs) const {
   }
   if (impl.head != nullptr) {
     impl.head->forward(*impl.network, result.hidden, result.rows, inputs, &output);
+    if (impl.task == Task::causal_lm && result.load_balancing_loss.defined()) {
+      output.aux_loss = result.load_balancing_loss;
+      const double share = impl.network->shape().router_aux_loss_coef;
+      if (output.loss.defined())
+        output.loss = add(output.loss, cast(affine(output.aux_loss, share), output.loss.dtype()));
+    }
     return output;
   }
   output.last_hidden_state = per_token(result.hidden, result.rows);

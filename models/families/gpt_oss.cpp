@@ -22,6 +22,7 @@ StackSpec gpt_oss(const Config& config) {
     layer.experts.names.router = "mlp.router";
   }
   apply_layer_types(config, &spec);
+  balance_routers(config, &spec);
   return spec;
 }
 
@@ -31,7 +32,7 @@ const ConfigSchema& gpt_oss_schema() {
     "intermediate_size": 2880, "head_dim": 64, "num_attention_heads": 64, "num_key_value_heads": 8,
     "sliding_window": 128, "tie_word_embeddings": false, "hidden_act": "silu", "initializer_range": 0.02,
     "max_position_embeddings": 131072, "rms_norm_eps": 1e-5, "rope_theta": 150000.0, "attention_dropout": 0.0,
-    "num_experts_per_tok": 4, "swiglu_alpha": 1.702, "swiglu_limit": 7.0, "attention_bias": true})",
+    "num_experts_per_tok": 4, "output_router_logits": false, "router_aux_loss_coef": 0.001, "swiglu_alpha": 1.702, "swiglu_limit": 7.0, "attention_bias": true})",
                                    {{"num_experts", "num_local_experts"}}};
   return schema;
 }

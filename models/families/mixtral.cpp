@@ -13,6 +13,7 @@ StackSpec mixtral(const Config& config) {
                            .experts = "block_sparse_moe.experts",
                            .expert = {.gate = "w1", .up = "w3", .down = "w2"}};
   }
+  balance_routers(config, &spec);
   return spec;
 }
 
@@ -22,7 +23,7 @@ const ConfigSchema& mixtral_schema() {
     "num_attention_heads": 32, "num_key_value_heads": 8, "head_dim": null, "hidden_act": "silu",
     "max_position_embeddings": 131072, "initializer_range": 0.02, "rms_norm_eps": 1e-5, "bos_token_id": 1,
     "eos_token_id": 2, "tie_word_embeddings": false, "sliding_window": null, "attention_dropout": 0.0,
-    "num_experts_per_tok": 2, "num_local_experts": 8, "rope_theta": 1000000.0})",
+    "num_experts_per_tok": 2, "output_router_logits": false, "router_aux_loss_coef": 0.001, "num_local_experts": 8, "rope_theta": 1000000.0})",
                                    {{"num_experts", "num_local_experts"}}};
   return schema;
 }

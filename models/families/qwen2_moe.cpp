@@ -13,6 +13,7 @@ StackSpec qwen2_moe(const Config& config) {
     layer.experts.names.shared = "mlp.shared_expert";
     layer.experts.names.shared_gate = "mlp.shared_expert_gate";
   }
+  balance_routers(config, &spec);
   return spec;
 }
 
@@ -23,7 +24,7 @@ const ConfigSchema& qwen2_moe_schema() {
     "initializer_range": 0.02, "rms_norm_eps": 1e-6, "tie_word_embeddings": false, "rope_theta": 10000.0,
     "use_sliding_window": false, "sliding_window": 4096, "max_window_layers": 28, "attention_dropout": 0.0,
     "decoder_sparse_step": 1, "moe_intermediate_size": 1408, "shared_expert_intermediate_size": 5632,
-    "num_experts_per_tok": 4, "num_experts": 60, "norm_topk_prob": false, "mlp_only_layers": [], "qkv_bias": true})",
+    "num_experts_per_tok": 4, "output_router_logits": false, "router_aux_loss_coef": 0.001, "num_experts": 60, "norm_topk_prob": false, "mlp_only_layers": [], "qkv_bias": true})",
                                    {}};
   return schema;
 }

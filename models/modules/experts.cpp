@@ -11,6 +11,7 @@
 #include "mica/autograd/random.h"
 #include "mica/autograd/reduce.h"
 #include "mica/autograd/shape.h"
+#include "mica/models/modules/router_balance.h"
 
 namespace mica {
 namespace {
@@ -120,7 +121,7 @@ Tensor Experts::choice(const Tensor& scores) const {
   return Tensor::from(values, scores.shape()).to(scores.device());
 }
 
-Routing Experts::choose(const Tensor& x, bool on_device) const {
+Routing Experts::choose(const Tensor& x, bool on_device, Balance* balance) const {
   const Tensor logits = router_(x);
   const Tensor scores = spec_.router == RouterKind::softmax_all ? softmax(logits)
                         : spec_.router == RouterKind::sigmoid   ? activate(logits, Activation::sigmoid)
@@ -133,6 +134,7 @@ Routing Experts::choose(const Tensor& x, bool on_device) const {
   } else {
     routing = route(scores, choice(scores.detach()), spec_.num_experts_per_tok);
   }
+  if (balance != nullptr) balance->sums = router_balance(logits, routing.experts, balance->shown);
   Tensor& weights = routing.weights;
   if (spec_.router == RouterKind::softmax_chosen) weights = softmax(weights);
   if (spec_.normalize) {
@@ -141,6 +143,16 @@ Routing Experts::choose(const Tensor& x, bool on_device) const {
   }
   if (spec_.scale != 1) weights = affine(weights, spec_.scale);
   return routing;
+}
+
+// Whether parameters that are the expert's alone are tracked.
+bool Experts::learns(int64_t expert) const {
+  if (!grad_enabled()) return false;
+  const auto at = static_cast<size_t>(expert);
+  if (spec_.stacked) return gate_up_layers_[at].adapted() || down_layers_[at].adapted();
+  const auto tracked = [](const Linear& each) { return each.adapted() || each.weight().requires_grad(); };
+  const std::vector<Linear> inputs = experts_[at].inputs();
+  return tracked(experts_[at].down()) || std::any_of(inputs.begin(), inputs.end(), tracked);
 }
 
 Tensor Experts::run(int64_t expert, const Tensor& x, bool training) const {
@@ -175,19 +187,31 @@ Tensor Experts::one_by_one(const Tensor& x, const Routing& routing, bool trainin
   const ExpertRows by_expert = group_by_expert(routing.experts, spec_.num_experts);
   const Tensor gathered = index_select(x, by_expert.rows);
   std::vector<Tensor> results;
+  std::vector<int64_t> idle;
   int64_t begin = 0;
   for (int64_t expert = 0; expert < spec_.num_experts; ++expert) {
     const int64_t count = by_expert.counts[static_cast<size_t>(expert)];
-    if (count > 0) results.push_back(run(expert, slice(gathered, 0, begin, begin + count), training));
+    if (count > 0) {
+      results.push_back(run(expert, slice(gathered, 0, begin, begin + count), training));
+    } else if (learns(expert)) {
+      idle.push_back(expert);
+    }
     begin += count;
   }
+  // An expert without rows has a gradient of zeros: optimizers move what has one, by momentum and decay. So it gets a
+  // row of zeros, whose result nobody reads.
+  for (const int64_t expert : idle) {
+    results.push_back(run(expert, Tensor::zeros({1, x.size(1)}, x.dtype(), x.device()), training));
+  }
+  Tensor all = cat(results, 0);
+  if (!idle.empty()) all = slice(all, 0, 0, begin);
   const Tensor weights = index_select(reshape(routing.weights, Shape{routing.weights.numel(), 1}), by_expert.places);
-  return index_add(rows, by_expert.rows, multiply(cat(results, 0), weights));
+  return index_add(rows, by_expert.rows, multiply(all, weights));
 }
 
-Tensor Experts::operator()(const Tensor& x, bool training) const {
+Tensor Experts::operator()(const Tensor& x, bool training, Balance* balance) const {
   const bool on_device = stays_on(x.device());
-  const Routing routing = choose(x, on_device);
+  const Routing routing = choose(x, on_device, balance);
   Tensor y = on_device ? all_at_once(x, routing, training) : one_by_one(x, routing, training);
   if (shared_.defined()) {
     Tensor shared = shared_(x, {}, training);

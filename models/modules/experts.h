@@ -48,14 +48,21 @@ class Experts {
   Experts(const Scope& scope, int64_t hidden_size, const ExpertsSpec& spec);
 
   bool defined() const { return spec_.num_experts > 0; }
+  int64_t size() const { return spec_.num_experts; }
+  /// What a caller wants to know of the routing: see router_balance.h.
+  struct Balance {
+    Tensor shown;  ///< bool [rows]; undefined: all
+    Tensor sums;   ///< the answer
+  };
   /// x [rows, hidden_size] to the same.
-  Tensor operator()(const Tensor& x, bool training) const;
+  Tensor operator()(const Tensor& x, bool training, Balance* balance = nullptr) const;
   /// Whether the host sees nothing of the routing on that device: all experts are multiplied at once.
   bool stays_on(Device device) const;
 
  private:
   Tensor choice(const Tensor& scores) const;
-  Routing choose(const Tensor& x, bool on_device) const;
+  Routing choose(const Tensor& x, bool on_device, Balance* balance) const;
+  bool learns(int64_t expert) const;
   Tensor run(int64_t expert, const Tensor& x, bool training) const;
   Tensor one_by_one(const Tensor& x, const Routing& routing, bool training) const;
   Tensor all_at_once(const Tensor& x, const Routing& routing, bool training) const;

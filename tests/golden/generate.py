@@ -119,6 +119,12 @@ VARIANTS += [(family, "causal_lm", variant, dict(pad_token_id=0, bos_token_id=1,
              for family, variant, overrides in DECODERS]
 VARIANTS.append(("llama", "sequence_classification", "end_tokens", dict(pad_token_id=-1, eos_token_id=[2, 3], num_labels=3), "default"))
 
+# The loss of routers, over tokens that are seen and over all.
+ROUTERS = dict(intermediate_size=32, num_key_value_heads=1, head_dim=8, num_local_experts=4, num_experts_per_tok=2, sliding_window=4, pad_token_id=0,
+               output_router_logits=True, router_aux_loss_coef=0.5)
+VARIANTS += [("gpt_oss", "causal_lm", "balanced", ROUTERS, "left_padded"),
+             ("gpt_oss", "causal_lm", "balanced_unmasked", ROUTERS, "unmasked")]
+
 # Encoder-decoders.
 TWO_STACKS = dict(vocab_size=61, d_model=24, encoder_layers=2, decoder_layers=3, encoder_attention_heads=3,
                   decoder_attention_heads=2, encoder_ffn_dim=30, decoder_ffn_dim=20, max_position_embeddings=40,
@@ -262,7 +268,7 @@ def make(model_type, task, variant, overrides, kind, folder):
     config = AutoConfig.for_model(model_type, **{**small, **overrides})
     # The reference's eager Falcon adds its slopes twice.
     attention = "sdpa" if getattr(config, "alibi", False) else "eager"
-    model = getattr(transformers, AUTO[task]).from_config(config, attn_implementation=attention).eval()
+    model = getattr(transformers, AUTO[task]).from_config(config, attn_implementation=attention, experts_implementation="eager").eval()
     parameters = saved_parameters(model)
     with torch.no_grad():
         for name, tensor in parameters.items():

@@ -32,6 +32,10 @@ constexpr Case kCases[] = {
          "relative_attention_num_buckets": 8, "dropout_rate": 0.1, "layer_norm_epsilon": 1e-6,
          "feed_forward_proj": "relu", "pad_token_id": 0, "eos_token_id": 1, "decoder_start_token_id": 0})",
      Task::seq2seq_lm},
+    {R"({"model_type": "mixtral", "vocab_size": 50, "hidden_size": 16, "num_hidden_layers": 3, "num_attention_heads": 2,
+         "num_key_value_heads": 1, "intermediate_size": 24, "num_local_experts": 4, "attention_dropout": 0.1,
+         "output_router_logits": true, "router_aux_loss_coef": 0.5})",
+     Task::causal_lm},
 };
 
 TEST(GradientCheckpointing, GivesTheBitsOfTheWholeTape) {
