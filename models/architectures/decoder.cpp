@@ -10,7 +10,7 @@
 
 namespace mica {
 
-StackSpec decoder_spec(const Config& config) {
+StackSpec decoder_spec(const Config& config, bool rotary) {
   StackSpec spec;
   spec.vocab_size = config.integer_in("vocab_size", 1, kMaxVocabulary);
   spec.hidden_size = config.integer_in("hidden_size", 1, kMaxSize);
@@ -45,7 +45,7 @@ StackSpec decoder_spec(const Config& config) {
                 config.where(), "that is more than " + std::to_string(kMaxSize));
   }
   attention.scale = 1 / std::sqrt(static_cast<double>(attention.head_dim));
-  attention.rotary = 0;
+  attention.rotary = rotary ? 0 : -1;
   layer.mlp.intermediate_size =
       config.has("intermediate_size") ? config.integer_in("intermediate_size", 1, kMaxSize) : 4 * spec.hidden_size;
   layer.mlp.activation = activation_from_name(config.text("hidden_act"));
@@ -56,7 +56,7 @@ StackSpec decoder_spec(const Config& config) {
   if (!config.has("rms_norm_eps")) spec.norm = {.eps = config.number_in("layer_norm_eps", 0, 1)};
   if (config.has("rms_norm_eps"))
     spec.norm = {.kind = NormKind::rms_norm, .eps = config.number_in("rms_norm_eps", 0, 1)};
-  spec.rotary.push_back(rotary_spec(config, attention.head_dim));
+  if (rotary) spec.rotary.push_back(rotary_spec(config, attention.head_dim));
   spec.repeat(layer, config.integer_in("num_hidden_layers", 0, kMaxLayers));
   return spec;
 }

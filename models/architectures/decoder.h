@@ -10,8 +10,8 @@ namespace mica {
 
 /// The spec that the keys of a decoder's config give (hidden_size, num_hidden_layers, num_attention_heads,
 /// num_key_value_heads, head_dim, intermediate_size, hidden_act, ...), range-checked: Llama's network, where most
-/// decoders start. Norms, rotary positions and the layers are filled in.
-StackSpec decoder_spec(const Config& config);
+/// decoders start. Norms, rotary positions (with `rotary`) and the layers are filled in.
+StackSpec decoder_spec(const Config& config, bool rotary = true);
 
 /// The same for a network that reads both ways.
 StackSpec reader_spec(const Config& config);

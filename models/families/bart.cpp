@@ -11,9 +11,8 @@ namespace mica::families {
 namespace {
 
 StackSpec half(const Config& config, bool decoder) {
-  StackSpec spec = decoder_spec(config);
+  StackSpec spec = decoder_spec(config, false);
   const std::string side = decoder ? "decoder" : "encoder";
-  spec.rotary.clear();
   spec.positions = PositionTable::learned;
   spec.position_offset = 2;
   if (config.flag("scale_embedding")) spec.embedding_scale = std::sqrt(static_cast<float>(spec.hidden_size));

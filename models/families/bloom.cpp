@@ -5,8 +5,7 @@
 namespace mica::families {
 
 StackSpec bloom(const Config& config) {
-  StackSpec spec = decoder_spec(config);
-  spec.rotary.clear();
+  StackSpec spec = decoder_spec(config, false);
   spec.padding_idx = -1;
   spec.residual_from_norm = config.flag("apply_residual_connection_post_layernorm");
   spec.names.word_embeddings = "word_embeddings";
@@ -15,7 +14,6 @@ StackSpec bloom(const Config& config) {
   spec.names.final_norm = "ln_f";
   for (LayerSpec& layer : spec.layers) {
     AttentionSpec& attention = layer.attention;
-    attention.rotary = -1;
     attention.alibi = alibi_slopes(attention.num_attention_heads);
     attention.layout = ProjectionLayout::grouped;
     attention.query_bias = attention.output_bias = true;

@@ -6,9 +6,9 @@
 namespace mica::families {
 
 StackSpec esm(const Config& config) {
-  StackSpec spec = decoder_spec(config);
   const std::string positions = config.text("position_embedding_type");
   const bool rotary = positions == "rotary";
+  StackSpec spec = decoder_spec(config, rotary);
   if (!rotary && positions != "absolute") {
     throw Error("position_embedding_type \"" + printable(positions) + "\"", config.where(), "use rotary or absolute");
   }
@@ -16,7 +16,6 @@ StackSpec esm(const Config& config) {
     throw Error("cross-attention is not supported for this family", config.where(), "set add_cross_attention to false");
   }
   if (!rotary) {
-    spec.rotary.clear();
     spec.positions = PositionTable::learned;
     spec.position_rule = PositionRule::from_padding;
     spec.position_padding_idx = spec.padding_idx;

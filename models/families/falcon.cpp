@@ -5,10 +5,10 @@
 namespace mica::families {
 
 StackSpec falcon(const Config& config) {
-  StackSpec spec = decoder_spec(config);
+  const bool alibi = config.flag("alibi");
+  StackSpec spec = decoder_spec(config, !alibi);
   const bool grouped = config.flag("new_decoder_architecture");
   const bool bias = config.flag("bias");
-  const bool alibi = config.flag("alibi");
   spec.padding_idx = -1;
   spec.parallel = grouped || config.flag("parallel_attn");
   spec.names.word_embeddings = "word_embeddings";
@@ -20,7 +20,6 @@ StackSpec falcon(const Config& config) {
   } else if (spec.parallel) {
     spec.names.mlp_norm = "";
   }
-  if (alibi) spec.rotary.clear();
   for (LayerSpec& layer : spec.layers) {
     AttentionSpec& attention = layer.attention;
     attention.num_key_value_heads = grouped                      ? attention.num_key_value_heads
@@ -30,7 +29,6 @@ StackSpec falcon(const Config& config) {
     attention.query_bias = attention.output_bias = bias;
     attention.names = {.query_key_value = "self_attention.query_key_value", .output = "self_attention.dense"};
     if (alibi) {
-      attention.rotary = -1;
       attention.alibi = alibi_slopes(attention.num_attention_heads);
       for (double& slope : attention.alibi) slope *= attention.scale;  // added before the scores are scaled
     }

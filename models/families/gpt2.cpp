@@ -5,8 +5,7 @@
 namespace mica::families {
 
 StackSpec gpt2(const Config& config) {
-  StackSpec spec = decoder_spec(config);
-  spec.rotary.clear();
+  StackSpec spec = decoder_spec(config, false);
   spec.positions = PositionTable::learned;
   spec.types_are_words = true;
   spec.padding_idx = -1;
@@ -21,7 +20,6 @@ StackSpec gpt2(const Config& config) {
   const bool by_layer = config.flag("scale_attn_by_inverse_layer_idx");
   for (size_t i = 0; i < spec.layers.size(); ++i) {
     AttentionSpec& attention = spec.layers[i].attention;
-    attention.rotary = -1;
     attention.layout = ProjectionLayout::concatenated;
     attention.transposed = true;
     attention.query_bias = attention.output_bias = true;

@@ -6,7 +6,7 @@
 namespace mica::families {
 
 StackSpec mpt(const Config& config) {
-  StackSpec spec = decoder_spec(config);
+  StackSpec spec = decoder_spec(config, false);
   const Config settings =
       config.has("attn_config") ? config.object("attn_config") : Config::from_json("{}", config.where());
   for (const char* key : {"qk_ln", "prefix_lm", "attn_uses_sequence_id"}) {
@@ -17,7 +17,6 @@ StackSpec mpt(const Config& config) {
     throw Error("learned positions (alibi false) are not supported for this family", settings.where(),
                 "use a model with alibi");
   }
-  spec.rotary.clear();
   spec.padding_idx = -1;
   spec.norm.bias = false;
   spec.names = {.word_embeddings = "wte",
@@ -27,7 +26,6 @@ StackSpec mpt(const Config& config) {
                 .final_norm = "norm_f"};
   for (LayerSpec& layer : spec.layers) {
     AttentionSpec& attention = layer.attention;
-    attention.rotary = -1;
     attention.alibi = alibi_slopes_of_power(attention.num_attention_heads, 8);  // whatever alibi_bias_max says
     attention.layout = ProjectionLayout::concatenated;
     attention.clip = settings.number("clip_qkv", 0);

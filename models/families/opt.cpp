@@ -5,11 +5,10 @@
 namespace mica::families {
 
 StackSpec opt(const Config& config) {
-  StackSpec spec = decoder_spec(config);
+  StackSpec spec = decoder_spec(config, false);
   const bool before = config.flag("do_layer_norm_before");
   const bool bias = config.flag("enable_bias");
   spec.norm.affine = config.flag("layer_norm_elementwise_affine", true);
-  spec.rotary.clear();
   spec.embedding_size =
       config.has("word_embed_proj_dim") ? config.integer_in("word_embed_proj_dim", 1, 1 << 20) : spec.hidden_size;
   spec.positions = PositionTable::learned;
@@ -27,7 +26,6 @@ StackSpec opt(const Config& config) {
                 .final_norm = before && !config.flag("_remove_final_layer_norm") ? "decoder.final_layer_norm" : ""};
   for (LayerSpec& layer : spec.layers) {
     AttentionSpec& attention = layer.attention;
-    attention.rotary = -1;
     attention.query_bias = attention.key_bias = attention.value_bias = attention.output_bias = bias;
     attention.names.output = "self_attn.out_proj";
     layer.mlp.kind = MlpKind::plain;

@@ -26,9 +26,12 @@ void apply_feed_forward(const Config& config, MlpSpec* mlp) {
   mlp->activation = activation_from_name(name);
 }
 
-StackSpec half(const Config& config, bool decoder, bool own_bias_each_layer) {
-  StackSpec spec = decoder_spec(config);
-  spec.rotary.clear();
+StackSpec half(const Config& given, bool decoder, bool own_bias_each_layer) {
+  Config config = given;
+  if (decoder && config.has("num_decoder_layers")) {
+    config.set("num_hidden_layers", config.integer_in("num_decoder_layers", 0, 4096));
+  }
+  StackSpec spec = decoder_spec(config, false);
   spec.padding_idx = -1;
   spec.max_position_embeddings = 0;
   spec.final_dropout = spec.hidden_dropout;
@@ -37,13 +40,9 @@ StackSpec half(const Config& config, bool decoder, bool own_bias_each_layer) {
                 .cross_norm = "layer.1.layer_norm",
                 .mlp_norm = decoder ? "layer.2.layer_norm" : "layer.1.layer_norm",
                 .final_norm = "final_layer_norm"};
-  if (decoder && config.has("num_decoder_layers") && !spec.layers.empty()) {
-    spec.repeat(spec.layers[0], config.integer_in("num_decoder_layers", 0, 4096));
-  }
   for (size_t i = 0; i < spec.layers.size(); ++i) {
     LayerSpec& layer = spec.layers[i];
     AttentionSpec& attention = layer.attention;
-    attention.rotary = -1;
     attention.causal = decoder;
     attention.scale = 1;
     const std::string self = "layer.0.SelfAttention.";

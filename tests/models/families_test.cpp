@@ -46,6 +46,21 @@ TEST(Families, EmbeddingsOfTheirOwnSizeAreFewFamilies) {
   EXPECT_EQ(deberta(config("deberta")).embedding_size, 16);
 }
 
+TEST(Families, HeadsThatDoNotTurnMayBeOdd) {
+  EXPECT_EQ(gpt2(AutoConfig::from_json(R"({"model_type": "gpt2", "n_embd": 15, "n_head": 5})")).rotary.size(), 0U);
+  EXPECT_EQ(bloom(AutoConfig::from_json(R"({"model_type": "bloom", "hidden_size": 8, "n_head": 8})"))
+                .layers.at(0)
+                .attention.rotary,
+            -1);
+  EXPECT_NO_THROW(t5(AutoConfig::from_json(R"({"model_type": "t5", "d_kv": 7})")));
+}
+
+TEST(Families, T5sHalvesHaveLayersOfTheirOwn) {
+  const Config config = AutoConfig::from_json(R"({"model_type": "t5", "num_layers": 0, "num_decoder_layers": 3})");
+  EXPECT_EQ(t5(config).encoder.layers.size(), 0U);
+  EXPECT_EQ(t5(config).decoder.layers.size(), 3U);
+}
+
 TEST(Families, ElectraRefusesOtherSummaries) {
   EXPECT_NO_THROW(electra(AutoConfig::from_json(R"({"model_type": "electra"})")));
   for (const char* key : {R"("summary_type": "mean")", R"("summary_use_proj": false)"}) {
