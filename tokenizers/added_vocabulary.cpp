@@ -203,12 +203,12 @@ bool AddedVocabulary::split(std::string_view text, bool raw, bool skip_special, 
     if (skip_special && is_special(token.content)) continue;
     if (token.single_word && (word_before(text, match->begin) || word_at(text, match->end))) continue;
     // White space goes to the token on its left first. A match inside what rstrip took starts there all the same,
-    // unless it takes the space before it itself: then it leaves that to the other.
+    // unless it takes the space before it itself: then it leaves that to the other, and is none if nothing is left.
     const size_t end = token.rstrip ? spaces_after(text, match->end) : match->end;
     size_t begin = match->begin;
     if (token.lstrip) begin = std::min(std::max(done, spaces_before(text, begin, std::min(done, begin))), end);
     if (done < begin) push(done, begin, -1);
-    push(begin, end, id);
+    if (begin < end) push(begin, end, id);
     done = end;
   }
   if (pieces.empty()) return false;

@@ -296,5 +296,14 @@ TEST(Folders, ModelTypeTellsTheClass) {
   EXPECT_EQ(tokenizer.tokenize("a  <mask>")[1], "  <mask>");
 }
 
+// Of two that reach for the same white space the first has it all: nothing is left that the second would stand for.
+TEST(AddedTokens, ThatFindTheirTextTakenAreNone) {
+  auto tokenizer = Tokenizer::from_json(test::small_tokenizer().dump());
+  tokenizer.add_tokens(std::vector<AddedToken>{{.content = "\n", .lstrip = true, .rstrip = true, .normalized = false}});
+  const auto encoding = tokenizer("a\n\n b\n", {.add_special_tokens = false});
+  EXPECT_EQ(encoding.tokens(), (std::vector<std::string>{"a", "\n\n ", "b", "\n"}));
+  EXPECT_TRUE(std::ranges::equal(encoding.word_ids(), std::vector<int32_t>{0, 1, 2, 3}));
+}
+
 }  // namespace
 }  // namespace mica
