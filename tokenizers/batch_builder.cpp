@@ -26,33 +26,46 @@ BatchBuilder::BatchBuilder(std::shared_ptr<const Engine> engine, const CallPlan&
   out_.texts_ = engine_;
 }
 
-void BatchBuilder::trim_offsets(TokenList& tokens, bool add_prefix_space) const {
-  size_t odd = 0;
-  for (size_t i = 0; i < tokens.size(); ++i) {
-    std::string_view text = engine_->text(tokens.ids[i]);
-    while (odd < tokens.odd.size() && tokens.odd[odd].first < static_cast<int32_t>(i)) ++odd;
-    if (odd < tokens.odd.size() && tokens.odd[odd].first == static_cast<int32_t>(i)) text = tokens.odd[odd].second;
-    int32_t leading = 0, trailing = 0, run = 0;
-    bool only_spaces = true;
-    for (const char *p = text.data(), *end = p + text.size(); p < end;) {
-      const bool space = is_space_in_token(utf8::next(p));
-      only_spaces = only_spaces && space;
-      leading += only_spaces ? 1 : 0;
-      run = space ? run + 1 : 0;
+// `first`: the token is the first of its window.
+CharSpan BatchBuilder::trimmed(const TokenList& tokens, size_t i, CharSpan place, bool first,
+                               bool add_prefix_space) const {
+  std::string_view text = engine_->text(tokens.ids[i]);
+  const auto odd = std::ranges::lower_bound(tokens.odd, static_cast<int32_t>(i), {}, [](auto& o) { return o.first; });
+  if (odd != tokens.odd.end() && odd->first == static_cast<int32_t>(i)) text = odd->second;
+  int32_t leading = 0, trailing = 0;
+  bool only_spaces = true;
+  for (const char *p = text.data(), *end = p + text.size(); p < end;) {
+    const bool space = is_space_in_token(utf8::next(p));
+    only_spaces = only_spaces && space;
+    leading += only_spaces ? 1 : 0;
+    trailing = space ? trailing + 1 : 0;
+  }
+  if (leading > 0) {
+    // One space alone may have been put in front of the text, and is then not there to be removed.
+    if ((first || place.begin == 0) && add_prefix_space && leading == 1) leading = 0;
+    place.begin = std::min(place.begin + leading, place.end);
+  }
+  if (trailing > 0 && place.end >= trailing) place.end = std::max(place.end - trailing, place.begin);
+  return place;
+}
+
+void BatchBuilder::trim_offsets(TokenList& tokens, std::vector<Part>& parts) const {
+  for (Part& part : parts) {
+    if (part.window.begin < part.window.end) part.first = tokens.offsets[static_cast<size_t>(part.window.begin)];
+  }
+  for (const bool add_prefix_space : engine_->post_processor.trims()) {
+    for (size_t i = 0; i < tokens.size(); ++i) {
+      tokens.offsets[i] = trimmed(tokens, i, tokens.offsets[i], i == 0, add_prefix_space);
     }
-    trailing = run;
-    CharSpan& place = tokens.offsets[i];
-    if (leading > 0) {
-      // One space alone may have been put in front of the text, and is then not there to be removed.
-      if ((i == 0 || place.begin == 0) && add_prefix_space && leading == 1) leading = 0;
-      place.begin = std::min(place.begin + leading, place.end);
+    for (Part& part : parts) {
+      if (part.window.begin == part.window.end) continue;
+      part.first = trimmed(tokens, static_cast<size_t>(part.window.begin), part.first, true, add_prefix_space);
     }
-    if (trailing > 0 && place.end >= trailing) place.end = std::max(place.end - trailing, place.begin);
   }
 }
 
 void BatchBuilder::append_row(const std::vector<TemplatePiece>& pieces, TokenList* const (&texts)[2],
-                              const Window (&windows)[2], const bool (&later)[2]) {
+                              const Part* const (&parts)[2]) {
   auto& ids = out_.input_ids.values();
   auto& types = out_.token_type_ids.values();
   auto& offsets = out_.offsets_.values();
@@ -67,7 +80,8 @@ void BatchBuilder::append_row(const std::vector<TemplatePiece>& pieces, TokenLis
       continue;
     }
     const TokenList& tokens = *texts[piece.sequence];
-    const Window window = windows[piece.sequence];
+    const Part& part = *parts[piece.sequence];
+    const Window window = part.window;
     for (const auto& [index, text] : tokens.odd) {
       if (index >= window.begin && index < window.end) {
         row_odd_.push_back({in_row() + index - static_cast<int32_t>(window.begin), text});
@@ -79,10 +93,11 @@ void BatchBuilder::append_row(const std::vector<TemplatePiece>& pieces, TokenLis
     const auto n = static_cast<size_t>(window.end - window.begin);
     copy(tokens.ids, ids);
     copy(tokens.offsets, offsets);
+    if (n > 0) offsets[offsets.size() - n] = part.first;
     copy(tokens.words, words);
     sequences.insert(sequences.end(), n, static_cast<int8_t>(piece.sequence));
     if (plan_.type_ids) {
-      const bool own = later[piece.sequence] && engine_->post_processor.overflow_keeps_sequence_type();
+      const bool own = part.later && engine_->post_processor.overflow_keeps_sequence_type();
       types.insert(types.end(), n, own ? piece.sequence : piece.type_id);
     }
   }
@@ -201,8 +216,7 @@ void BatchBuilder::add(TokenList& text, TokenList* pair, int64_t sample) {
   const auto& pieces = post.pieces(pair != nullptr);
   TokenList* const texts[2] = {&text, pair};
   int64_t lengths[2] = {static_cast<int64_t>(text.size()), pair != nullptr ? static_cast<int64_t>(pair->size()) : -1};
-  std::vector<Window> windows[2];
-
+  std::vector<Part> windows[2];
   TruncationPlan plan = plan_.truncation;
   if (plan.strategy != Truncation::none && plan_.add_special_tokens) {
     const int64_t added = post.added(pair != nullptr);
@@ -214,15 +228,19 @@ void BatchBuilder::add(TokenList& text, TokenList* pair, int64_t sample) {
     plan.max_length -= added;
   }
   const Lengths keep = truncated_lengths(lengths[0], lengths[1], plan);
-  windows[0] = make_windows(lengths[0], keep.first, plan.stride, plan.side);
-  windows[1] = {{0, 0}};
-  if (pair != nullptr) windows[1] = make_windows(lengths[1], keep.second, plan.stride, plan.side);
-  for (const bool add_prefix_space : post.trims()) {
-    trim_offsets(text, add_prefix_space);
-    if (pair != nullptr) trim_offsets(*pair, add_prefix_space);
-  }
+  const auto cut = [&](TokenList& tokens, int64_t length, int64_t kept) {
+    std::vector<Part> parts;
+    for (const Window window : make_windows(length, kept, plan.stride, plan.side)) {
+      parts.push_back({window, !parts.empty(), {}});
+    }
+    trim_offsets(tokens, parts);
+    return parts;
+  };
+  windows[0] = cut(text, lengths[0], keep.first);
+  windows[1].resize(1);
+  if (pair != nullptr) windows[1] = cut(*pair, lengths[1], keep.second);
 
-  append_row(pieces, texts, {windows[0][0], windows[1][0]}, {false, false});
+  append_row(pieces, texts, {&windows[0][0], &windows[1][0]});
   if (plan_.overflow) {
     // The order in which the reference merges windows while it walks the template: every window so far with every
     // window of the next text, those of the first window last.
@@ -245,7 +263,7 @@ void BatchBuilder::add(TokenList& text, TokenList* pair, int64_t sample) {
       rows = std::move(merged);
     }
     for (const auto& [first, second] : rows) {
-      append_row(pieces, texts, {windows[0][first], windows[1][second]}, {first > 0, second > 0});
+      append_row(pieces, texts, {&windows[0][first], &windows[1][second]});
     }
     out_.overflow_to_sample_mapping.insert(out_.overflow_to_sample_mapping.end(), rows.size() + 1,
                                            static_cast<int32_t>(sample));

@@ -53,10 +53,16 @@ class BatchBuilder {
   bool end_in_place(TokenList& tokens, int64_t sample);
   void end_row();
   void append_special(const TemplatePiece& piece, size_t row_begin);
-  void trim_offsets(TokenList& tokens, bool add_prefix_space) const;
-  /// `later`: the window is not the first of its text.
-  void append_row(const std::vector<TemplatePiece>& pieces, TokenList* const (&texts)[2], const Window (&windows)[2],
-                  const bool (&later)[2]);
+  /// A window, and what its first token covers: trimming keeps a space there that it would take from others.
+  struct Part {
+    Window window = {0, 0};
+    bool later = false;  ///< not the first window of its text
+    CharSpan first = {};
+  };
+  CharSpan trimmed(const TokenList& tokens, size_t i, CharSpan place, bool first, bool add_prefix_space) const;
+  void trim_offsets(TokenList& tokens, std::vector<Part>& parts) const;
+  void append_row(const std::vector<TemplatePiece>& pieces, TokenList* const (&texts)[2],
+                  const Part* const (&parts)[2]);
 
   std::shared_ptr<const Engine> engine_;
   CallPlan plan_;

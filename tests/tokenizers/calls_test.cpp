@@ -305,5 +305,21 @@ TEST(AddedTokens, ThatFindTheirTextTakenAreNone) {
   EXPECT_TRUE(std::ranges::equal(encoding.word_ids(), std::vector<int32_t>{0, 1, 2, 3}));
 }
 
+// Where a post-processor says that a space was put in front, the first token of each window keeps its one space.
+TEST(Windows, TrimmedOffsetsKeepTheSpaceOfTheFirstToken) {
+  Json json = test::small_tokenizer();
+  json["normalizer"] = nullptr;
+  json["pre_tokenizer"] = {{"type", "ByteLevel"}, {"add_prefix_space", false}};
+  json["post_processor"] = {{"type", "ByteLevel"}, {"add_prefix_space", true}, {"trim_offsets", true}};
+  json["model"] = {{"type", "WordLevel"}, {"unk_token", "[UNK]"}, {"vocab", {{"[UNK]", 0}, {"a", 1}, {"\u0120b", 2}}}};
+  const auto tokenizer = Tokenizer::from_json(json.dump());
+  const auto rows = tokenizer("a b b b", {.truncation = true, .max_length = 2, .return_overflowing_tokens = true});
+  ASSERT_EQ(rows.size(), 2U);
+  EXPECT_TRUE(std::ranges::equal(rows.offsets(0), std::vector<CharSpan>{{0, 1}, {2, 3}}));
+  EXPECT_TRUE(std::ranges::equal(rows.offsets(1), std::vector<CharSpan>{{3, 5}, {6, 7}}));
+  const auto end = tokenizer("a b b b", {.truncation = true, .max_length = 2, .truncation_side = Side::left});
+  EXPECT_TRUE(std::ranges::equal(end.offsets(), std::vector<CharSpan>{{3, 5}, {6, 7}}));
+}
+
 }  // namespace
 }  // namespace mica
