@@ -70,14 +70,12 @@ void MetaspacePreTokenizer::split(NormalizedText& text, std::vector<ByteRange>& 
   NormalizedText result;
   std::vector<ByteRange> words;
   result.start_like(text);
-  const bool whole = pieces.size() == 1 && pieces[0] == text.all();
   for (const ByteRange piece : pieces) {
     const std::string_view view = text.view(piece);
     const CharSpan first = text.original({piece.begin, piece.begin + 1});
-    const int32_t place = whole ? text.first() : first.begin;
     auto open = static_cast<uint32_t>(result.text().size());
     const bool wanted = settings_.prepend == MetaspaceSettings::Prepend::always ||
-                        (settings_.prepend == MetaspaceSettings::Prepend::first && place == 0);
+                        (settings_.prepend == MetaspaceSettings::Prepend::first && first.begin == 0);
     if (wanted && view[0] != ' ' && view.substr(0, mark.size()) != mark) result.append(mark, first);
     for (uint32_t at = piece.begin; at < piece.end;) {
       const std::string_view rest = view.substr(at - piece.begin);

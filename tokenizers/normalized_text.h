@@ -50,8 +50,6 @@ class NormalizedText {
   void crop(ByteRange range);
   /// Keeps only a range of bytes, as a text of its own: it starts at the character that its first byte stands for.
   void cut_out(ByteRange range);
-  /// The character of the original where this text starts, whatever normalizers took off its front.
-  int32_t first() const { return first_; }
 
   /// Building a text from parts of another: empty at the same place, then part after part.
   void start_like(const NormalizedText& other);

@@ -321,5 +321,17 @@ TEST(Windows, TrimmedOffsetsKeepTheSpaceOfTheFirstToken) {
   EXPECT_TRUE(std::ranges::equal(end.offsets(), std::vector<CharSpan>{{3, 5}, {6, 7}}));
 }
 
+// The scheme "first" marks what begins the text itself: not what stands behind white space that was taken off.
+TEST(Metaspace, MarksOnlyWhatBeginsTheOriginal) {
+  Json json = test::small_tokenizer();
+  json["normalizer"] = {{"type", "Strip"}, {"strip_left", true}, {"strip_right", true}};
+  json["pre_tokenizer"] = {{"type", "Metaspace"}, {"replacement", "_"}, {"prepend_scheme", "first"}, {"split", true}};
+  json["model"] = {{"type", "WordLevel"}, {"unk_token", "[UNK]"}, {"vocab", {{"[UNK]", 0}, {"a", 1}, {"_a", 2}}}};
+  const auto tokenizer = Tokenizer::from_json(json.dump());
+  const TokenizerOptions plain{.add_special_tokens = false};
+  EXPECT_EQ(tokenizer("a a", plain).tokens(), (std::vector<std::string>{"_a", "_a"}));
+  EXPECT_EQ(tokenizer(" a a", plain).tokens(), (std::vector<std::string>{"a", "_a"}));
+}
+
 }  // namespace
 }  // namespace mica
