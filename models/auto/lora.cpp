@@ -26,6 +26,13 @@ double scale_of(const LoraConfig& config) {
   return config.lora_alpha / (config.use_rslora ? std::sqrt(rank) : rank);
 }
 
+// Starts that take from the base model's weights what they give to the adapter: an adapter saved as it is (PEFT can
+// convert it) is of no use without the same change.
+bool changes_base(const std::string& start) {
+  return start.starts_with("pissa") ||
+         std::ranges::count(std::initializer_list<const char*>{"olora", "corda", "loftq", "lora_ga"}, start) > 0;
+}
+
 void check(const LoraConfig& config) {
   if (config.r < 1 || config.r > kMostRank) {
     throw Error("LoRA of rank " + std::to_string(config.r), "adapter", "use 1 to " + std::to_string(kMostRank));
@@ -64,14 +71,18 @@ LoraConfig config_of(const Json& json, const std::string& path) {
   if (type != "LORA")
     fields.fail("key peft_type is \"" + printable(type) + "\"",
                 "mica reads LORA, PROMPT_TUNING, P_TUNING and PREFIX_TUNING");
-  for (const char* flag : {"use_dora", "lora_bias", "use_qalora"}) {
-    if (fields.boolean(flag, false)) fields.fail(std::string("key ") + flag + " is true", "mica lacks it");
+  for (const char* key : {"use_dora", "lora_bias", "use_qalora", "use_bdlora", "alora_invocation_tokens",
+                          "arrow_config", "kasa_config", "layer_replication", "monteclora_config"}) {
+    const auto found = json.find(key);
+    if (found != json.end() && *found != false && !found->empty())
+      fields.fail(std::string("key ") + key + " is set", "mica lacks it");
   }
   if (fields.string("bias", "none") != "none") fields.fail("key bias is not \"none\"", "mica lacks trained biases");
-  for (const char* pattern : {"rank_pattern", "alpha_pattern"}) {
-    if (json.contains(pattern) && json[pattern].is_object() && !json[pattern].empty()) {
-      fields.fail(std::string("key ") + pattern + " has entries", "mica knows one rank and one alpha for all modules");
-    }
+  const auto start = json.find("init_lora_weights");
+  if (start != json.end() && start->is_string() && changes_base(start->get<std::string>())) {
+    fields.fail("key init_lora_weights is \"" + printable(start->get<std::string>()) +
+                    "\": this start changed the weights of the base model",
+                "save it with PEFT's path_initial_model_for_weight_conversion, or merge it there");
   }
   LoraConfig config;
   config.r = fields.integer("r", 1, kMostRank);
@@ -85,6 +96,25 @@ LoraConfig config_of(const Json& json, const std::string& path) {
   config.use_rslora = fields.boolean("use_rslora", false);
   config.target_modules = names_in(json, "target_modules", path);
   config.modules_to_save = names_in(json, "modules_to_save", path);
+  check(config);
+  return config;
+}
+
+// With the rank and alpha that rank_pattern and alpha_pattern give the module.
+LoraConfig config_for(const std::string& module, LoraConfig config, const Json& json, const std::string& path) {
+  const auto number = [&](const char* key, double fallback) {
+    const auto patterns = json.find(key);
+    if (patterns == json.end()) return fallback;
+    for (const auto& [pattern, value] : patterns->items()) {
+      if (!fits_pattern(module, pattern)) continue;
+      if (value.is_number()) return value.get<double>();
+      throw Error(std::string("key ") + key + " gives \"" + printable(pattern) + "\" no number", path, "make it one");
+    }
+    return fallback;
+  };
+  const double rank = number("rank_pattern", static_cast<double>(config.r));
+  config.r = rank >= 1 && rank <= kMostRank ? static_cast<int64_t>(rank) : 0;
+  config.lora_alpha = number("alpha_pattern", config.lora_alpha);
   check(config);
   return config;
 }
@@ -145,10 +175,11 @@ void load_adapter(const Model& model, const std::string& folder, const std::stri
   for (const auto& [module, slot] : registry.slots) {
     const std::string key = kPrefix + module;
     if (weights.find(key + ".lora_A.weight") == nullptr) continue;
+    const LoraConfig own = config_for(module, config, json, path);
     LowRank adapter;
-    adapter.a = read(key + ".lora_A.weight", {config.r, slot->in()}).set_requires_grad(trainable);
-    adapter.b = read(key + ".lora_B.weight", {slot->out(), config.r}).set_requires_grad(trainable);
-    adapter.scale = scale_of(config);
+    adapter.a = read(key + ".lora_A.weight", {own.r, slot->in()}).set_requires_grad(trainable);
+    adapter.b = read(key + ".lora_B.weight", {slot->out(), own.r}).set_requires_grad(trainable);
+    adapter.scale = scale_of(own);
     adapter.dropout = config.lora_dropout;
     read_slots.emplace_back(slot.get(), std::move(adapter));
     used += 2;

@@ -38,7 +38,8 @@ std::vector<std::string> add_adapter(const Model& model, const LoraConfig& confi
 // What follows is for adapters of every kind: low ranks, and the virtual tokens of models/auto/prompt_tuning.h.
 
 /// Reads an adapter from a folder of PEFT's and makes it active, frozen unless `trainable`. Throws Error, naming file
-/// and key, for another kind, an option that mica lacks (DoRA, biases, ranks by pattern), and tensors that don't fit.
+/// and key, for another kind, an option that mica lacks (DoRA, biases, starts that change the base), and tensors that
+/// don't fit.
 void load_adapter(const Model& model, const std::string& folder, const std::string& name = "default",
                   bool trainable = false);
 /// Gives an adapter that the model has the values of a folder's, which must be of the same layers and rank.

@@ -28,7 +28,7 @@ bool matches_whole(const std::string& text, const std::string& expression) {
                     PCRE2_ANCHORED | PCRE2_ENDANCHORED, &error, &place, nullptr),
       pcre2_code_free);
   if (code == nullptr) {
-    throw Error("target_modules \"" + printable(expression) + "\" is no regular expression", "adapter",
+    throw Error("\"" + printable(expression) + "\" is no regular expression", "adapter",
                 "mend it at character " + std::to_string(place) + ", or write names");
   }
   const std::unique_ptr<pcre2_match_data, decltype(&pcre2_match_data_free)> data(
@@ -54,6 +54,10 @@ bool is_target(const std::string& module, const std::vector<std::string>& target
     return matches_whole(module, targets[0]);
   }
   return std::any_of(targets.begin(), targets.end(), [&](const std::string& each) { return ends_in(module, each); });
+}
+
+bool fits_pattern(const std::string& module, const std::string& pattern) {
+  return matches_whole(module, "(.*\\.)?(" + pattern + ")");
 }
 
 std::vector<std::string> usual_targets(const AdapterRegistry& registry) {

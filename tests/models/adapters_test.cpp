@@ -178,6 +178,17 @@ TEST(Adapters, GoThroughFolders) {
   EXPECT_EQ(logits(other), logits(model));
   EXPECT_EQ(adapter_base_model(folder.path()), "base");
 
+  // Ranks and alphas of single modules, by the end of their names or by an expression.
+  Json patterns = config;
+  patterns["r"] = 9;
+  patterns["lora_alpha"] = 1;
+  patterns["rank_pattern"] = {{"layer.1.*(query|key)", 4}};
+  patterns["alpha_pattern"] = {{"self.key", 12}, {"^bert.*query", 12}};
+  write_file_atomically(folder / "adapter_config.json", dump_json(patterns));
+  const Model by_pattern = bert();
+  load_adapter(by_pattern, folder.path());
+  EXPECT_EQ(logits(by_pattern), logits(model));
+
   const auto refused = [&](const std::string& key, const std::string& value) {
     Json changed = config;
     changed[key] = parse_json(value, "value");
@@ -195,7 +206,12 @@ TEST(Adapters, GoThroughFolders) {
   EXPECT_TRUE(refused("r", "5"));
   EXPECT_TRUE(refused("r", "-1"));
   EXPECT_TRUE(refused("bias", "\"all\""));
-  EXPECT_TRUE(refused("rank_pattern", "{\"query\": 3}"));
+  EXPECT_TRUE(refused("rank_pattern", "{\"key\": 3}"));
+  EXPECT_TRUE(refused("rank_pattern", "{\"key\": \"2\"}"));
+  EXPECT_TRUE(refused("alora_invocation_tokens", "[5]"));
+  EXPECT_TRUE(refused("layer_replication", "[[0, 2]]"));
+  EXPECT_TRUE(refused("init_lora_weights", "\"pissa_niter_16\""));
+  EXPECT_FALSE(refused("init_lora_weights", "\"gaussian\""));
   write_file_atomically(folder / "adapter_config.json", dump_json(config));
   EXPECT_THROW(load_adapter(gpt2(), folder.path()), Error);
 }
