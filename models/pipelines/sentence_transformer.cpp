@@ -29,6 +29,7 @@ struct SentenceTransformer::Impl {
   int64_t size = 0;
   std::map<std::string, std::string> prompts{{"query", ""}, {"document", ""}};
   std::optional<std::string> default_prompt_name;
+  std::optional<int64_t> truncate_dim;
   SimilarityFunction similarity = SimilarityFunction::cosine;
 
   Impl(Model m, Tokenizer t) : model(std::move(m)), tokenizer(std::move(t)) {
@@ -45,8 +46,10 @@ struct SentenceTransformer::Impl {
   void save_settings(const std::string& folder) const;
   std::string resolve_prompt(const EncodeOptions& options) const;
   int64_t prompt_tokens(const std::string& prompt) const;
+  // The first `width` elements of each vector go to `out`.
   void encode(std::span<const std::string_view> texts, const std::string& prompt, const EncodeOptions& options,
-              const Progress& progress, float* out) const;
+              int64_t width, const Progress& progress, float* out) const;
+  int64_t width() const { return std::min(size, truncate_dim.value_or(size)); }
 };
 
 namespace {
@@ -155,6 +158,7 @@ void SentenceTransformer::Impl::read_prompts(const std::string& folder) {
   if (default_prompt_name && prompts.count(*default_prompt_name) == 0) {
     fields.fail("key default_prompt_name is \"" + printable(*default_prompt_name) + "\"", "name one of its prompts");
   }
+  truncate_dim = fields.optional_integer("truncate_dim", 1, int64_t{1} << 40);
   const auto function = fields.optional_string("similarity_fn_name");
   try {
     if (function) similarity = similarity_function_from_name(*function);
@@ -249,7 +253,8 @@ Tensor SentenceTransformer::Impl::pool(const Tensor& hidden, const SequenceOffse
 }
 
 void SentenceTransformer::Impl::encode(std::span<const std::string_view> texts, const std::string& prompt,
-                                       const EncodeOptions& options, const Progress& progress, float* out) const {
+                                       const EncodeOptions& options, int64_t width, const Progress& progress,
+                                       float* out) const {
   const BatchEncoding encoding = tokenize(texts, prompt);
   const int64_t skipped = prompt_tokens(prompt);
   run_batches(
@@ -260,10 +265,9 @@ void SentenceTransformer::Impl::encode(std::span<const std::string_view> texts, 
         }
         Tensor x =
             pool(output.last_hidden_state, SequenceOffsets::from_lengths(lengths, model.device()), skipped, false);
-        if (options.truncate_dim) x = x.slice(1, 0, *options.truncate_dim).contiguous();
+        if (width < size) x = x.slice(1, 0, width).contiguous();
         if (options.normalize_embeddings) x = normalize_rows(x);
         x = x.to(Device{}).to(DType::float32).contiguous();
-        const int64_t width = x.size(1);
         for (size_t i = 0; i < rows.size(); ++i) {
           std::copy_n(x.data<float>() + static_cast<int64_t>(i) * width, width,
                       out + static_cast<int64_t>(rows[i]) * width);
@@ -296,11 +300,11 @@ Tensor SentenceTransformer::encode(std::span<const std::string_view> texts, cons
   const NoGrad no_grad;
   const Evaluating evaluating(impl_->model);
   const std::string prompt = impl_->resolve_prompt(options);
-  int64_t width = impl_->size;
+  int64_t width = impl_->width();
   if (options.truncate_dim) {
-    if (*options.truncate_dim < 1 || *options.truncate_dim > width) {
+    if (*options.truncate_dim < 1 || *options.truncate_dim > impl_->size) {
       throw Error("truncate_dim " + std::to_string(*options.truncate_dim), "encode",
-                  "use 1 to " + std::to_string(width));
+                  "use 1 to " + std::to_string(impl_->size));
     }
     width = *options.truncate_dim;
   }
@@ -312,7 +316,7 @@ Tensor SentenceTransformer::encode(std::span<const std::string_view> texts, cons
     if (options.progress) {
       progress = [&](int64_t done, int64_t) { options.progress(static_cast<int64_t>(begin) + done, total); };
     }
-    impl_->encode(part, prompt, options, progress, result.data<float>() + static_cast<int64_t>(begin) * width);
+    impl_->encode(part, prompt, options, width, progress, result.data<float>() + static_cast<int64_t>(begin) * width);
   }
   return result;
 }
@@ -353,7 +357,7 @@ void SentenceTransformer::set_similarity_fn_name(SimilarityFunction function) {
   impl_->similarity = function;
 }
 int64_t SentenceTransformer::get_embedding_dimension() const {
-  return impl_->size;
+  return impl_->width();
 }
 std::optional<int64_t> SentenceTransformer::max_seq_length() const {
   return impl_->max_seq_length;
@@ -476,6 +480,7 @@ void SentenceTransformer::Impl::save_settings(const std::string& folder) const {
                  {"similarity_fn_name", std::string(mica::name(similarity))}};
   for (const auto& [key, text] : prompts) config["prompts"][key] = text;
   if (default_prompt_name) config["default_prompt_name"] = *default_prompt_name;
+  if (truncate_dim) config["truncate_dim"] = *truncate_dim;
   write_file_atomically(join_path(folder, "config_sentence_transformers.json"),
                         config.dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
 }

@@ -35,7 +35,7 @@ struct EncodeOptions {
   std::optional<std::string> prompt;       ///< put before each text; wins over prompt_name
   int64_t batch_size = 32;
   bool normalize_embeddings = false;         ///< scale vectors to length 1
-  std::optional<int64_t> truncate_dim = {};  ///< keep only the first elements of each vector
+  std::optional<int64_t> truncate_dim = {};  ///< keep only the first elements of each vector; default: the folder's
   Progress progress = {};                    ///< told about each finished batch
 };
 

@@ -235,6 +235,25 @@ TEST_F(Tiny, BadFolders) {
   EXPECT_EQ(refusal(pooling, R"({"word_embedding_dimension":32})"), "no error");  // the mean, as in the reference
 }
 
+TEST(SentenceTransformerFolder, KeepsTheFirstElementsOnlyWhereItSaysSo) {
+  const Json data = tiny::read_data("sentence_transformer");
+  const tiny::TemporaryFolder folder, again;
+  tiny::write_model(folder.path(), data, 0);
+  const SentenceTransformer whole(folder.path());
+  Json settings = {{"truncate_dim", 5}};
+  tiny::write_text(folder / "config_sentence_transformers.json", settings.dump());
+  const SentenceTransformer cut(folder.path());
+  EXPECT_EQ(cut.get_embedding_dimension(), 5);
+  const Tensor expected = whole.encode({"a", "b"}, {.prompt = "", .truncate_dim = 5});
+  EXPECT_EQ(cut.encode({"a", "b"}, {.prompt = ""}).to_vector<float>(), expected.to_vector<float>());
+  EXPECT_EQ(cut.encode({"a"}, {.prompt = "", .truncate_dim = 7}).size(1), 7);
+  cut.save_pretrained(again.path());
+  EXPECT_EQ(SentenceTransformer(again.path()).get_embedding_dimension(), 5);
+  settings["truncate_dim"] = 1000;  // more than there is
+  tiny::write_text(folder / "config_sentence_transformers.json", settings.dump());
+  EXPECT_EQ(SentenceTransformer(folder.path()).get_embedding_dimension(), whole.get_embedding_dimension());
+}
+
 TEST(SentenceModules, BadWeights) {
   const Json data = tiny::read_data("sentence_transformer");
   for (size_t m = 0; m < data.at("models").size(); ++m) {
