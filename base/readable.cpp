@@ -11,9 +11,9 @@ namespace mica {
 bool make_readable(const void* data, int64_t bytes) {
   if (bytes <= 0) return true;
   const auto page = static_cast<uintptr_t>(::sysconf(_SC_PAGESIZE));
-  const auto begin = reinterpret_cast<uintptr_t>(data) / page * page;
-  const auto end = reinterpret_cast<uintptr_t>(data) + static_cast<uintptr_t>(bytes);
-  if (::madvise(reinterpret_cast<void*>(begin), end - begin, MADV_POPULATE_READ) == 0) return true;
+  const uintptr_t before = reinterpret_cast<uintptr_t>(data) % page;
+  char* const begin = const_cast<char*>(static_cast<const char*>(data)) - before;
+  if (::madvise(begin, before + static_cast<uintptr_t>(bytes), MADV_POPULATE_READ) == 0) return true;
   return errno != EFAULT && errno != EHWPOISON && errno != ENOMEM;
 }
 #else

@@ -169,6 +169,32 @@ TEST(ByteLevelFastPath, SpaceBeforeTheTextAndWholeWords) {
   compare(json.dump(), 4000);
 }
 
+// Tokens that no merge makes stay whole as words, and only as words: parts of longer ones that are spelled alike do
+// not. Where all of them are ASCII, words without spaces are cut all the same.
+TEST(ByteLevelFastPath, TokensThatNoMergeMakes) {
+  Json json = Json::parse(test::read_gz(test::data_folder("qwen2.5") + "/tokenizer.json.gz"));
+  json["model"]["ignore_merges"] = true;
+  Json& vocabulary = json["model"]["vocab"];
+  int64_t next = 0;  // the first id that no token has
+  for (const auto& [token, id] : vocabulary.items()) next = std::max(next, id.get<int64_t>() + 1);
+  for (const Json& token : json["added_tokens"]) next = std::max(next, token["id"].get<int64_t>() + 1);
+  const auto add = [&](const std::string& text) {
+    std::string spelled;
+    byte_level::spell(text, spelled);
+    if (!vocabulary.contains(spelled)) vocabulary[spelled] = next++;
+  };
+  add("<|x|>");
+  add("aaabbb");
+  compare(json.dump(), 1500);
+  for (char32_t c = 0x4e00; c < 0x4e60; ++c) {
+    std::string two;
+    utf8::append(c, two);
+    utf8::append(c + 1, two);
+    add(two);
+  }
+  compare(json.dump(), 1500);
+}
+
 TEST(ByteLevelFastPath, LinearOnHostileText) {
   const auto engine = engine_of(test::read_gz(test::data_folder("qwen2.5") + "/tokenizer.json.gz"), false);
   EncodeScratch scratch;

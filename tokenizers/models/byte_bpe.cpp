@@ -123,7 +123,9 @@ void ByteBpe::find_whole() {
   if (!model_->options().ignore_merges) return;
   for (size_t i = 0; i < tokens_.size(); ++i) {
     const auto id = static_cast<int32_t>(i);
-    if (tokens_[i].rank == kUnmade && tokens_[i].length > 0) whole_.emplace(text(id), id);
+    if (tokens_[i].rank != kUnmade || tokens_[i].length == 0) continue;
+    whole_.emplace(text(id), id);
+    cuts_ = cuts_ && std::ranges::all_of(text(id), [](char c) { return static_cast<unsigned char>(c) < 0x80; });
   }
 }
 

@@ -56,8 +56,8 @@ class ByteBpe {
     const size_t bit = neighbours_bit(left, right);
     return (neighbours_[bit >> 6] >> (bit & 63) & 1) != 0;
   }
-  /// Whether words may be cut at such borders at all.
-  bool cuts() const { return whole_.empty(); }
+  /// Whether words may be cut at such borders at all: no part, and no word with such a border, is one of whole_.
+  bool cuts() const { return cuts_; }
   /// Bytes of a token.
   uint32_t length(int32_t id) const { return tokens_[static_cast<size_t>(id)].length; }
 
@@ -100,6 +100,7 @@ class ByteBpe {
   std::unique_ptr<const PieceTrie> trie_;                // of the tokens that BPE makes
   std::unique_ptr<std::atomic<int32_t>[]> shorter_;      // the longest token that a token begins with; see shorter()
   std::unordered_map<std::string_view, int32_t> whole_;  // tokens that BPE does not make, but that stay whole as words
+  bool cuts_ = true;                                     // all of whole_ are ASCII
 };
 
 }  // namespace mica
