@@ -1,10 +1,11 @@
-// Layer norm with residual, RMS norm, rotary embedding, softmax and activations over rows of 384 and 768: nanoseconds
-// an element.
+// Layer norm with residual, RMS norm, rotary embedding, softmax, depthwise convolution and activations over rows of 384
+// and 768: nanoseconds an element.
 
 #include <string>
 
 #include "mica/bench/peak.h"
 #include "mica/kernels/cpu/simd/activation.h"
+#include "mica/kernels/cpu/simd/convolution.h"
 #include "mica/kernels/cpu/simd/norm.h"
 #include "mica/kernels/cpu/simd/random.h"
 #include "mica/kernels/cpu/simd/rotary.h"
@@ -119,6 +120,9 @@ void add_all() {
   });
   add("dropout", [](const float* x, float* y, float*, const float*, int64_t rows, int64_t size) {
     cpu::simd::drop_elements({.p = 0.1, .seed = 1, .stream = 2}, 0, x, nullptr, y, rows * size);
+  });
+  add("depthwise_4", [](const float* x, float* y, const float* weight, const float* bias, int64_t rows, int64_t size) {
+    cpu::simd::depthwise({x, weight, bias, y, size, 4, 3, 0, rows}, 0, rows);  // on one thread
   });
   add("gelu_backward", [](const float* x, const float* dy, float* dx, const float*, int64_t rows, int64_t size) {
     cpu::simd::activation_backward(Activation::gelu, x, dy, dx, rows * size);

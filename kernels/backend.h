@@ -25,6 +25,7 @@ namespace mica {
 class ActivationKernels;
 class AttentionKernels;
 class Collective;
+class ConvolutionKernels;
 class ElementwiseKernels;
 class EmbeddingKernels;
 class LinearKernels;
@@ -37,6 +38,7 @@ class Recording;
 class ReduceKernels;
 class RotaryKernels;
 class SamplingKernels;
+class ScanKernels;
 class ShapeKernels;
 
 /// Names a group of processes that is being formed: made by one of them and given to all.
@@ -80,6 +82,7 @@ class Backend {
 
   virtual ActivationKernels& activation() = 0;
   virtual AttentionKernels& attention() = 0;
+  virtual ConvolutionKernels& convolution() = 0;
   virtual ElementwiseKernels& elementwise() = 0;
   virtual EmbeddingKernels& embedding() = 0;
   virtual LinearKernels& linear() = 0;
@@ -91,6 +94,7 @@ class Backend {
   virtual ReduceKernels& reduce() = 0;
   virtual RotaryKernels& rotary() = 0;
   virtual SamplingKernels& sampling() = 0;
+  virtual ScanKernels& scan() = 0;
   virtual ShapeKernels& shape() = 0;
 
   // Work that is recorded once and started again as a whole: kernels/recording.h.

@@ -14,10 +14,12 @@
 #include "mica/base/error.h"
 #include "mica/bench/gpu/measured.h"
 #include "mica/kernels/attention.h"
+#include "mica/kernels/convolution.h"
 #include "mica/kernels/linear.h"
 #include "mica/kernels/loss.h"
 #include "mica/kernels/norm.h"
 #include "mica/kernels/optimizer.h"
+#include "mica/kernels/scan.h"
 #include "mica/kernels/shape.h"
 
 namespace mica::bench {
@@ -122,6 +124,40 @@ void norms(const Measured& m) {
   }
 }
 
+// Texts of 1024 tokens through filters of four taps that see the past, as gated recurrent layers have them, and through
+// a linear recurrence.
+void recurrences(const Measured& m) {
+  const int64_t texts = m.quick() ? 2 : 16, length = m.quick() ? 20 : 1024, kernel_size = 4, rows = texts * length;
+  const Offsets offsets(std::vector<int64_t>(static_cast<size_t>(texts), length), m.device().device());
+  for (const DType dtype : {DType::bfloat16, DType::float32}) {
+    for (const int64_t channels : m.quick() ? std::vector<int64_t>{70} : std::vector<int64_t>{1024, 4096}) {
+      const Shape shape{rows, channels};
+      const Tensor x = m.random(shape, dtype), dy = m.random(shape, dtype), y = m.empty(shape, dtype),
+                   dx = m.empty(shape, dtype), weight = m.random({channels, kernel_size}, dtype),
+                   bias = m.random({channels}, dtype), dweight = m.empty({channels, kernel_size}, dtype),
+                   dbias = m.empty({channels}, dtype);
+      const double bytes = static_cast<double>(rows * channels * item_size(dtype));
+      const double operations = static_cast<double>(2 * rows * channels * kernel_size);
+      ConvolutionKernels& convolution = m.device().convolution();
+      m.run(title("depthwise", {texts, channels, length, kernel_size}, dtype), 2 * bytes, operations, [&] {
+        convolution.depthwise(x.view(), offsets.segments(), weight.view(), bias.view(), kernel_size - 1, false,
+                              y.view());
+      });
+      m.run(title("depthwise_backward", {texts, channels, length, kernel_size}, dtype), 4 * bytes, 2 * operations, [&] {
+        convolution.depthwise(dy.view(), offsets.segments(), weight.view(), {}, 0, true, dx.view());
+        convolution.depthwise_backward(x.view(), dy.view(), offsets.segments(), kernel_size - 1, dweight.view(),
+                                       dbias.view());
+      });
+      ScanKernels& scan = m.device().scan();
+      m.run(title("linear_recurrence", {texts, channels, length}, dtype), 3 * bytes, 0,
+            [&] { scan.linear(x.view(), dy.view(), {}, offsets.segments(), y.view()); });
+      m.run(title("linear_recurrence_backward", {texts, channels, length}, dtype), 5 * bytes, 0, [&] {
+        scan.linear_backward(x.view(), y.view(), {}, dy.view(), offsets.segments(), dx.view(), y.view(), {});
+      });
+    }
+  }
+}
+
 void losses(const Measured& m) {
   const int64_t rows = m.quick() ? 4 : 8192, classes = m.quick() ? 500 : 50304;
   for (const DType dtype : {DType::bfloat16, DType::float32}) {
@@ -205,6 +241,7 @@ int run(int count, char** arguments) {
   }
   const Measured m(settings);
   norms(m);
+  recurrences(m);
   losses(m);
   optimizers(m);
   products(m);

@@ -108,6 +108,45 @@ def backward_of(function, leaves, gradient):
     return run
 
 
+def recurrences(bench):
+    texts, length, taps = (2, 20, 4) if bench.quick else (16, 1024, 4)
+    for short in ("bf16", "f32"):
+        dtype = DTYPES[short]
+        for channels in [70] if bench.quick else [1024, 4096]:
+            x, gradient = (bench.random(texts, channels, length, dtype=dtype) for _ in range(2))
+            weight, bias = bench.random(channels, 1, taps, dtype=dtype), bench.random(channels, dtype=dtype)
+
+            def depthwise(x, weight, bias):
+                return F.conv1d(x, weight, bias, padding=taps - 1, groups=channels)[..., :length]
+
+            suffix = f"/{texts}x{channels}x{length}x{taps}/{short}"
+            ways, back = {}, {}
+            for way, function in (("eager", depthwise), ("compiled", compiled(depthwise))):
+                ways[way] = lambda f=function: f(x, weight, bias)
+                leaves = [t.clone().requires_grad_() for t in (x, weight, bias)]
+                back[way] = backward_of(function, leaves, gradient)
+            with torch.no_grad():
+                bench.report("depthwise" + suffix, ways)
+            bench.report("depthwise_backward" + suffix, back)
+            scans(bench, x.transpose(1, 2).contiguous(), gradient.transpose(1, 2).contiguous(),
+                  f"/{texts}x{channels}x{length}/{short}")
+
+
+def scans(bench, a, b, suffix):
+    """PyTorch's associative scan: on GPUs alone, and forward alone."""
+    try:
+        from torch._higher_order_ops.associative_scan import associative_scan
+    except ImportError:
+        return
+
+    def combine(earlier, later):
+        return earlier[0] * later[0], later[0] * earlier[1] + later[1]
+
+    fast = compiled(lambda a, b: associative_scan(combine, (a, b), dim=1)[1])
+    with torch.no_grad():
+        bench.report("linear_recurrence" + suffix, {"compiled scan": lambda: fast(a, b)})
+
+
 def losses(bench):
     rows, classes = (4, 500) if bench.quick else (8192, 50304)
     for short in ("bf16", "f32"):
@@ -205,7 +244,7 @@ def main():
     options = parser.parse_args()
     torch.backends.cuda.matmul.allow_tf32 = False
     bench = Bench(torch.device(options.device), options.quick)
-    for part in (norms, losses, optimizers, products, attention):
+    for part in (norms, recurrences, losses, optimizers, products, attention):
         part(bench)
 
 

@@ -7,6 +7,7 @@
 
 #include "mica/kernels/activation.h"
 #include "mica/kernels/attention.h"
+#include "mica/kernels/convolution.h"
 #include "mica/kernels/elementwise.h"
 #include "mica/kernels/embedding.h"
 #include "mica/kernels/linear.h"
@@ -18,6 +19,7 @@
 #include "mica/kernels/reduce.h"
 #include "mica/kernels/rotary.h"
 #include "mica/kernels/sampling.h"
+#include "mica/kernels/scan.h"
 #include "mica/kernels/shape.h"
 
 namespace mica {
@@ -42,6 +44,16 @@ class CpuAttention final : public AttentionKernels {
   void backward(const AttentionArguments& arguments, const View& output, const View& log_sum_exp, const View& d_output,
                 const View& d_query, const View& d_key, const View& d_value, const View& d_bias,
                 const View& d_sinks) override;
+};
+
+class CpuConvolution final : public ConvolutionKernels {
+ public:
+  void depthwise(const View& x, const Segments& texts, const View& weight, const View& bias, int64_t before,
+                 bool flipped, const View& y) override;
+  void depthwise_backward(const View& x, const View& dy, const Segments& texts, int64_t before, const View& dweight,
+                          const View& dbias) override;
+  void unfold(const View& x, const Segments& texts, int64_t before, const View& y) override;
+  void fold(const View& dy, const Segments& texts, int64_t before, const View& dx) override;
 };
 
 class CpuElementwise final : public ElementwiseKernels {
@@ -144,6 +156,13 @@ class CpuSampling final : public SamplingKernels {
               const View& tokens) override;
 };
 
+class CpuScan final : public ScanKernels {
+ public:
+  void linear(const View& a, const View& b, const View& initial, const Segments& texts, const View& h) override;
+  void linear_backward(const View& a, const View& h, const View& initial, const View& dh, const Segments& texts,
+                       const View& da, const View& db, const View& dinitial) override;
+};
+
 class CpuShape final : public ShapeKernels {
  public:
   void copy(const View& x, const View& y) override;
@@ -218,6 +237,7 @@ class CpuBackend final : public Backend {
 
   ActivationKernels& activation() override { return activation_; }
   AttentionKernels& attention() override { return attention_; }
+  ConvolutionKernels& convolution() override { return convolution_; }
   ElementwiseKernels& elementwise() override { return elementwise_; }
   EmbeddingKernels& embedding() override { return embedding_; }
   LinearKernels& linear() override { return linear_; }
@@ -229,6 +249,7 @@ class CpuBackend final : public Backend {
   ReduceKernels& reduce() override { return reduce_; }
   RotaryKernels& rotary() override { return rotary_; }
   SamplingKernels& sampling() override { return sampling_; }
+  ScanKernels& scan() override { return scan_; }
   ShapeKernels& shape() override { return shape_; }
 
  private:
@@ -236,6 +257,7 @@ class CpuBackend final : public Backend {
   CpuQueue queue_;
   CpuActivation activation_;
   CpuAttention attention_;
+  CpuConvolution convolution_;
   CpuElementwise elementwise_;
   CpuEmbedding embedding_;
   CpuLinear linear_;
@@ -247,6 +269,7 @@ class CpuBackend final : public Backend {
   CpuReduce reduce_;
   CpuRotary rotary_;
   CpuSampling sampling_;
+  CpuScan scan_;
   CpuShape shape_;
 };
 

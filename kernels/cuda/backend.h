@@ -8,6 +8,7 @@
 
 #include "mica/kernels/activation.h"
 #include "mica/kernels/attention.h"
+#include "mica/kernels/convolution.h"
 #include "mica/kernels/cuda/device/fault.h"
 #include "mica/kernels/cuda/runtime.h"
 #include "mica/kernels/cuda/uploads.h"
@@ -23,6 +24,7 @@
 #include "mica/kernels/reduce.h"
 #include "mica/kernels/rotary.h"
 #include "mica/kernels/sampling.h"
+#include "mica/kernels/scan.h"
 #include "mica/kernels/shape.h"
 
 namespace mica::cuda {
@@ -150,6 +152,20 @@ class CudaAttention final : public AttentionKernels {
   void backward(const AttentionArguments& arguments, const View& output, const View& log_sum_exp, const View& d_output,
                 const View& d_query, const View& d_key, const View& d_value, const View& d_bias,
                 const View& d_sinks) override;
+
+ private:
+  CudaDevice& device_;
+};
+
+class CudaConvolution final : public ConvolutionKernels {
+ public:
+  explicit CudaConvolution(CudaDevice& device) : device_(device) {}
+  void depthwise(const View& x, const Segments& texts, const View& weight, const View& bias, int64_t before,
+                 bool flipped, const View& y) override;
+  void depthwise_backward(const View& x, const View& dy, const Segments& texts, int64_t before, const View& dweight,
+                          const View& dbias) override;
+  void unfold(const View& x, const Segments& texts, int64_t before, const View& y) override;
+  void fold(const View& dy, const Segments& texts, int64_t before, const View& dx) override;
 
  private:
   CudaDevice& device_;
@@ -322,6 +338,17 @@ class CudaSampling final : public SamplingKernels {
   CudaDevice& device_;
 };
 
+class CudaScan final : public ScanKernels {
+ public:
+  explicit CudaScan(CudaDevice& device) : device_(device) {}
+  void linear(const View& a, const View& b, const View& initial, const Segments& texts, const View& h) override;
+  void linear_backward(const View& a, const View& h, const View& initial, const View& dh, const Segments& texts,
+                       const View& da, const View& db, const View& dinitial) override;
+
+ private:
+  CudaDevice& device_;
+};
+
 class CudaShape final : public ShapeKernels {
  public:
   explicit CudaShape(CudaDevice& device) : device_(device) {}
@@ -345,6 +372,7 @@ class CudaBackend final : public Backend {
 
   ActivationKernels& activation() override { return in(activation_); }
   AttentionKernels& attention() override { return in(attention_); }
+  ConvolutionKernels& convolution() override { return in(convolution_); }
   ElementwiseKernels& elementwise() override { return in(elementwise_); }
   EmbeddingKernels& embedding() override { return in(embedding_); }
   LinearKernels& linear() override { return in(linear_); }
@@ -356,6 +384,7 @@ class CudaBackend final : public Backend {
   ReduceKernels& reduce() override { return in(reduce_); }
   RotaryKernels& rotary() override { return in(rotary_); }
   SamplingKernels& sampling() override { return in(sampling_); }
+  ScanKernels& scan() override { return in(scan_); }
   ShapeKernels& shape() override { return in(shape_); }
 
   // recording.cu.
@@ -381,6 +410,7 @@ class CudaBackend final : public Backend {
   CudaDevice on_;
   CudaActivation activation_{on_};
   CudaAttention attention_{on_};
+  CudaConvolution convolution_{on_};
   CudaElementwise elementwise_{on_};
   CudaEmbedding embedding_{on_};
   CudaLinear linear_{on_};
@@ -392,6 +422,7 @@ class CudaBackend final : public Backend {
   CudaReduce reduce_{on_};
   CudaRotary rotary_{on_};
   CudaSampling sampling_{on_};
+  CudaScan scan_{on_};
   CudaShape shape_{on_};
 };
 

@@ -32,9 +32,6 @@ class TokenConvolution {
   Tensor operator()(const Tensor& x, const Tensor& states, const Rows& rows) const;
 
  private:
-  /// [rows, kernel, hidden]: each token's neighbours in order, zeros where there are none.
-  Tensor neighbours(const Tensor& x, const Rows& rows) const;
-
   TokenConvolutionSpec spec_;
   DType product_dtype_ = DType::float32;
   Tensor weight_, bias_;

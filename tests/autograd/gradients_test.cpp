@@ -4,11 +4,13 @@
 
 #include "mica/autograd/activation.h"
 #include "mica/autograd/attention.h"
+#include "mica/autograd/convolution.h"
 #include "mica/autograd/embedding.h"
 #include "mica/autograd/linear.h"
 #include "mica/autograd/loss.h"
 #include "mica/autograd/norm.h"
 #include "mica/autograd/rotary.h"
+#include "mica/autograd/scan.h"
 #include "mica/autograd/segments.h"
 #include "mica/autograd/shape.h"
 #include "mica/base/error.h"
@@ -104,6 +106,63 @@ TEST(Gradients, SegmentReduce) {
   EXPECT_THROW(segment_reduce(ReduceOp::min, x, offsets), Error);
   EXPECT_THROW(segment_reduce(ReduceOp::mean, x, offsets, weights), Error);
   EXPECT_THROW(segment_reduce(ReduceOp::sum, random_input({5, 3}, 94), offsets), Error);
+}
+
+TEST(Gradients, Convolution) {
+  const SequenceOffsets texts = SequenceOffsets::from_lengths({2, 0, 3, 1}, test_device());
+  struct Case {
+    int64_t channels, out, groups, kernel_size, before;
+  };
+  for (const auto& [channels, out, groups, kernel_size, before] :
+       {Case{2, 3, 1, 3, 1}, Case{4, 2, 2, 2, 1}, Case{3, 3, 3, 4, 3}, Case{2, 4, 2, 3, 0}, Case{3, 3, 3, 3, 1}}) {
+    const Tensor x = random_input({6, channels}, 95), weight = random_input({out, channels / groups, kernel_size}, 96),
+                 bias = random_input({out}, 97);
+    const auto convolved = [&, before = before](const Inputs& in) {
+      return convolution(in[0], texts, in[1], in.size() > 2 ? in[2] : Tensor(), before);
+    };
+    check_gradients(convolved, {x, weight, bias});
+    check_gradients(convolved, {x, weight});
+    // By its definition.
+    const NoGrad no_grad;
+    const std::vector<double> values = x.to_vector<double>(), filters = weight.to_vector<double>();
+    std::vector<double> want = bias.to_vector<double>();
+    const std::vector<int64_t> text{0, 0, 2, 2, 2, 3};
+    for (int64_t row = 1; row < 6; ++row) want.insert(want.end(), want.begin(), want.begin() + out);
+    const int64_t part = channels / groups;
+    for (int64_t row = 0; row < 6; ++row) {
+      for (int64_t o = 0; o < out; ++o) {
+        for (int64_t i = 0; i < part; ++i) {
+          for (int64_t k = 0; k < kernel_size; ++k) {
+            const int64_t at = row + k - before, channel = o / (out / groups) * part + i;
+            if (at < 0 || at >= 6 || text[static_cast<size_t>(at)] != text[static_cast<size_t>(row)]) continue;
+            want[static_cast<size_t>(row * out + o)] += filters[static_cast<size_t>((o * part + i) * kernel_size + k)] *
+                                                        values[static_cast<size_t>(at * channels + channel)];
+          }
+        }
+      }
+    }
+    const std::vector<double> got = convolved({x, weight, bias}).to_vector<double>();
+    ASSERT_EQ(got.size(), want.size());
+    for (size_t i = 0; i < got.size(); ++i) EXPECT_NEAR(got[i], want[i], 1e-14);
+  }
+  const Tensor x = random_input({6, 2}, 95), weight = random_input({2, 2, 3}, 96);
+  EXPECT_THROW(convolution(x, texts, weight, {}, 3), Error);
+  EXPECT_THROW(convolution(x, texts, weight, random_input({3}, 97), 1), Error);
+  EXPECT_THROW(convolution(x, texts, random_input({3, 1, 3}, 96), {}, 1), Error);
+  EXPECT_THROW(convolution(random_input({5, 2}, 95), texts, weight, {}, 1), Error);
+}
+
+TEST(Gradients, LinearRecurrence) {
+  const SequenceOffsets texts = SequenceOffsets::from_lengths({2, 0, 4}, test_device());
+  const Tensor a = random_input({6, 3}, 98), b = random_input({6, 3}, 99), initial = random_input({3, 3}, 100);
+  const auto states = [&](const Inputs& in) {
+    return linear_recurrence(in[0], in[1], texts, in.size() > 2 ? in[2] : Tensor());
+  };
+  check_gradients(states, {a, b, initial});
+  check_gradients(states, {a, b});
+  EXPECT_THROW(linear_recurrence(a, random_input({6, 2}, 99), texts), Error);
+  EXPECT_THROW(linear_recurrence(a, b, texts, random_input({2, 3}, 100)), Error);
+  EXPECT_THROW(linear_recurrence(random_input({5, 3}, 98), random_input({5, 3}, 99), texts), Error);
 }
 
 TEST(Gradients, Rotary) {

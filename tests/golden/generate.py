@@ -55,6 +55,8 @@ VARIANTS = [
     ("deberta-v2", "masked_lm", "convolution", dict(relative_attention=True, pos_att_type=["p2c", "c2p"], conv_kernel_size=3,
                                                     conv_act="gelu"), "left_padded"),
     ("deberta-v2", "base", "grouped_convolution", dict(conv_kernel_size=5, conv_groups=2), "default"),
+    ("deberta-v2", "base", "depthwise_convolution", dict(conv_kernel_size=5, conv_groups=24, relative_attention=True,
+                                                         pos_att_type=["p2c"], conv_act="relu"), "left_padded"),
     ("longformer", "base", "long", dict(attention_window=[8, 16], max_position_embeddings=160, type_vocab_size=2), "long"),
     ("longformer", "base", "local", dict(attention_window=4), "left_padded"),
     ("longformer", "sequence_classification", "first_token", dict(attention_window=4), "default"),

@@ -32,6 +32,7 @@ TEST(Backend, RegisteredDevicesAreFound) {
     DType activation_dtype(DType weight_dtype) const override { return inner_.activation_dtype(weight_dtype); }
     ActivationKernels& activation() override { return inner_.activation(); }
     AttentionKernels& attention() override { return inner_.attention(); }
+    ConvolutionKernels& convolution() override { return inner_.convolution(); }
     ElementwiseKernels& elementwise() override { return inner_.elementwise(); }
     EmbeddingKernels& embedding() override { return inner_.embedding(); }
     LinearKernels& linear() override { return inner_.linear(); }
@@ -43,6 +44,7 @@ TEST(Backend, RegisteredDevicesAreFound) {
     ReduceKernels& reduce() override { return inner_.reduce(); }
     RotaryKernels& rotary() override { return inner_.rotary(); }
     SamplingKernels& sampling() override { return inner_.sampling(); }
+    ScanKernels& scan() override { return inner_.scan(); }
     ShapeKernels& shape() override { return inner_.shape(); }
 
    private:

@@ -3,12 +3,14 @@
 // the last place u; where a kernel rounds what it hands on (a mean, a sum of two rows), its bound has a term for that.
 
 #include "mica/kernels/activation.h"
+#include "mica/kernels/convolution.h"
 #include "mica/kernels/elementwise.h"
 #include "mica/kernels/embedding.h"
 #include "mica/kernels/loss.h"
 #include "mica/kernels/norm.h"
 #include "mica/kernels/reduce.h"
 #include "mica/kernels/rotary.h"
+#include "mica/kernels/scan.h"
 #include "mica/tests/kernels/support.h"
 
 namespace mica {
@@ -303,6 +305,46 @@ TYPED_TEST(NarrowTest, EmbeddingAndDropout) {
         },
         "dropout");
   }
+}
+
+TYPED_TEST(NarrowTest, ConvolutionAndScan) {
+  using T = TypeParam;
+  const int64_t rows = 30, channels = 20, kernel_size = 4;
+  const std::vector<int32_t> offsets{0, 9, 9, 30};
+  const Array<int32_t> offsets_on_device({4}, offsets);
+  const Segments texts{offsets, offsets_on_device.view().as<int32_t>()};
+  const auto x = exact<T>(rows * channels, 1), dy = exact<T>(rows * channels, 2), w = exact<T>(channels * 4, 3),
+             b = exact<T>(channels, 4), taps = exact<T>(rows * channels * 4, 5), start = exact<T>(3 * channels, 6);
+  expect_parts<T>(
+      [&](auto zero) {
+        using C = decltype(zero);
+        const Shape shape{rows, channels};
+        const auto in = on_device<C>(shape, x), gradient = on_device<C>(shape, dy);
+        const Array<C> y(shape), dweight({channels, kernel_size}), dbias({channels}), dx(shape),
+            unfolded({2, rows, channels / 2 * kernel_size});
+        ConvolutionKernels& kernels = tested().convolution();
+        kernels.depthwise(in.view(), texts, on_device<C>({channels, kernel_size}, w).view(),
+                          on_device<C>({channels}, b).view(), 3, false, y.view());
+        kernels.depthwise_backward(in.view(), gradient.view(), texts, 3, dweight.view(), dbias.view());
+        kernels.unfold(in.view(), texts, 3, unfolded.view());
+        kernels.fold(on_device<C>({2, rows, channels / 2 * kernel_size}, taps).view(), texts, 3, dx.view());
+        return Parts{wide(y.values()), wide(dweight.values()), wide(dbias.values()), wide(unfolded.values()),
+                     wide(dx.values())};
+      },
+      "convolution");
+  expect_parts<T>(
+      [&](auto zero) {
+        using C = decltype(zero);
+        const Shape shape{rows, channels};
+        const auto a = on_device<C>(shape, x), initial = on_device<C>({3, channels}, start);
+        const Array<C> h(shape), da(shape), db(shape), dinitial({3, channels});
+        tested().scan().linear(a.view(), on_device<C>(shape, dy).view(), initial.view(), texts, h.view());
+        // Any numbers may stand for the states here, so that both read the same.
+        tested().scan().linear_backward(a.view(), on_device<C>(shape, dy).view(), initial.view(),
+                                        on_device<C>(shape, x).view(), texts, da.view(), db.view(), dinitial.view());
+        return Parts{wide(h.values()), wide(da.values()), wide(db.values()), wide(dinitial.values())};
+      },
+      "scan");
 }
 
 }  // namespace

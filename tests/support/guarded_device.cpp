@@ -8,6 +8,7 @@
 #include "mica/base/error.h"
 #include "mica/kernels/activation.h"
 #include "mica/kernels/attention.h"
+#include "mica/kernels/convolution.h"
 #include "mica/kernels/elementwise.h"
 #include "mica/kernels/embedding.h"
 #include "mica/kernels/linear.h"
@@ -19,6 +20,7 @@
 #include "mica/kernels/reduce.h"
 #include "mica/kernels/rotary.h"
 #include "mica/kernels/sampling.h"
+#include "mica/kernels/scan.h"
 #include "mica/kernels/shape.h"
 #include "mica/tests/support/guarded_call.h"
 #include "mica/tests/support/guarded_memory.h"
@@ -84,6 +86,30 @@ class GuardedAttention final : public AttentionKernels {
     cpu().attention().backward(call.wide(arguments, true), call.wide(output), call.wide(log_sum_exp),
                                call.wide(d_output), call.wide(d_query), call.wide(d_key), call.wide(d_value),
                                call.wide(d_bias), call.wide(d_sinks));
+  }
+};
+
+class GuardedConvolution final : public ConvolutionKernels {
+ public:
+  void depthwise(const View& x, const Segments& texts, const View& weight, const View& bias, int64_t before,
+                 bool flipped, const View& y) override {
+    GuardedCall call("convolution.depthwise", x, texts, weight, bias, y);
+    cpu().convolution().depthwise(call.wide(x), texts, call.wide(weight), call.wide(bias), before, flipped,
+                                  call.wide(y));
+  }
+  void depthwise_backward(const View& x, const View& dy, const Segments& texts, int64_t before, const View& dweight,
+                          const View& dbias) override {
+    GuardedCall call("convolution.depthwise_backward", x, dy, texts, dweight, dbias);
+    cpu().convolution().depthwise_backward(call.wide(x), call.wide(dy), texts, before, call.wide(dweight),
+                                           call.wide(dbias));
+  }
+  void unfold(const View& x, const Segments& texts, int64_t before, const View& y) override {
+    GuardedCall call("convolution.unfold", x, texts, y);
+    cpu().convolution().unfold(call.wide(x), texts, before, call.wide(y));
+  }
+  void fold(const View& dy, const Segments& texts, int64_t before, const View& dx) override {
+    GuardedCall call("convolution.fold", dy, texts, dx);
+    cpu().convolution().fold(call.wide(dy), texts, before, call.wide(dx));
   }
 };
 
@@ -328,6 +354,20 @@ class GuardedSampling final : public SamplingKernels {
   }
 };
 
+class GuardedScan final : public ScanKernels {
+ public:
+  void linear(const View& a, const View& b, const View& initial, const Segments& texts, const View& h) override {
+    GuardedCall call("scan.linear", a, b, initial, texts, h);
+    cpu().scan().linear(call.wide(a), call.wide(b), call.wide(initial), texts, call.wide(h));
+  }
+  void linear_backward(const View& a, const View& h, const View& initial, const View& dh, const Segments& texts,
+                       const View& da, const View& db, const View& dinitial) override {
+    GuardedCall call("scan.linear_backward", a, h, initial, dh, texts, da, db, dinitial);
+    cpu().scan().linear_backward(call.wide(a), call.wide(h), call.wide(initial), call.wide(dh), texts, call.wide(da),
+                                 call.wide(db), call.wide(dinitial));
+  }
+};
+
 class GuardedShape final : public ShapeKernels {
  public:
   void copy(const View& x, const View& y) override {
@@ -368,6 +408,7 @@ class GuardedBackend final : public Backend {
 
   ActivationKernels& activation() override { return activation_; }
   AttentionKernels& attention() override { return attention_; }
+  ConvolutionKernels& convolution() override { return convolution_; }
   ElementwiseKernels& elementwise() override { return elementwise_; }
   EmbeddingKernels& embedding() override { return embedding_; }
   LinearKernels& linear() override { return linear_; }
@@ -379,6 +420,7 @@ class GuardedBackend final : public Backend {
   ReduceKernels& reduce() override { return reduce_; }
   RotaryKernels& rotary() override { return rotary_; }
   SamplingKernels& sampling() override { return sampling_; }
+  ScanKernels& scan() override { return scan_; }
   ShapeKernels& shape() override { return shape_; }
 
  private:
@@ -387,6 +429,7 @@ class GuardedBackend final : public Backend {
   GuardedQueue queue_;
   GuardedActivation activation_;
   GuardedAttention attention_;
+  GuardedConvolution convolution_;
   GuardedElementwise elementwise_;
   GuardedEmbedding embedding_;
   GuardedLinear linear_;
@@ -398,6 +441,7 @@ class GuardedBackend final : public Backend {
   GuardedReduce reduce_;
   GuardedRotary rotary_;
   GuardedSampling sampling_;
+  GuardedScan scan_;
   GuardedShape shape_;
 };
 
