@@ -241,13 +241,18 @@ Config attached(Config config) {
   return config;
 }
 
-StackSpec stack_with_cross_attention(const Family& family, const Config& config) {
+// `inner`: where the stack lies within its causal language model.
+StackSpec stack_with_cross_attention(const Family& family, const Config& config, std::string_view* inner) {
   StackSpec spec;
   const auto* of_encoder = std::get_if<EncoderSpec (*)(const Config&)>(&family.spec);
   const auto* of_stack = std::get_if<StackSpec (*)(const Config&)>(&family.spec);
+  const auto* of_halves = std::get_if<EncoderDecoderSpec (*)(const Config&)>(&family.spec);
+  if (!family.has(Task::causal_lm)) of_halves = nullptr;
   if (of_encoder != nullptr) spec = stack_of((*of_encoder)(config));
   if (of_stack != nullptr) spec = (*of_stack)(config);
-  bool fits = of_encoder != nullptr || of_stack != nullptr;
+  if (of_halves != nullptr) spec = (*of_halves)(config).decoder;
+  *inner = of_halves != nullptr ? "decoder" : "";
+  bool fits = of_encoder != nullptr || of_stack != nullptr || of_halves != nullptr;
   for (const LayerSpec& layer : spec.layers) fits = fits && layer.cross && layer.attention.causal;
   if (fits) return spec;
   throw Error("a decoder without cross-attention: " + std::string(family.model_type), config.where(),
@@ -259,12 +264,13 @@ std::unique_ptr<Network> build(const PairSpec& spec, const Scope& scope, const R
   const Config of_decoder = attached(spec.decoder);
   const Family& encoder_family = family_of(of_encoder.model_type.value());
   const Family& decoder_family = family_of(of_decoder.model_type.value());
-  StackSpec writer = stack_with_cross_attention(decoder_family, of_decoder);
+  std::string_view inner;
+  StackSpec writer = stack_with_cross_attention(decoder_family, of_decoder, &inner);
   std::unique_ptr<Network> encoder = encoder_family.network(of_encoder, scope / "encoder", Task::base,
                                                             needs_pooler(Task::base, encoder_family.heads()), false);
   const int64_t from = encoder->shape().hidden_size;
   Linear bridge = from == writer.hidden_size ? Linear() : Linear(scope / spec.bridge, from, writer.hidden_size);
-  Stack decoder(scope / "decoder" / decoder_family.prefix(Task::causal_lm), std::move(writer));
+  Stack decoder(scope / "decoder" / decoder_family.prefix(Task::causal_lm) / inner, std::move(writer));
   return std::make_unique<EncoderDecoder>(std::move(encoder), std::move(bridge), std::move(decoder), spec.shift);
 }
 

@@ -30,7 +30,8 @@ LanguageHead::LanguageHead(const LanguageStyle& style, const Config& config, con
   const bool same = style.decoder.empty() || style.bias.empty() || style.bias_is_buffer || style.bias_is_own ||
                     style.bias == style.decoder + ".bias";
   Tensor bias;
-  if (style.bias_is_buffer && network.shape().encoder_decoder) {
+  // Of the whole model: the decoder of a pair has none.
+  if (style.bias_is_buffer && network.shape().encoder_decoder && root.prefix().empty()) {
     bias = root.reshaped(root.buffer(style.bias, Tensor::zeros({1, vocabulary})), {vocabulary});
   } else if (!style.bias.empty() && !style.bias_is_buffer && (style.bias_key.empty() || config.flag(style.bias_key))) {
     if (tied && !same) root.spell(style.bias, style.decoder + ".bias");

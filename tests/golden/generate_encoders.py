@@ -67,6 +67,8 @@ VARIANTS = [
     ("seq2seq_lm", "bert_roberta", pair(small("bert"), small("roberta", pad_token_id=1)), None),
     ("seq2seq_lm", "modernbert_generation", pair(small("modernbert"), small("bert-generation", vocab_size=53)), None),
     ("seq2seq_lm", "distilbert_electra", pair(small("distilbert"), small("electra", embedding_size=10)), None),
+    ("seq2seq_lm", "bert_mbart", pair(small("bert"), small("mbart", vocab_size=53, d_model=16, decoder_layers=2, decoder_ffn_dim=20,
+                                                           decoder_attention_heads=4, scale_embedding=True)), None),
     ("seq2seq_lm", "nomic_prelayernorm", pair(small("nomic_bert"), small("roberta-prelayernorm")), None),
 ]
 
@@ -172,6 +174,7 @@ def make(task, variant, config, change, folder):
         prompt = inputs["input_ids"].clone()
         prompt[prompt == config.encoder.pad_token_id] = 4
         stored["generate.input_ids"] = prompt.numpy()
+        model.generation_config.forced_eos_token_id = None
         stored["generate.ids"] = model.generate(
             input_ids=prompt, attention_mask=torch.ones_like(prompt), max_new_tokens=8, do_sample=False, num_beams=1,
             eos_token_id=None, pad_token_id=0, decoder_start_token_id=3).numpy()
