@@ -75,6 +75,10 @@ int64_t row_limit(const GenerationConfig& c, int64_t prompt, int64_t capacity) {
     warn("generate: the model holds " + std::to_string(capacity) + " positions; texts end there");
     limit = most;
   }
+  const int64_t least = c.min_new_tokens ? *c.min_new_tokens : *c.min_length - prompt;
+  if (least > limit - prompt) {
+    warn("generate: texts end at " + std::to_string(limit) + " tokens, before the least that the settings ask for");
+  }
   return limit;
 }
 

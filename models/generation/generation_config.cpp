@@ -59,15 +59,6 @@ void check_lengths(const GenerationConfig& c) {
   at_least(c.num_assistant_tokens, 1, "num_assistant_tokens");
   at_least(c.prompt_lookup_num_tokens, 1, "prompt_lookup_num_tokens");
   at_least(c.max_matching_ngram_size, 1, "max_matching_ngram_size");
-  if (c.max_new_tokens && c.min_new_tokens && *c.min_new_tokens > *c.max_new_tokens) {
-    refuse("min_new_tokens " + std::to_string(*c.min_new_tokens) + " is more than max_new_tokens " +
-               std::to_string(*c.max_new_tokens),
-           "lower the one or raise the other");
-  }
-  if (!c.max_new_tokens && c.max_length && *c.min_length > *c.max_length) {
-    refuse("min_length " + std::to_string(*c.min_length) + " is more than max_length " + std::to_string(*c.max_length),
-           "lower the one or raise the other");
-  }
   if (c.max_time) require(*c.max_time > 0, "max_time", *c.max_time, "a number of seconds above 0");
 }
 

@@ -109,8 +109,6 @@ TEST(GenerationConfig, WhatCannotBe) {
            {.do_sample = true, .eta_cutoff = -0.1},
            {.max_length = 0},
            {.max_new_tokens = 0},
-           {.max_new_tokens = 3, .min_new_tokens = 4},
-           {.max_length = 3, .min_length = 4},
            {.min_length = -1},
            {.max_time = 0.0},
            {.stop_strings = {"a", ""}},
