@@ -5,16 +5,22 @@
 namespace mica {
 namespace {
 
-thread_local const RecordingTerms* current = nullptr;
+thread_local RecordingTerms* current = nullptr;
 
 }  // namespace
 
 std::unique_ptr<Recording> record(Backend& on, const RecordingTerms& terms, const std::function<void()>& work) {
   struct Restore {
-    const RecordingTerms* outer;
+    RecordingTerms* outer;
     ~Restore() { current = outer; }
-  } const restore{std::exchange(current, &terms)};
+  };
+  RecordingTerms own = terms;
+  const Restore restore{std::exchange(current, &own)};
   return on.record(work);
+}
+
+void record_seed(const View& seed) {
+  if (current != nullptr) current->seed = seed;
 }
 
 const RecordingTerms* recording_terms() {

@@ -34,6 +34,9 @@ struct RecordingTerms {
 /// Backend::record() on these terms.
 std::unique_ptr<Recording> record(Backend& on, const RecordingTerms& terms, const std::function<void()>& work);
 
+/// In recorded work: random numbers from here on take this seed in place of RecordingTerms::seed. Elsewhere nothing.
+void record_seed(const View& seed);
+
 /// For backends: the terms of what this thread is recording; null: there are none.
 const RecordingTerms* recording_terms();
 

@@ -5,6 +5,7 @@
 #include <cstring>
 #include <utility>
 
+#include "mica/autograd/elementwise.h"
 #include "mica/autograd/random.h"
 #include "mica/autograd/tape.h"
 #include "mica/base/error.h"
@@ -46,14 +47,36 @@ std::optional<ModelInputs> recordable(const Model& model, const ModelInputs& bat
 }
 
 // All that the host may know of a batch.
-std::string shape_of(ModelInputs inputs, bool training) {
-  std::string shape = training ? "training" : "evaluation";
+std::string shape_of(ModelInputs inputs) {
+  std::string shape;
   for (const std::string& name : ModelInputs::names()) {
     const Tensor& each = inputs[name];
     if (each.defined()) shape += " " + name + to_string(each.shape()) + std::string(mica::name(each.dtype()));
   }
   for (const int64_t length : inputs.lengths) shape += " " + std::to_string(length);
   return shape + " prefix " + std::to_string(inputs.prefix_length);
+}
+
+using Parts = std::vector<RecordedTraining::Part>;
+
+std::optional<Parts> recordable(const Model& model, const Parts& parts) {
+  Parts result;
+  for (const RecordedTraining::Part& each : parts) {
+    std::optional<ModelInputs> batch = recordable(model, each.batch);
+    if (!batch) return std::nullopt;
+    result.push_back({std::move(*batch), each.seed, each.share});
+  }
+  return result.empty() ? std::nullopt : std::optional(std::move(result));
+}
+
+std::string shape_of(const Parts& parts, bool training) {
+  std::string shape = training ? "training" : "evaluation";
+  for (const RecordedTraining::Part& each : parts) {
+    uint64_t share = 0;
+    std::memcpy(&share, &each.share, sizeof(share));
+    shape += " batch of " + std::to_string(share) + shape_of(each.batch);
+  }
+  return shape;
 }
 
 int64_t aligned(int64_t bytes) {
@@ -63,57 +86,63 @@ int64_t aligned(int64_t bytes) {
 }  // namespace
 
 struct RecordedTraining::Step {
-  /// What is uploaded for each replay: the seed, the optimizer's numbers, the batch's tensors.
-  struct Part {
+  /// What is uploaded for each replay: the seeds, the optimizer's numbers, the batches' tensors.
+  struct Place {
+    size_t batch = 0;
     std::string name;  // of a tensor
     int64_t offset = 0, bytes = 0;
   };
   std::shared_ptr<Storage> uploaded;
   std::vector<std::byte> upload;
-  Tensor seed, numbers;
-  std::vector<Part> parts;
-  ModelInputs inputs;  // in the uploaded memory
+  Tensor seeds, numbers;
+  std::vector<Place> places;
+  Parts parts;  // in the uploaded memory
 
   std::vector<size_t> moved;
   std::vector<const void*> addresses;
-  uint64_t streams = 0;  // of random numbers, that a step takes
+  uint64_t streams = 0;  // of random numbers, that the last batch takes
   int64_t used = 0;
   std::unique_ptr<Recording> recording;  // destroyed first
 
-  Step(const ModelInputs& batch, const Shape& of_numbers, Device device);
-  void put(const ModelInputs& batch, uint64_t with_seed, const std::vector<double>& with_numbers);
+  Step(Parts of, const Shape& of_numbers, Device device);
+  void put(const Parts& given, const std::vector<double>& with_numbers);
 };
 
-RecordedTraining::Step::Step(const ModelInputs& batch, const Shape& of_numbers, Device device) : inputs(batch) {
-  const int64_t numbers_at = kAlignment;
+RecordedTraining::Step::Step(Parts of, const Shape& of_numbers, Device device) : parts(std::move(of)) {
+  const auto batches = static_cast<int64_t>(parts.size());
+  const int64_t numbers_at = aligned(batches * item_size(DType::int64));
   int64_t size = numbers_at + aligned(of_numbers.numel() * item_size(DType::float64));
-  for (const std::string& name : ModelInputs::names()) {
-    const Tensor& each = inputs[name];
-    if (!each.defined()) continue;
-    parts.push_back({name, size, each.numel() * item_size(each.dtype())});
-    size += aligned(parts.back().bytes);
+  for (size_t i = 0; i < parts.size(); ++i) {
+    for (const std::string& name : ModelInputs::names()) {
+      const Tensor& each = parts[i].batch[name];
+      if (!each.defined()) continue;
+      places.push_back({i, name, size, each.numel() * item_size(each.dtype())});
+      size += aligned(places.back().bytes);
+    }
   }
   upload.resize(static_cast<size_t>(size));
   uploaded = Storage::allocate(size, device);
   const auto tensor_at = [&](int64_t offset, const Shape& shape, DType dtype) {
     return Tensor(uploaded, offset / item_size(dtype), shape, dtype);
   };
-  seed = tensor_at(0, {}, DType::int64);
+  seeds = tensor_at(0, {batches}, DType::int64);
   numbers = tensor_at(numbers_at, of_numbers, DType::float64);
-  for (const Part& part : parts) {
-    Tensor& each = inputs[part.name];
-    each = tensor_at(part.offset, each.shape(), each.dtype());
+  for (const Place& place : places) {
+    Tensor& each = parts[place.batch].batch[place.name];
+    each = tensor_at(place.offset, each.shape(), each.dtype());
   }
 }
 
-void RecordedTraining::Step::put(const ModelInputs& batch, uint64_t with_seed,
-                                 const std::vector<double>& with_numbers) {
-  ModelInputs given = batch;
-  std::memcpy(upload.data(), &with_seed, sizeof(with_seed));
-  std::memcpy(upload.data() + kAlignment, with_numbers.data(), with_numbers.size() * sizeof(double));
-  for (const Part& part : parts) {
-    if (part.bytes == 0) continue;
-    std::memcpy(upload.data() + part.offset, given[part.name].raw_data(), static_cast<size_t>(part.bytes));
+void RecordedTraining::Step::put(const Parts& given, const std::vector<double>& with_numbers) {
+  for (size_t i = 0; i < given.size(); ++i) {
+    std::memcpy(upload.data() + i * sizeof(uint64_t), &given[i].seed, sizeof(uint64_t));
+  }
+  const int64_t numbers_at = aligned(static_cast<int64_t>(given.size() * sizeof(uint64_t)));
+  std::memcpy(upload.data() + numbers_at, with_numbers.data(), with_numbers.size() * sizeof(double));
+  for (const Place& place : places) {
+    if (place.bytes == 0) continue;
+    ModelInputs batch = given[place.batch].batch;
+    std::memcpy(upload.data() + place.offset, batch[place.name].raw_data(), static_cast<size_t>(place.bytes));
   }
   backend(uploaded->device()).memory().copy_from_host(uploaded->data(), upload.data(), uploaded->bytes());
 }
@@ -128,21 +157,27 @@ RecordedTraining::RecordedTraining(Model model, Optimizer& optimizer, double max
       loss_sum_(Tensor::zeros({}, DType::float64, model_.device())),
       squares_(Tensor::zeros({}, DType::float64, model_.device())) {}
 
-// The host sees nothing of the batch meanwhile, so that whatever it looks at is an error, and whatever it copies to the
-// device is the same for all batches of the shape.
-std::unique_ptr<RecordedTraining::Step> RecordedTraining::record(const ModelInputs& batch) {
+// The host sees nothing of the batches meanwhile, so that whatever it looks at is an error, and whatever it copies to
+// the device is the same for all steps of the shape.
+std::unique_ptr<RecordedTraining::Step> RecordedTraining::record(const Parts& parts) {
   Backend& on = backend(model_.device());
   const auto rows = static_cast<int64_t>(optimizer_.next_numbers().size()) / optimizer_.step_numbers();
   std::unique_ptr<Step> step;
-  manual_seed(0);
   try {
     on.memory().trim();  // what steps that are not recorded left there
-    step = std::make_unique<Step>(batch, Shape{rows, optimizer_.step_numbers()}, model_.device());
-    step->recording = mica::record(on, {.seed = step->seed.view(), .repeats_uploads = true}, [&] {
-      const Tensor loss = loss_(step->inputs);
-      const Tensor value = loss.detach().to(DType::float64).reshape({});
-      on.elementwise().binary(BinaryOp::add, loss_sum_.view(), value.view(), loss_sum_.view());
-      backward(loss);
+    step = std::make_unique<Step>(parts, Shape{rows, optimizer_.step_numbers()}, model_.device());
+    step->recording = mica::record(on, {.repeats_uploads = true}, [&] {
+      Tensor total;
+      for (size_t i = 0; i < step->parts.size(); ++i) {
+        record_seed(step->seeds.select(0, static_cast<int64_t>(i)).view());
+        manual_seed(0);
+        Tensor loss = loss_(step->parts[i].batch);
+        if (step->parts[i].share != 1) loss = affine(loss, step->parts[i].share);
+        const Tensor value = loss.detach().to(DType::float64).reshape({});
+        total = total.defined() ? add(total, value) : value;
+        backward(loss);
+      }
+      on.elementwise().binary(BinaryOp::add, loss_sum_.view(), total.view(), loss_sum_.view());
       step->moved = optimizer_.record_step(step->numbers, squares_, max_grad_norm_);
       zero_grad_();
     });
@@ -170,17 +205,16 @@ std::pair<std::map<std::string, bool>::iterator, bool> RecordedTraining::known(c
   return known_.emplace(shape, true);
 }
 
-void RecordedTraining::meet(const ModelInputs& batch) {
-  if (const auto inputs = recordable(model_, batch)) known(shape_of(*inputs, model_.training()));
+void RecordedTraining::meet(const Parts& parts) {
+  if (const auto kept = recordable(model_, parts)) known(shape_of(*kept, model_.training()));
 }
 
-std::optional<double> RecordedTraining::run(const ModelInputs& batch, uint64_t seed, Tensor* loss_sum,
-                                            double loss_before) {
+std::optional<double> RecordedTraining::run(const Parts& parts, Tensor* loss_sum, double loss_before) {
   if (optimizer_.step_numbers() == 0) return std::nullopt;
   ++count_;
-  const std::optional<ModelInputs> inputs = recordable(model_, batch);
-  if (!inputs) return std::nullopt;
-  const std::string shape = shape_of(*inputs, model_.training());
+  const std::optional<Parts> kept = recordable(model_, parts);
+  if (!kept) return std::nullopt;
+  const std::string shape = shape_of(*kept, model_.training());
   auto found = steps_.find(shape);
   if (found != steps_.end() && found->second->addresses != optimizer_.addresses()) {
     forget();
@@ -189,7 +223,7 @@ std::optional<double> RecordedTraining::run(const ModelInputs& batch, uint64_t s
   if (found == steps_.end()) {
     const auto [met, first] = known(shape);
     if (first || !met->second || refused_ >= kMostRefused || !room()) return std::nullopt;
-    std::shared_ptr<Step> made = record(*inputs);
+    std::shared_ptr<Step> made = record(*kept);
     if (made == nullptr) {
       met->second = false;
       ++refused_;
@@ -205,10 +239,10 @@ std::optional<double> RecordedTraining::run(const ModelInputs& batch, uint64_t s
     loss_sum_.copy_(*loss_sum);
   }
   *loss_sum = loss_sum_;
-  step.put(*inputs, seed, optimizer_.next_numbers());
+  step.put(*kept, optimizer_.next_numbers());
   step.recording->replay();
   const double norm = std::sqrt(squares_.item<double>());
-  set_random_state({seed, step.streams});
+  set_random_state({kept->back().seed, step.streams});
   if (std::isfinite(norm)) optimizer_.count_step(step.moved);
   return norm;
 }

@@ -1,5 +1,5 @@
 #pragma once
-// Steps of training that are recorded once for each shape of a batch and replayed: the host starts forward, loss,
+// Steps of training that are recorded once for each shape of their batches and replayed: the host starts forward, loss,
 // backward, clipping and the optimizer's move with one call.
 
 #include <cstddef>
@@ -18,24 +18,31 @@
 
 namespace mica {
 
-/// A batch of a shape that was not met before is left to the caller; when the shape comes again its step is recorded,
-/// and replayed from then on. What differs from step to step lies in device memory that is written before: the batch,
-/// the seed of dropout, the optimizer's numbers. Results are those of a step that is not recorded, to the bit.
+/// A step of a shape that was not met before is left to the caller; when the shape comes again the step is recorded,
+/// and replayed from then on. What differs from step to step lies in device memory that is written before: the batches,
+/// the seeds of dropout, the optimizer's numbers. Results are those of a step that is not recorded, to the bit.
 class RecordedTraining {
  public:
+  /// A batch of a step, whose gradients are added up.
+  struct Part {
+    ModelInputs batch;
+    uint64_t seed = 0;  ///< of its random numbers
+    double share = 1;   ///< what its loss is multiplied by
+  };
+
   using LossFunction = std::function<Tensor(const ModelInputs&)>;
   using ZeroGradFunction = std::function<void()>;
   /// `loss`: of a batch whose tensors lie on the model's device, on the tape. The optimizer must live as long as this.
   RecordedTraining(Model model, Optimizer& optimizer, double max_grad_norm, LossFunction loss,
                    ZeroGradFunction zero_grad);
 
-  /// A step of the batch, whose random numbers have this seed. Returns the norm of its gradients (where that is not
-  /// finite, nothing has moved) and adds its loss to `loss_sum`, a float64 on the device; undefined, it starts from
-  /// `loss_before`. Nothing is done, and nothing returned, where the batch's step is not recorded.
-  std::optional<double> run(const ModelInputs& batch, uint64_t seed, Tensor* loss_sum, double loss_before);
-  /// A batch whose step is the caller's: its shape is known from here on.
-  void meet(const ModelInputs& batch);
-  /// Gives the recordings and their memory back. Shapes stay known: the next batch of one is recorded.
+  /// A step of these batches. Returns the norm of its gradients (where that is not finite, nothing has moved) and adds
+  /// its loss to `loss_sum`, a float64 on the device; undefined, it starts from `loss_before`. Nothing is done, and
+  /// nothing returned, where the step is not recorded.
+  std::optional<double> run(const std::vector<Part>& parts, Tensor* loss_sum, double loss_before);
+  /// A step that is the caller's: its shape is known from here on.
+  void meet(const std::vector<Part>& parts);
+  /// Gives the recordings and their memory back. Shapes stay known: the next step of one is recorded.
   void forget() { steps_.clear(); }
   bool empty() const { return steps_.empty(); }
 
@@ -43,7 +50,7 @@ class RecordedTraining {
   struct Step;
   /// Its shape with whether it can be recorded; whether it is the first of it.
   std::pair<std::map<std::string, bool>::iterator, bool> known(const std::string& shape);
-  std::unique_ptr<Step> record(const ModelInputs& batch);
+  std::unique_ptr<Step> record(const std::vector<Part>& parts);
   bool room();
 
   Model model_;

@@ -33,6 +33,14 @@ uint64_t dropout_seed(int64_t seed, int64_t step, size_t batch) {
   return uint64_t{low[0]} << 32 | low[1];
 }
 
+// What the loss of batch i counts in the loss of its step: the mean over all items of all batches; nothing, for one
+// without items where others have some.
+std::optional<double> share_of(const StepBatches& taken, size_t i, bool weigh) {
+  if (!weigh || taken.all_items == 0) return 1;
+  if (taken.items[i] == 0) return std::nullopt;
+  return static_cast<double>(taken.items[i]) / static_cast<double>(taken.all_items);
+}
+
 }  // namespace
 
 Tensor Trainer::Impl::loss_of(const ModelInputs& batch) const {
@@ -61,7 +69,7 @@ void Trainer::Impl::read_loss(int64_t step) {
 double Trainer::Impl::differentiate(StepBatches* taken) {
   std::vector<ModelInputs>& batches = taken->batches;
   const bool weigh = group != nullptr || batches.size() > 1;
-  const auto counts = [&](size_t i) { return !weigh || taken->items[i] > 0 || taken->all_items == 0; };
+  const auto counts = [&](size_t i) { return share_of(*taken, i, weigh).has_value(); };
   size_t last = batches.size();  // the last with any label
   while (last > 0 && !counts(last - 1)) --last;
   double total = 0;
@@ -71,9 +79,7 @@ double Trainer::Impl::differentiate(StepBatches* taken) {
     // Among all processes' batches, so that each draws other numbers.
     const size_t number = i * static_cast<size_t>(size_of(group)) + static_cast<size_t>(rank_of(group));
     manual_seed(dropout_seed(arguments.seed, state.global_step, number));
-    const double share = weigh && taken->all_items > 0
-                             ? static_cast<double>(taken->items[i]) / static_cast<double>(taken->all_items)
-                             : 1;
+    const double share = *share_of(*taken, i, weigh);
     Tensor loss = loss_of(batches[i]);
     batches[i] = {};
     if (share != 1) loss = affine(loss, share);
@@ -120,14 +126,22 @@ std::unique_ptr<RecordedTraining> Trainer::Impl::recorded_training() {
 
 // A step that is started as a whole. Nothing, where it is not recorded; then nothing was done.
 std::optional<double> Trainer::Impl::step_recorded(const StepBatches& taken) {
-  if (recorded == nullptr || taken.batches.size() != 1) return std::nullopt;
+  if (recorded == nullptr) return std::nullopt;
+  std::vector<RecordedTraining::Part> parts;
+  for (size_t i = 0; i < taken.batches.size(); ++i) {
+    const std::optional<double> share = share_of(taken, i, taken.batches.size() > 1);
+    if (share) parts.push_back({taken.batches[i], dropout_seed(arguments.seed, state.global_step, i), *share});
+  }
   if (!std::all_of(callbacks.begin(), callbacks.end(), [](const auto& each) { return each->ignores_gradients(); })) {
-    recorded->meet(taken.batches[0]);
+    recorded->meet(parts);
     return std::nullopt;
   }
-  const std::optional<double> norm = recorded->run(taken.batches[0], dropout_seed(arguments.seed, state.global_step, 0),
-                                                   &unread_loss, state.loss_since_log);
-  if (norm) check_norm(*norm);
+  const std::optional<double> norm = recorded->run(parts, &unread_loss, state.loss_since_log);
+  if (!norm) return norm;
+  for (size_t i = 0; i + 1 < taken.batches.size(); ++i) {
+    if (share_of(taken, i, true)) notify(&TrainerCallback::on_substep_end);
+  }
+  check_norm(*norm);
   return norm;
 }
 

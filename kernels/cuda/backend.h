@@ -78,7 +78,9 @@ class CudaMemory final : public UploadingMemory {
 
  private:
   void release_cached();
-  void* allocate_pooled(int64_t size);
+  /// A block of the pool; null when there is no memory. `fresh`: nothing that was recorded has touched it.
+  void* allocate_pooled(int64_t size, bool fresh);
+  [[noreturn]] void refuse(int64_t bytes, int64_t free_bytes) const;
   void keep_upload(void* device_data, const void* host_data, int64_t bytes);
   void keep(void* data, int64_t size) noexcept;
   int index_;

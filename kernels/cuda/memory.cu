@@ -34,21 +34,21 @@ std::string megabytes(int64_t bytes) {
 
 }  // namespace
 
+void CudaMemory::refuse(int64_t bytes, int64_t free_bytes) const {
+  throw OutOfMemory("no memory on the device for " + megabytes(bytes),
+                    "cuda:" + std::to_string(index_) + ", " + megabytes(free_bytes) + " free, " + megabytes(used_) +
+                        " in use by this program",
+                    "use a smaller batch, shorter texts, bfloat16 weights or gradient checkpointing, or end other "
+                    "programs on the device");
+}
+
 void* CudaMemory::allocate(int64_t bytes) {
-  const auto refuse = [&](int64_t free_bytes) {
-    throw OutOfMemory(
-        "no memory on the device for " + megabytes(bytes),
-        "cuda:" + std::to_string(index_) + ", " + megabytes(free_bytes) + " free, " + megabytes(used_) +
-            " in use by this program",
-        "use a smaller batch, shorter texts, bfloat16 weights or gradient checkpointing, or end other programs "
-        "on the device");
-  };
-  if (bytes < 0 || bytes > kLargest) refuse(device_free_bytes());
+  if (bytes < 0 || bytes > kLargest) refuse(bytes, device_free_bytes());
   const int64_t size = class_of(bytes);
   const std::scoped_lock lock(mutex_);
   if (pool_ != nullptr) {
-    void* data = allocate_pooled(size);
-    if (data == nullptr) refuse(device_free_bytes());
+    void* data = allocate_pooled(size, false);
+    if (data == nullptr) refuse(bytes, device_free_bytes());
     return data;
   }
   const auto found = free_.find(size);
@@ -64,15 +64,15 @@ void* CudaMemory::allocate(int64_t bytes) {
     release_cached();
     data = device_allocate(size);
   }
-  if (data == nullptr) refuse(device_free_bytes());
+  if (data == nullptr) refuse(bytes, device_free_bytes());
   used_ += size;
   return data;
 }
 
 // Nothing is given back to the device meanwhile: that waits for work, which a recording may not.
-void* CudaMemory::allocate_pooled(int64_t size) {
+void* CudaMemory::allocate_pooled(int64_t size, bool fresh) {
   std::vector<void*>& waiting = pool_->free[size];
-  if (!waiting.empty()) {
+  if (!fresh && !waiting.empty()) {
     void* data = waiting.back();
     waiting.pop_back();
     return data;
@@ -141,11 +141,18 @@ void CudaMemory::copy_from_host(void* device_data, const void* host_data, int64_
   cuda::copy_from_host(device_data, host_data, bytes, stream_);
 }
 
-// The block that keeps the bytes is not freed before the recording is.
+// The block that keeps the bytes is not freed before the recording is, and no work before this point has written to it:
+// that work is repeated too.
 void CudaMemory::keep_upload(void* device_data, const void* host_data, int64_t bytes) {
   const auto* first = static_cast<const std::byte*>(host_data);
-  pool_->uploads.push_back({allocate(bytes), {first, first + bytes}});
-  copy(device_data, pool_->uploads.back().data, bytes);
+  MemoryPool::Upload& kept = pool_->uploads.emplace_back();
+  kept.bytes.assign(first, first + bytes);
+  {
+    const std::scoped_lock lock(mutex_);
+    kept.data = allocate_pooled(class_of(bytes), true);
+    if (kept.data == nullptr) refuse(bytes, device_free_bytes());
+  }
+  copy(device_data, kept.data, bytes);
 }
 
 void CudaMemory::upload(Upload what) {

@@ -375,6 +375,30 @@ TEST_F(RecordedTraining, OfRaggedBatches) {
   for (const size_t i : {2, 4}) EXPECT_GT(have.launches[i], 40) << i;
 }
 
+// Each batch draws numbers of its own, and counts by its part of all labels.
+TEST_F(RecordedTraining, OfAccumulatedBatches) {
+  class Counts : public TrainerCallback {
+   public:
+    void on_substep_end(const TrainerContext&) override { ++substeps; }
+    int64_t substeps = 0;
+  };
+  TrainingArguments arguments = settings(6);
+  arguments.gradient_accumulation_steps = 3;
+  arguments.per_device_train_batch_size = 1;
+  const std::vector<std::pair<Dataset, int64_t>> cases{
+      {texts(lengths(18)), 2},
+      // Steps of two shapes, in turn.
+      {texts({6, 4, 5, 6, 6, 6, 6, 4, 5, 6, 6, 6, 6, 4, 5, 6, 6, 6}), 4}};
+  for (const auto& [rows, unrecorded] : cases) {
+    const auto counts = std::make_shared<Counts>();
+    const Trained have = run(kGpt2, Task::causal_lm, arguments, rows, {.callbacks = {counts}});
+    expect_same(have, without(kGpt2, Task::causal_lm, arguments, rows));
+    EXPECT_EQ(counts->substeps, 12);
+    ASSERT_EQ(have.launches.size(), 6U);
+    for (size_t i = 0; i < 6; ++i) EXPECT_EQ(have.launches[i] == 1, i >= static_cast<size_t>(unrecorded)) << i;
+  }
+}
+
 TEST_F(RecordedTraining, IsSavedAndResumed) {
   const Dataset rows = texts(lengths(10));
   TrainingArguments arguments = settings(8);
@@ -462,12 +486,6 @@ TEST_F(RecordedTraining, MakesWayWhereMemoryIsShort) {
 }
 
 // ---- what is not recorded
-
-TEST_F(RecordedTraining, LeavesAccumulationAlone) {
-  TrainingArguments arguments = settings(4);
-  arguments.gradient_accumulation_steps = 2;
-  expect_unrecorded(kGpt2, Task::causal_lm, arguments, texts(lengths(8)));
-}
 
 TEST_F(RecordedTraining, LeavesOtherOptimizersAlone) {
   TrainingArguments arguments = settings(4);

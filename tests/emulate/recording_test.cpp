@@ -207,6 +207,56 @@ TEST(Recording, RepeatsUploadsWhereTheTermsSaySo) {
   EXPECT_EQ(memory().used(), before);
 }
 
+// What is brought lies where no earlier work of the recording has been: a replay does that work again.
+TEST(Recording, UploadsKeepClearOfWorkBeforeThem) {
+  const Tensor y = Tensor::full({3}, 0, DType::float32, kDevice), five = Tensor::full({3}, 5, DType::float32, kDevice);
+  auto recording = record(device(), {.repeats_uploads = true}, [&] {
+    {
+      const Tensor first = Tensor::empty({3}, DType::float32, kDevice),
+                   second = Tensor::empty({3}, DType::float32, kDevice);
+      add(five, five, first);
+      add(five, five, second);
+    }
+    const Tensor once = Tensor::from<float>({1, 2, 3}).to(kDevice);
+    add(once, y, y);
+  });
+  for (int i = 1; i < 4; ++i) {
+    recording->replay();
+    const auto n = static_cast<float>(i);
+    EXPECT_EQ(y.to_vector<float>(), (std::vector<float>{n, 2 * n, 3 * n}));
+  }
+}
+
+// Each part of the work may have a seed of its own.
+TEST(Recording, SeedsChangeOnTheWay) {
+  const Tensor seeds = Tensor::from<int64_t>({11, 12}).to(kDevice),
+               ones = Tensor::full({64}, 1, DType::float32, kDevice),
+               first = Tensor::empty({64}, DType::float32, kDevice),
+               second = Tensor::empty({64}, DType::float32, kDevice);
+  const auto drop = [&](uint64_t seed, const Tensor& y) {
+    device().random().dropout({0.5, seed, 3}, ones.view(), {}, y.view());
+  };
+  auto recording = record(device(), {}, [&] {
+    record_seed(seeds.select(0, 0).view());
+    drop(0, first);
+    record_seed(seeds.select(0, 1).view());
+    drop(0, second);
+  });
+  const Tensor wanted = Tensor::empty({64}, DType::float32, kDevice);
+  for (const int64_t add : {0, 7}) {
+    seeds.copy_(Tensor::from<int64_t>({11 + add, 12 + add}).to(kDevice));
+    recording->replay();
+    drop(static_cast<uint64_t>(11 + add), wanted);
+    EXPECT_EQ(first.to_vector<float>(), wanted.to_vector<float>());
+    drop(static_cast<uint64_t>(12 + add), wanted);
+    EXPECT_EQ(second.to_vector<float>(), wanted.to_vector<float>());
+  }
+  record_seed(seeds.select(0, 0).view());  // nothing is recorded: no effect
+  drop(0, first);
+  drop(0, second);
+  EXPECT_EQ(first.to_vector<float>(), second.to_vector<float>());
+}
+
 TEST(Recording, CanBeTurnedOff) {
   ASSERT_TRUE(device().records());
   ::setenv("MICA_CUDA_GRAPHS", "0", 1);
