@@ -28,6 +28,7 @@
 #include "mica/models/generation/prompts.h"
 #include "mica/models/generation/text_streamer.h"
 #include "mica/models/pipelines/chat_session.h"
+#include "mica/models/pipelines/cross_encoder.h"
 #include "mica/models/pipelines/pipeline.h"
 #include "mica/models/pipelines/sentence_transformer.h"
 #include "mica/models/pipelines/similarity.h"

@@ -1,11 +1,14 @@
 // mica classify: labels for texts.
 
+#include <algorithm>
 #include <memory>
+#include <utility>
 
 #include "cli/common.h"
 #include "cli/subcommands.h"
 
 #include "mica/models/pipelines/text_classification.h"
+#include "mica/models/pipelines/zero_shot_classification.h"
 
 namespace mica::cli {
 namespace {
@@ -14,7 +17,8 @@ struct Options : CommonOptions {
   std::vector<std::string> texts;
   std::optional<std::string> pair;
   std::optional<int64_t> top_k;
-  std::string function;
+  std::string function, candidate_labels, hypothesis_template;
+  bool multi_label = false;
 };
 
 using Results = std::vector<std::vector<LabelScore>>;
@@ -45,7 +49,42 @@ void print(const TextInput& input, const std::vector<LabelScore>& labels) {
   }
 }
 
+// Labels that the model never saw: --candidate-labels.
+void choose(const Options& options) {
+  for (const auto& [flag, given] :
+       {std::pair("--pair", options.pair.has_value()), {"--function", !options.function.empty()}}) {
+    if (given) throw UsageError{std::string(flag) + " with --candidate-labels", "classify", "leave one of them out"};
+  }
+  const std::vector<std::string> labels = split_labels(options.candidate_labels);
+  if (labels.empty()) throw UsageError{"no labels", "--candidate-labels", "separate them by commas"};
+  const LoadOptions load = options.load_options();
+  std::vector<std::string> texts;
+  for (const TextInput& input : read_inputs(options.texts, options.jsonl, {"text"})) texts.push_back(input.text);
+  const ZeroShotClassificationPipeline pipeline(options.model, {.dtype = load.dtype, .device = load.device});
+  ZeroShotOptions call{
+      .multi_label = options.multi_label, .batch_size = options.batch_size, .progress = progress_bar("classifying")};
+  if (!options.hypothesis_template.empty()) call.hypothesis_template = options.hypothesis_template;
+  for (ZeroShotResult& result : pipeline(texts, labels, call)) {
+    const size_t shown = std::min(result.labels.size(), static_cast<size_t>(options.top_k.value_or(INT64_MAX)));
+    result.labels.resize(shown);
+    result.scores.resize(shown);
+    if (options.json) {
+      write_line(to_json(result));
+      continue;
+    }
+    write_line(result.sequence);
+    for (size_t i = 0; i < shown; ++i) {
+      write_line("  " + fixed(static_cast<double>(result.scores[i]), 4) + "  " + result.labels[i]);
+    }
+  }
+}
+
 void execute(const Options& options) {
+  if (!options.candidate_labels.empty()) return choose(options);
+  if (options.multi_label || !options.hypothesis_template.empty()) {
+    throw UsageError{options.multi_label ? "--multi-label" : "--hypothesis-template", "classify",
+                     "it belongs to --candidate-labels"};
+  }
   const LoadOptions load = options.load_options();
   std::vector<TextInput> inputs = read_inputs(options.texts, options.jsonl, {"text", "pair"});
   if (options.pair) {
@@ -77,9 +116,16 @@ Action classify(Arguments& arguments) {
   arguments.flag("--jsonl", options->jsonl,
                  "standard input holds a JSON value a line: a string or {\"text\", \"pair\"}");
   arguments.text("--pair", options->pair, "a second text that goes with each text");
-  arguments.integer("--top-k", options->top_k, 1, 1 << 30, "labels to show, best first (default: the best one)");
+  arguments.integer("--top-k", options->top_k, 1, 1 << 30,
+                    "labels to show, best first (default: the best one; with --candidate-labels all)");
   arguments.choice("--function", options->function, {"softmax", "sigmoid", "none"},
                    "what makes scores of logits (default: as the model's problem type says)");
+  arguments.text("--candidate-labels", options->candidate_labels,
+                 "labels, separated by commas, that a model of natural language inference chooses from");
+  arguments.text("--hypothesis-template", options->hypothesis_template,
+                 "with --candidate-labels: what is said of a text, {} being the label (\"This example is {}.\")");
+  arguments.flag("--multi-label", options->multi_label,
+                 "with --candidate-labels: labels don't exclude each other; each score stands alone");
   return [options] { execute(*options); };
 }
 

@@ -31,6 +31,7 @@ int main(int argc, char** argv) {
       {"tokenizer train", "a tokenizer from a corpus", tokenizer_train},
       {"embed", "sentence vectors of texts, and how alike they are", embed},
       {"classify", "labels for texts", classify},
+      {"rank", "documents by how well they go with a query", rank},
       {"tag", "labelled spans of texts", tag},
       {"answer", "the span of a context that answers a question", answer},
       {"fill", "words for the masks in texts", fill},

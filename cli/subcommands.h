@@ -15,6 +15,7 @@ Action embed(Arguments& arguments);
 Action fill(Arguments& arguments);
 Action generate(Arguments& arguments);
 Action info(Arguments& arguments);
+Action rank(Arguments& arguments);
 Action run(Arguments& arguments);
 Action tag(Arguments& arguments);
 Action tokenize(Arguments& arguments);

@@ -26,12 +26,13 @@ void check_texts(std::span<const std::string_view> texts, const char* what) {
 }
 
 BatchEncoding tokenize_rows(const Tokenizer& tokenizer, std::span<const std::string_view> texts,
-                            std::span<const std::string_view> pairs, std::optional<int64_t> limit) {
+                            std::span<const std::string_view> pairs, std::optional<int64_t> limit,
+                            Truncation truncation) {
   check_texts(texts);
   check_texts(pairs, "pair");
   TokenizerOptions options{.return_attention_mask = false};
   if (limit) {
-    options.truncation = Truncation::longest_first;
+    options.truncation = truncation;
     options.max_length = *limit;
   }
   BatchEncoding encoding = tokenizer.encode_batch(texts, pairs, options);

@@ -22,9 +22,10 @@ std::optional<int64_t> token_limit(const Model& model, const Tokenizer& tokenize
 /// Throws Error, naming the text by its number, for one that is not UTF-8.
 void check_texts(std::span<const std::string_view> texts, const char* what = "text");
 
-/// Texts (and pairs, if any) as rows of ids. Rows longer than `limit` tokens are cut (longest_first) with one warning.
+/// Texts (and pairs, if any) as rows of ids. Rows longer than `limit` tokens are cut, with one warning.
 BatchEncoding tokenize_rows(const Tokenizer& tokenizer, std::span<const std::string_view> texts,
-                            std::span<const std::string_view> pairs, std::optional<int64_t> limit);
+                            std::span<const std::string_view> pairs, std::optional<int64_t> limit,
+                            Truncation truncation = Truncation::longest_first);
 
 /// Row numbers, longest row first, `batch_size` at a time. Throws Error unless batch_size > 0.
 std::vector<std::vector<size_t>> batches_by_length(const Ragged<int32_t>& ids, int64_t batch_size);

@@ -28,8 +28,11 @@ PipelineResult Pipeline::operator()(std::string_view text) const {
 std::vector<PipelineResult> Pipeline::operator()(const std::vector<std::string>& texts) const {
   return std::visit(
       [&](const auto& typed) -> std::vector<PipelineResult> {
-        if constexpr (std::is_same_v<std::remove_cvref_t<decltype(typed)>, QuestionAnsweringPipeline>) {
+        using Typed = std::remove_cvref_t<decltype(typed)>;
+        if constexpr (std::is_same_v<Typed, QuestionAnsweringPipeline>) {
           throw Error("one text for question answering", task_, "give a question and a context");
+        } else if constexpr (std::is_same_v<Typed, ZeroShotClassificationPipeline>) {
+          throw Error("no candidate labels", task_, "give a text and labels, separated by commas");
         } else {
           std::vector<PipelineResult> results;
           for (auto& each : typed(texts)) results.push_back({std::move(each)});
@@ -44,6 +47,8 @@ PipelineResult Pipeline::operator()(std::string_view first, std::string_view sec
   if (const auto* labels = std::get_if<TextClassificationPipeline>(&pipeline_)) {
     return {(*labels)(TextPair{std::string(first), std::string(second)})};
   }
+  if (const auto* any = std::get_if<ZeroShotClassificationPipeline>(&pipeline_))
+    return {(*any)(first, split_labels(second))};
   throw Error("two texts", task_, "give one text");
 }
 
@@ -67,9 +72,10 @@ Pipeline pipeline(std::string_view task, const std::string& name_or_folder, cons
   if (task == "text2text-generation") return {name, Text2TextGenerationPipeline(name_or_folder, options)};
   if (task == "summarization") return {name, SummarizationPipeline(name_or_folder, options)};
   if (task.starts_with("translation")) return {name, TranslationPipeline(name_or_folder, options, task)};
+  if (task == "zero-shot-classification") return {name, ZeroShotClassificationPipeline(name_or_folder, options)};
   throw Error("unknown task \"" + printable(task) + "\"", "pipeline",
               "use feature-extraction, text-classification, token-classification, question-answering, fill-mask, "
-              "text-generation, text2text-generation, summarization or translation");
+              "text-generation, text2text-generation, summarization, translation or zero-shot-classification");
 }
 
 }  // namespace mica

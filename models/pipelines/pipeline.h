@@ -19,6 +19,7 @@
 #include "mica/models/pipelines/text_to_text.h"
 #include "mica/models/pipelines/token_classification.h"
 #include "mica/models/pipelines/translation.h"
+#include "mica/models/pipelines/zero_shot_classification.h"
 
 namespace mica {
 
@@ -26,7 +27,7 @@ namespace mica {
 struct PipelineResult {
   std::variant<std::vector<LabelScore>, std::vector<Entity>, std::vector<Answer>, std::vector<std::vector<Fill>>,
                Tensor, std::vector<GeneratedText>, std::vector<Text2Text>, std::vector<Summary>,
-               std::vector<Translation>>
+               std::vector<Translation>, ZeroShotResult>
       value;
 
   template <typename T>
@@ -39,18 +40,20 @@ struct PipelineResult {
 
 class Pipeline {
  public:
-  using Any = std::variant<TextClassificationPipeline, TokenClassificationPipeline, QuestionAnsweringPipeline,
-                           FillMaskPipeline, FeatureExtractionPipeline, TextGenerationPipeline,
-                           Text2TextGenerationPipeline, SummarizationPipeline, TranslationPipeline>;
+  using Any =
+      std::variant<TextClassificationPipeline, TokenClassificationPipeline, QuestionAnsweringPipeline, FillMaskPipeline,
+                   FeatureExtractionPipeline, TextGenerationPipeline, Text2TextGenerationPipeline,
+                   SummarizationPipeline, TranslationPipeline, ZeroShotClassificationPipeline>;
 
   Pipeline(std::string task, Any pipeline) : task_(std::move(task)), pipeline_(std::move(pipeline)) {}
 
   const std::string& task() const { return task_; }
 
-  /// One text, or several, with the task's own defaults; Error for question answering, which takes two texts.
+  /// One text, or several, with the task's own defaults; Error for question answering and zero-shot classification,
+  /// which take two texts.
   PipelineResult operator()(std::string_view text) const;
   std::vector<PipelineResult> operator()(const std::vector<std::string>& texts) const;
-  /// A question and its context, or a text and its pair.
+  /// A question and its context, a text and its pair, or a text and its candidate labels, separated by commas.
   PipelineResult operator()(std::string_view first, std::string_view second) const;
 
   /// The typed pipeline; throws Error when the task is another one.
@@ -69,7 +72,8 @@ class Pipeline {
 
 /// Tasks: "feature-extraction", "text-classification" ("sentiment-analysis"), "token-classification" ("ner"),
 /// "question-answering", "fill-mask", "text-generation", "text2text-generation", "summarization", "translation",
-/// "translation_A_to_B". Throws Error for another name, and for a folder that does not open.
+/// "translation_A_to_B", "zero-shot-classification". Throws Error for another name, and for a folder that does not
+/// open.
 Pipeline pipeline(std::string_view task, const std::string& name_or_folder, const PipelineOptions& options = {});
 
 }  // namespace mica

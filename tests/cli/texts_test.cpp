@@ -150,6 +150,42 @@ TEST(Program, Classify) {
   expect_failure(mica({"classify", model, "--jsonl"}, "\"ada\"\n{\"text\":\"a\",\"pair\":\"b\"}"), 2, "pair");
 }
 
+TEST(Program, ClassifyByLabelsOfOnesOwn) {
+  const tiny::TemporaryFolder inference;
+  tiny::write_bert(inference.path(), "sequence_classification", {"contradiction", "neutral", "entailment"});
+  const std::string model = inference.path();
+  const Json chosen =
+      json_lines(mica({"classify", model, "ada", "--candidate-labels", "city, river,love", "--json"}))[0];
+  expect_keys(chosen, {"sequence", "labels", "scores"});
+  ASSERT_EQ(chosen["labels"].size(), 3U);
+  EXPECT_GE(chosen["scores"][0], chosen["scores"][2]);
+  const Json alone = json_lines(mica({"classify", model, "ada", "--candidate-labels", "city,river", "--multi-label",
+                                      "--hypothesis-template", "a {}", "--top-k", "1", "--json"}))[0];
+  EXPECT_EQ(alone["scores"].size(), 1U);
+  EXPECT_EQ(lines(mica({"classify", model, "ada", "--candidate-labels", "city,river"}).out).size(), 3U);
+  expect_failure(mica({"classify", model, "ada", "--candidate-labels", " ,"}), 2, "candidate-labels");
+  expect_failure(mica({"classify", model, "ada", "--multi-label"}), 2, "multi-label");
+  expect_failure(mica({"classify", model, "ada", "--candidate-labels", "a", "--pair", "b"}), 2, "pair");
+  expect_failure(mica({"classify", model, "ada", "--candidate-labels", "a", "--hypothesis-template", "b"}), 1, "{}");
+}
+
+TEST(Program, Rank) {
+  const tiny::TemporaryFolder one;
+  tiny::write_bert(one.path(), "sequence_classification", {"one"});
+  const std::vector<Json> ranked = json_lines(mica({"rank", one.path(), "--query", "ada", "river", "turin", "--json"}));
+  ASSERT_EQ(ranked.size(), 2U);
+  expect_keys(ranked[0], {"corpus_id", "score", "text"});
+  EXPECT_GE(ranked[0]["score"], ranked[1]["score"]);
+  EXPECT_EQ(json_lines(mica({"rank", one.path(), "--query", "ada", "-", "--json"}, "river\nturin\n")), ranked);
+  const auto logits = json_lines(
+      mica({"rank", one.path(), "--query", "ada", "river", "turin", "--json", "--top-k", "1", "--function", "none"}));
+  ASSERT_EQ(logits.size(), 1U);
+  EXPECT_EQ(logits[0]["corpus_id"], ranked[0]["corpus_id"]);
+  EXPECT_NE(logits[0]["score"], ranked[0]["score"]);
+  expect_failure(mica({"rank", one.path(), "river"}), 2, "query");
+  expect_failure(mica({"rank", folder("sequence_classification"), "--query", "a", "river"}), 1, "label");
+}
+
 TEST(Program, Tag) {
   const std::string model = folder("token_classification");
   const Json tokens = json_lines(mica({"tag", model, "ada lives in turin", "--json"}))[0];
