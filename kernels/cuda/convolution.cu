@@ -191,7 +191,7 @@ void CudaConvolution::depthwise(const View& x, const Segments& texts, const View
   with_floating("convolution.depthwise", x.dtype, device_.device(), [&](auto zero) {
     using T = decltype(zero);
     const int64_t rows = x.size(0), channels = x.size(1), kernel_size = weight.size(1);
-    constexpr int64_t kMostStrips = 4096;
+    constexpr int64_t kMostStrips = 1024;  // for each block of channels: enough for any GPU
     const int64_t strips = std::min(ceil_div(rows, kStrip), kMostStrips);
     launch("convolution.depthwise", device_.stream,
            {{static_cast<unsigned>(strips), static_cast<unsigned>(ceil_div(channels, kChannels))},

@@ -138,6 +138,28 @@ TEST(Convolution, DoesNotDependOnThreads) {
   });
 }
 
+// More rows than a device takes at once: blocks go on to further rows.
+TEST(Convolution, OfManyRows) {
+  const std::vector<int32_t> offsets{0, 5000, 8300};
+  const Array<int32_t> on_device({3}, offsets);
+  const int64_t rows = 8300;
+  for (const int64_t kernel_size : {3, 17}) {
+    const auto x = numbers(rows, 1), w = numbers(kernel_size, 2);
+    std::vector<double> want(x.size(), 0.0);
+    for (int64_t row = 0; row < rows; ++row) {
+      for (int64_t k = 0; k < kernel_size; ++k) {
+        const int64_t at = row + k - 2;
+        const bool same_text = at >= 0 && at < rows && (at < 5000) == (row < 5000);
+        if (same_text) want[static_cast<size_t>(row)] += w[static_cast<size_t>(k)] * x[static_cast<size_t>(at)];
+      }
+    }
+    const Array<float> in = array<float>({rows, 1}, x), weight = array<float>({1, kernel_size}, w), y({rows, 1});
+    tested().convolution().depthwise(in.view(), {offsets, on_device.view().as<int32_t>()}, weight.view(), {}, 2, false,
+                                     y.view());
+    expect_close(y.values(), want, 0, bound<float>(kernel_size), "depthwise");
+  }
+}
+
 TEST(Convolution, WithoutRows) {
   const std::vector<int32_t> none{0, 0};
   const Array<int32_t> on_device({2}, none);
